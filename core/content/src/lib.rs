@@ -1,0 +1,1 @@
+//! The plaintext message model and its one decoder.

@@ -1,0 +1,1 @@
+//! Frames and envelopes of the courier, and both halves of its protocol.

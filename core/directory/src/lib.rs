@@ -1,0 +1,1 @@
+//! Device lists, prekeys and lookup answers: what clients accept and what servers store.

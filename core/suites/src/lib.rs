@@ -1,0 +1,1 @@
+//! Seals and opens one message for one device.

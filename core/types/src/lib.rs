@@ -1,0 +1,1 @@
+//! The vocabulary: handles, ids, tokens, topics and times as types.

@@ -1,0 +1,1 @@
+//! Native adapters of the client's network ports: TLS, WebSocket, HTTPS.

@@ -1,0 +1,1 @@
+//! The client's store: encrypted SQLite.

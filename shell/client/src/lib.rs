@@ -1,0 +1,1 @@
+//! The client: in which order things happen between send and receive.

@@ -1,0 +1,1 @@
+//! Native adapters of the server's network: listeners, TLS, HTTP.

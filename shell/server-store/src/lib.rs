@@ -1,0 +1,1 @@
+//! The server's embedded store: mailboxes and directory in SQLite.

@@ -1,0 +1,1 @@
+//! The server: accounts, directory, courier, and the ports they stand on.

@@ -1,0 +1,1 @@
+//! Alice, Bob, and the conformance suites of the ports.
