@@ -1,1 +1,17 @@
-//! The vocabulary: handles, ids, tokens, topics and times as types.
+//! The vocabulary of Halcyon: handles, ids, tokens, topics, times. Spec: 10-identity.md §1 (IDN-1 to IDN-9).
+//!
+//! Owns the values that every other crate names, their text forms, and the checks that make them valid.
+//! Does not know how any of them is made at random, stored, signed or sent.
+//!
+//! - A value of these types is well-formed: parsing is the only way in.
+//! - `Debug` of everything that points at a person (handles, tokens) is redacted, so that it cannot reach a log (I9).
+
+mod handle;
+mod id;
+mod time;
+mod topic;
+
+pub use handle::{Handle, HandleError, HandleKind};
+pub use id::{AccountId, ConversationId, DeviceId, EnvelopeId, IdError, MessageId, PushToken, SessionToken};
+pub use time::{Duration, Timestamp};
+pub use topic::{Storing, Topic, TopicError};

@@ -1,0 +1,136 @@
+//! Points in time and spans, in milliseconds. Spec: 10-identity.md §1 (IDN-9).
+//!
+//! Owns arithmetic that cannot overflow. Does not know what time it is: that is a port of the shell.
+
+use std::fmt;
+
+/// Milliseconds since the UNIX epoch, UTC, as an unsigned 64-bit number (IDN-9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+/// A span in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Duration(u64);
+
+impl Timestamp {
+    /// Wraps milliseconds since the epoch.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Returns milliseconds since the epoch.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Returns whole seconds since the epoch.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Returns this point plus a span, at most the end of time.
+    #[must_use]
+    pub const fn plus(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(span.0))
+    }
+
+    /// Returns this point minus a span, at least the epoch.
+    #[must_use]
+    pub const fn minus(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(span.0))
+    }
+
+    /// Returns how long ago `earlier` was, zero if it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Returns the distance between two points, whichever comes first.
+    #[must_use]
+    pub const fn distance(self, other: Self) -> Duration {
+        Duration(self.0.abs_diff(other.0))
+    }
+}
+
+impl Duration {
+    /// Wraps milliseconds.
+    #[must_use]
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Wraps seconds.
+    #[must_use]
+    pub const fn from_secs(secs: u64) -> Self {
+        Self(secs.saturating_mul(1000))
+    }
+
+    /// Wraps minutes.
+    #[must_use]
+    pub const fn from_mins(mins: u64) -> Self {
+        Self::from_secs(mins.saturating_mul(60))
+    }
+
+    /// Wraps days of 24 hours.
+    #[must_use]
+    pub const fn from_days(days: u64) -> Self {
+        Self::from_mins(days.saturating_mul(24 * 60))
+    }
+
+    /// Returns milliseconds.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
+
+    /// Returns whole seconds.
+    #[must_use]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Returns the span as std's type, for timers.
+    #[must_use]
+    pub const fn to_std(self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.0)
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_secs() {
+            0 => write!(f, "{} ms", self.0),
+            secs if secs < 120 => write!(f, "{secs} s"),
+            secs if secs < 2 * 3600 => write!(f, "{} min", secs / 60),
+            secs if secs < 2 * 86_400 => write!(f, "{} h", secs / 3600),
+            secs => write!(f, "{} days", secs / 86_400),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// IDN-9: hostile times saturate and never wrap.
+    #[test]
+    fn arithmetic_saturates() {
+        let end = Timestamp::from_millis(u64::MAX);
+        assert_eq!(end.plus(Duration::from_days(1)), end);
+        assert_eq!(Timestamp::default().minus(Duration::from_secs(1)), Timestamp::default());
+        assert_eq!(Timestamp::default().since(end), Duration::default());
+        assert_eq!(Duration::from_days(u64::MAX).as_millis(), u64::MAX);
+    }
+
+    #[test]
+    fn spans_read_well() {
+        assert_eq!(Duration::from_millis(5).to_string(), "5 ms");
+        assert_eq!(Duration::from_secs(90).to_string(), "90 s");
+        assert_eq!(Duration::from_mins(15).to_string(), "15 min");
+        assert_eq!(Duration::from_days(30).to_string(), "30 days");
+    }
+}
