@@ -1,1 +1,3 @@
 //! The plaintext message model and its one decoder.
+
+pub mod wire;

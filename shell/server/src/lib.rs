@@ -1,1 +1,3 @@
-//! The server: accounts, directory, courier, and the ports they stand on.
+//! The server: accounts, directory, courier, in which order. All I/O goes through [`ports`].
+
+pub mod ports;
