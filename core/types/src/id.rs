@@ -112,6 +112,10 @@ id!(
     ConversationId, 16, shown
 );
 id!(
+    /// A new device's request to join an account: 16 random bytes drawn by the server (LNK-1).
+    LinkId, 16, shown
+);
+id!(
     /// Where the courier delivers to: 32 opaque bytes made by the server for one device (IDN-7). It is a capability, so it
     /// is redacted.
     PushToken, 32, redacted
@@ -147,7 +151,7 @@ mod tests {
     /// IDN-5 to IDN-8: sizes are part of the protocol.
     #[test]
     fn sizes_are_fixed() {
-        assert_eq!([AccountId::LEN, DeviceId::LEN, MessageId::LEN, EnvelopeId::LEN, ConversationId::LEN], [16; 5]);
+        assert_eq!([AccountId::LEN, DeviceId::LEN, MessageId::LEN, EnvelopeId::LEN, ConversationId::LEN, LinkId::LEN], [16; 6]);
         assert_eq!(PushToken::LEN, 32);
         assert_eq!(SessionToken::LEN, 40);
     }
