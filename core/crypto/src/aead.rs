@@ -1,0 +1,35 @@
+//! AES-256-GCM: what is encrypted for ourselves (stores, wrapped keys, device approval), with a key used for few
+//! messages and a nonce that the caller never repeats under it.
+
+use crate::{backend, secret::{Secret, SecretBytes}};
+
+/// Bytes of a nonce.
+pub const NONCE_BYTES: usize = 12;
+/// Bytes that sealing adds.
+pub const TAG_BYTES: usize = 16;
+
+/// What was opened does not authenticate under this key, nonce and associated data. Nothing was released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("does not authenticate")]
+pub struct Unauthentic;
+
+/// Encrypts `plaintext` and authenticates it with `aad`. Returns ciphertext ‖ 16-byte tag.
+///
+/// A nonce must never meet the same key twice: two messages under one nonce give away both and the tag key.
+#[must_use]
+pub fn seal(key: &Secret<32>, nonce: &[u8; NONCE_BYTES], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
+    backend::gcm_seal(key.expose(), nonce, aad, plaintext)
+}
+
+/// Authenticates and decrypts what [`seal`] made.
+///
+/// # Errors
+/// [`Unauthentic`] for any difference in key, nonce, `aad` or a bit of `sealed`, and for fewer than 16 bytes.
+pub fn open(
+    key: &Secret<32>,
+    nonce: &[u8; NONCE_BYTES],
+    aad: &[u8],
+    sealed: &[u8],
+) -> Result<SecretBytes, Unauthentic> {
+    backend::gcm_open(key.expose(), nonce, aad, sealed).map(SecretBytes::from_vec).ok_or(Unauthentic)
+}

@@ -1,0 +1,16 @@
+//! Which implementation of the primitives this build uses: chosen by target, not at run time.
+//!
+//! Both files below offer the same functions and types. [`native`] is aws-lc, [`portable`] is RustCrypto. Tests on a
+//! native machine compile both and compare them (`tests.rs`).
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod portable;
+#[cfg(test)]
+mod tests;
+
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use native::*;
+#[cfg(target_arch = "wasm32")]
+pub(crate) use portable::*;
