@@ -32,7 +32,9 @@ pub fn hmac_sha384(key: &[u8], parts: &[&[u8]]) -> Secret<48> {
 #[must_use]
 pub fn hkdf_sha256<const N: usize>(salt: &[u8], ikm: &[u8], info: &[&[u8]]) -> Secret<N> {
     let prk = hmac_sha256(salt, &[ikm]);
-    Secret::fill_with(|out| expand(out, info, |parts, block: &mut [u8; 32]| backend::hmac_sha256(prk.expose(), parts, block)))
+    Secret::fill_with(|out| {
+        expand(out, info, |parts, block: &mut [u8; 32]| backend::hmac_sha256(prk.expose(), parts, block))
+    })
 }
 
 /// HKDF-SHA-384, first half: returns the 48-byte extracted key.
@@ -50,11 +52,7 @@ pub fn hkdf_sha384_expand<const N: usize>(prk: &[u8], info: &[&[u8]]) -> Secret<
 }
 
 /// RFC 5869 section 2.3: T(i) = HMAC(prk, T(i-1) ‖ info ‖ i), concatenated and cut.
-fn expand<const N: usize, const H: usize>(
-    out: &mut [u8; N],
-    info: &[&[u8]],
-    hmac: impl Fn(&[&[u8]], &mut [u8; H]),
-) {
+fn expand<const N: usize, const H: usize>(out: &mut [u8; N], info: &[&[u8]], hmac: impl Fn(&[&[u8]], &mut [u8; H])) {
     const { assert!(N <= 255 * H, "RFC 5869 numbers at most 255 blocks") };
     let mut block = [0u8; H];
     for (i, chunk) in out.chunks_mut(H).enumerate() {
@@ -121,5 +119,59 @@ impl fmt::Debug for Mac {
 impl Drop for Mac {
     fn drop(&mut self) {
         self.0.zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hkdf::Hkdf;
+    use proptest::{collection::vec, prelude::*};
+    use sha2::{Sha256, Sha384};
+
+    use super::*;
+
+    /// RFC 5869 appendix A.1.
+    #[test]
+    fn hkdf_sha256_gives_the_published_answer() {
+        let okm = hkdf_sha256::<42>(
+            &hex::decode("000102030405060708090a0b0c").unwrap(),
+            &[0x0b; 22],
+            &[&hex::decode("f0f1f2f3f4f5f6f7f8f9").unwrap()],
+        );
+        let expected = "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865";
+        assert_eq!(hex::encode(okm.expose()), expected);
+    }
+
+    #[test]
+    fn a_mac_compares_with_exactly_its_bytes() {
+        let key = Secret::fill_with(|b| *b = [1; 32]);
+        let mac = labelled_mac(Label::SessionToken, &key, &[b"alice", b"bob"]);
+        let bytes = mac.clone().into_public();
+        assert!(mac.ct_eq(&bytes));
+        assert!(!mac.ct_eq(&bytes[..31]) && !mac.ct_eq(&[]) && !mac.ct_eq(&[0; 32]));
+        assert_eq!(format!("{mac:?}"), "Mac(32 bytes)");
+        assert_eq!(&bytes, labelled_key(Label::SessionToken, &key, &[b"alice", b"bob"]).expose());
+    }
+
+    proptest! {
+        /// Against another implementation, info in any number of parts, outputs longer than a block.
+        #[test]
+        fn hkdf_agrees(
+            salt in vec(any::<u8>(), 0..150),
+            ikm in vec(any::<u8>(), 0..150),
+            info in vec(vec(any::<u8>(), 0..40), 0..4),
+        ) {
+            let parts: Vec<&[u8]> = info.iter().map(Vec::as_slice).collect();
+            let mut expected = [0; 100];
+            Hkdf::<Sha256>::new(Some(&salt), &ikm).expand(&parts.concat(), &mut expected).unwrap();
+            let ours = hkdf_sha256::<100>(&salt, &ikm, &parts);
+            prop_assert_eq!(ours.expose(), &expected);
+            let (prk, theirs) = Hkdf::<Sha384>::extract(Some(&salt), &ikm);
+            theirs.expand(&parts.concat(), &mut expected).unwrap();
+            let ours = hkdf_sha384_extract(&salt, &ikm);
+            prop_assert_eq!(ours.expose().as_slice(), prk.as_slice());
+            let ours = hkdf_sha384_expand::<100>(ours.expose(), &parts);
+            prop_assert_eq!(ours.expose(), &expected);
+        }
     }
 }

@@ -131,7 +131,9 @@ pub mod fixed {
 pub(crate) fn with_preimage<R>(label: Label, parts: &[&[u8]], consume: impl FnOnce(&[&[u8]]) -> R) -> R {
     let lengths: Vec<[u8; 4]> = parts
         .iter()
-        .map(|part| u32::try_from(part.len()).expect("no part reaches 4 GiB: frames are bounded far below").to_be_bytes())
+        .map(|part| {
+            u32::try_from(part.len()).expect("no part reaches 4 GiB: frames are bounded far below").to_be_bytes()
+        })
         .collect();
     let mut preimage: Vec<&[u8]> = Vec::with_capacity(2 + 2 * parts.len());
     preimage.push(label.as_bytes());

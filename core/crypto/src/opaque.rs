@@ -82,8 +82,8 @@ impl ServerSetup {
     /// [`OpaqueError::Malformed`].
     pub fn registration_response(&self, request: &[u8], credential_id: &[u8]) -> Result<Vec<u8>, OpaqueError> {
         let request = RegistrationRequest::deserialize(request).map_err(|_| OpaqueError::Malformed)?;
-        let start = ServerRegistration::<Suite>::start(&self.0, request, credential_id)
-            .map_err(|_| OpaqueError::Malformed)?;
+        let start =
+            ServerRegistration::<Suite>::start(&self.0, request, credential_id).map_err(|_| OpaqueError::Malformed)?;
         Ok(start.message.serialize().to_vec())
     }
 }
@@ -229,8 +229,7 @@ impl ClientLogin {
     ) -> Result<ClientLoggedIn, OpaqueError> {
         let response = CredentialResponse::deserialize(response).map_err(|_| OpaqueError::Malformed)?;
         let ksf = params.argon2();
-        let finish_params =
-            ClientLoginFinishParameters::new(Some(OPAQUE_CONTEXT), Identifiers::default(), Some(&ksf));
+        let finish_params = ClientLoginFinishParameters::new(Some(OPAQUE_CONTEXT), Identifiers::default(), Some(&ksf));
         let mut finish = self
             .state
             .finish(&mut rng, self.password.expose(), response, finish_params)

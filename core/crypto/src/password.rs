@@ -32,8 +32,8 @@ impl PasswordParams {
     /// # Errors
     /// [`ParamsError`] if either lies outside its bounds.
     pub fn new(memory_kib: u32, passes: u32) -> Result<Self, ParamsError> {
-        let bounded = (MEMORY_KIB_FLOOR..=MEMORY_KIB_MAX).contains(&memory_kib)
-            && (PASSES_FLOOR..=PASSES_MAX).contains(&passes);
+        let bounded =
+            (MEMORY_KIB_FLOOR..=MEMORY_KIB_MAX).contains(&memory_kib) && (PASSES_FLOOR..=PASSES_MAX).contains(&passes);
         if !bounded {
             return Err(ParamsError { memory_kib, passes });
         }

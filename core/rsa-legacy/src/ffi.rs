@@ -32,8 +32,9 @@ impl Rsa {
         // SAFETY: RSA_new has no preconditions; null is handled by `own`.
         let rsa = Self::own(unsafe { sys::RSA_new() }).ok_or(RsaError::Backend)?;
         // SAFETY: both pointers are live and owned here, nobody else sees `rsa` yet, and a null callback is allowed.
-        let done =
-            unsafe { sys::RSA_generate_key_ex(rsa.0.as_ptr(), MODULUS_BITS as i32, exponent.0.as_ptr(), ptr::null_mut()) };
+        let done = unsafe {
+            sys::RSA_generate_key_ex(rsa.0.as_ptr(), MODULUS_BITS as i32, exponent.0.as_ptr(), ptr::null_mut())
+        };
         if done == 1 { Ok(rsa) } else { Err(failed(RsaError::Backend)) }
     }
 

@@ -56,8 +56,8 @@ impl PrivateKey {
     /// Raises `block` to the private exponent, blinded. The result is unpadded and secret.
     ///
     /// # Errors
-    /// [`RsaError::OutOfRange`] if `block` is zero or not below the modulus. Both are public, so this failure tells
-    /// nothing.
+    /// [`RsaError::OutOfRange`] unless 1 < `block` < modulus - 1 (SP 800-56B section 7.1.2, which aws-lc follows). Both
+    /// are public, so this failure tells nothing.
     pub fn decrypt_block(&self, block: &[u8; BLOCK_BYTES]) -> Result<Zeroizing<[u8; BLOCK_BYTES]>, RsaError> {
         self.0.decrypt_block(block)
     }
@@ -105,7 +105,7 @@ pub enum RsaError {
     /// The bytes are not a key of this kind: whoever made them is at fault.
     #[error("not an RSA-1280 key with exponent 65537")]
     Malformed,
-    /// The block is zero or not below the modulus: whoever sent it is at fault.
+    /// The block is not below the modulus, or trivial: whoever sent it is at fault.
     #[error("block is outside the range of the key")]
     OutOfRange,
     /// The machine could not give memory or randomness.
@@ -158,8 +158,14 @@ mod tests {
         assert_eq!(public.encrypt_block(&above).unwrap_err(), RsaError::OutOfRange);
         assert_eq!(private.decrypt_block(&above).unwrap_err(), RsaError::OutOfRange);
         assert_eq!(private.decrypt_block(&private.modulus()).unwrap_err(), RsaError::OutOfRange);
-        // aws-lc refuses zero too, which no honest padding produces.
-        assert_eq!(private.decrypt_block(&[0; BLOCK_BYTES]).unwrap_err(), RsaError::OutOfRange);
+        // aws-lc refuses the trivial blocks too, which are their own powers.
+        let mut one = [0; BLOCK_BYTES];
+        one[BLOCK_BYTES - 1] = 1;
+        let mut minus_one = private.modulus();
+        minus_one[BLOCK_BYTES - 1] -= 1;
+        for trivial in [[0; BLOCK_BYTES], one, minus_one] {
+            assert_eq!(private.decrypt_block(&trivial).unwrap_err(), RsaError::OutOfRange);
+        }
     }
 
     #[test]

@@ -8,9 +8,7 @@ use aws_lc_rs::{
     digest::{self, Digest},
     encoding::AsBigEndian,
     hmac,
-    signature::{
-        ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey,
-    },
+    signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey},
 };
 use halcyon_rsa_legacy as rsa_legacy;
 
@@ -85,7 +83,7 @@ pub(crate) struct P256Verifier(ParsedPublicKey);
 impl P256Verifier {
     /// Takes an uncompressed point and checks that it is on the curve.
     pub(crate) fn from_point(point: &[u8; 65]) -> Option<Self> {
-        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).ok().map(Self)
+        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, uncompressed(point)?).ok().map(Self)
     }
 
     pub(crate) fn verify(&self, message: &[&[u8]], signature: &[u8; 64]) -> bool {
@@ -130,13 +128,18 @@ impl P256AgreementPublic {
 
     /// Takes an uncompressed point and checks that it is on the curve.
     pub(crate) fn from_point(point: &[u8; 65]) -> Option<Self> {
-        Self::parse(point)
+        Self::parse(uncompressed(point)?)
     }
 
     fn parse(encoded: &[u8]) -> Option<Self> {
         let unparsed = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, encoded);
         agreement::ParsedPublicKey::try_from(&unparsed).ok().map(Self)
     }
+}
+
+/// Passes on a point in uncompressed form only: aws-lc would also take the hybrid forms 6 and 7.
+fn uncompressed(point: &[u8; 65]) -> Option<&[u8; 65]> {
+    (point[0] == 4).then_some(point)
 }
 
 /// Reads the scalar out of a PKCS#8 P-256 key.
@@ -168,7 +171,7 @@ impl RsaPrivate {
         self.0.modulus()
     }
 
-    /// `None` if the block is zero or not below the modulus. aws-lc blinds with its own randomness.
+    /// `None` unless 1 < block < modulus - 1 (SP 800-56B section 7.1.2). aws-lc blinds with its own randomness.
     pub(crate) fn decrypt_block(&self, block: &[u8; 160], _blinding: &Secret<32>) -> Option<Secret<160>> {
         let plain = self.0.decrypt_block(block).ok()?;
         Some(Secret::fill_with(|out| out.copy_from_slice(plain.as_slice())))

@@ -13,7 +13,7 @@ use ::p256::{
 use ::rsa::{
     BigUint, RsaPrivateKey, RsaPublicKey,
     hazmat::{rsa_decrypt_and_check, rsa_encrypt},
-    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _},
+    pkcs8::EncodePrivateKey as _,
     traits::PublicKeyParts,
 };
 use aes_gcm::{
@@ -164,11 +164,12 @@ impl RsaPrivate {
         fixed(&self.0.n().to_bytes_be())
     }
 
-    /// `None` if the block is zero or not below the modulus. `blinding` seeds the blinding factor; it must be
+    /// `None` unless 1 < block < modulus - 1 (SP 800-56B section 7.1.2). `blinding` seeds the blinding factor; it must be
     /// unknown to whoever chose the block.
     pub(crate) fn decrypt_block(&self, block: &[u8; 160], blinding: &Secret<32>) -> Option<Secret<160>> {
         let number = BigUint::from_bytes_be(block);
-        if number == BigUint::from(0u32) || number >= *self.0.n() {
+        let one = BigUint::from(1u32);
+        if number <= one || number >= self.0.n() - one {
             return None;
         }
         let mut rng = HashRng { seed: blinding.clone(), counter: 0 };
