@@ -1,1 +1,8 @@
 //! Alice, Bob, and the conformance suites of the ports.
+#![allow(clippy::unwrap_used)]
+
+pub mod conformance;
+#[cfg(feature = "server")]
+pub mod mailboxes;
+#[cfg(feature = "client")]
+pub mod memory_store;

@@ -1,0 +1,8 @@
+//! What the client needs of the world. Each port is owned here, by its user, and implemented by an adapter crate.
+//!
+//! - No part of the client reads the clock, draws randomness, opens a file or a socket other than through these.
+//! - Timers are tokio's, which a simulation pauses.
+
+pub mod store;
+
+pub use store::{Change, Commit, Store, StoreError};

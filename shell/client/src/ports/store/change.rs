@@ -1,0 +1,150 @@
+//! What one commit changes.
+
+use halcyon_crypto::SecretBytes;
+use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
+
+use super::record::{
+    AlertRecord, CachedAnswer, Conversation, Delivery, KnownAccount, NewMessage, OutboxEnvelope, OutboxJob, PendingReceipt, PrekeyRecord, Profile,
+    SeenMark, SuiteStateKey, UnopenedRecord,
+};
+
+/// Changes that happen together or not at all. Built in one place, then handed over once: that place shows what is atomic.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a commit does nothing until it is given to the store"]
+pub struct Commit {
+    changes: Vec<Change>,
+}
+
+impl Commit {
+    /// Returns a commit without changes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a change, after those already there.
+    pub fn push(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    /// Adds a change, after those already there, and returns the commit.
+    pub fn with(mut self, change: Change) -> Self {
+        self.push(change);
+        self
+    }
+
+    /// Adds the changes of another commit after those already there.
+    pub fn append(&mut self, mut other: Commit) {
+        self.changes.append(&mut other.changes);
+    }
+
+    /// Returns the changes in their order.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// Returns whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+}
+
+/// One change. `Put` replaces what has the same key; removing what is not there is no error.
+///
+/// Exhaustive on purpose: a store that does not know a new kind of change must not compile.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Replaces the profile.
+    PutProfile(Profile),
+    /// Removes everything of every kind: the profile is as new (LNK-10, and `halcyon` when a device was removed).
+    Wipe,
+    /// Replaces a suite's private prekeys.
+    PutPrekeys(PrekeyRecord),
+    /// Adds an own handle at the end; no effect if it is there.
+    AddOwnHandle(Handle),
+    /// Removes an own handle.
+    RemoveOwnHandle(Handle),
+    /// Replaces a setting.
+    PutSetting {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// Removes a setting.
+    RemoveSetting(String),
+
+    /// Replaces what was accepted of an account, seen devices included (DIR-6).
+    PutKnownAccount(KnownAccount),
+    /// Replaces the account that a handle stands for (DIR-7).
+    PutHandlePin {
+        /// The handle.
+        handle: Handle,
+        /// The account.
+        account: AccountId,
+    },
+    /// Replaces the last answer for a handle (DIR-24).
+    PutCachedAnswer(CachedAnswer),
+    /// Removes the answer for a handle, so that the next use looks up.
+    RemoveCachedAnswer(Handle),
+
+    /// Adds a conversation; no effect if it is there.
+    AddConversation(Conversation),
+    /// Adds a message and gives it the next number. No effect if there is one of the same sending device and message id.
+    AddMessage(NewMessage),
+    /// Replaces what is known of a message on its way to one device. Its place in the order stays.
+    PutDelivery(Delivery),
+
+    /// Adds a job at the end of the outbox, or replaces one in its place, by message id.
+    PutOutboxJob(OutboxJob),
+    /// Removes a job and its envelopes.
+    RemoveOutboxJob(MessageId),
+    /// Adds a sealed envelope to its job, or replaces one in its place, by envelope id.
+    PutOutboxEnvelope(OutboxEnvelope),
+    /// Removes an envelope.
+    RemoveOutboxEnvelope(EnvelopeId),
+    /// Adds a receipt that waits; no effect if the same one waits.
+    AddPendingReceipt(PendingReceipt),
+    /// Removes a receipt that waited.
+    RemovePendingReceipt(PendingReceipt),
+
+    /// Replaces what a suite keeps under a key.
+    PutSuiteState {
+        /// Where.
+        key: SuiteStateKey,
+        /// What; secret, since sessions are.
+        state: SecretBytes,
+    },
+    /// Removes what a suite keeps under a key.
+    RemoveSuiteState(SuiteStateKey),
+    /// Removes what a suite keeps under this slot for every device, as when an own prekey ended.
+    RemoveSuiteSlot {
+        /// The suite.
+        suite: SuiteId,
+        /// The slot.
+        slot: Vec<u8>,
+    },
+    /// Removes everything that any suite keeps for a device, as when it left its account.
+    RemoveSuiteStates(DeviceId),
+
+    /// Puts a seen-mark (RCV-4).
+    MarkSeen {
+        /// The mark.
+        mark: SeenMark,
+        /// When; a mark that is there keeps its time.
+        at: Timestamp,
+    },
+    /// Removes the marks that were put before a time.
+    ForgetSeenBefore(Timestamp),
+    /// Keeps a delivery that did not open (RCV-3); no effect if its envelope id is there.
+    AddUnopened(UnopenedRecord),
+    /// Removes a kept delivery, as when it opened after all.
+    RemoveUnopened(EnvelopeId),
+    /// Removes the deliveries that were kept before a time.
+    ForgetUnopenedBefore(Timestamp),
+    /// Adds an alert; no effect if its id is there.
+    AddAlert(AlertRecord),
+    /// Notes that the person saw an alert.
+    MarkAlertSeen(EnvelopeId),
+}

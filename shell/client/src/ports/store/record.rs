@@ -1,0 +1,348 @@
+//! The records of the store, grouped by the state that they are.
+//!
+//! - `Debug` of every record is fit for a log: contents, handles, secrets and tokens are redacted by their own types or here.
+
+use std::fmt;
+
+use bytes::Bytes;
+use halcyon_crypto::SecretBytes;
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp};
+
+// Profile, keys.
+
+/// Who this profile is.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// How far it came.
+    pub stage: Stage,
+    /// The server's address as the person gave it, for example `https://example.org`.
+    pub server: String,
+    /// The account.
+    pub account: AccountId,
+    /// This device.
+    pub device: DeviceId,
+    /// The encoded private device keys of every suite.
+    pub device_keys: SecretBytes,
+    /// The private account key (IDN-13).
+    pub account_key: SecretBytes,
+    /// Where the courier delivers to; absent until the account exists.
+    pub push_token: Option<PushToken>,
+}
+
+/// How far a profile came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The keys exist, and the server may or may not have heard of them: committed before registration leaves, so that an answer that
+    /// got lost does not lose the account.
+    Registering,
+    /// A device of an account.
+    Ready,
+    /// This device was removed from its account. History can be read, nothing can be sent.
+    Removed,
+}
+
+/// The private prekeys of one suite.
+#[derive(Clone, Debug)]
+pub struct PrekeyRecord {
+    /// The suite.
+    pub suite: SuiteId,
+    /// The encoded ring: the current pair and those that may still be in use.
+    pub ring: SecretBytes,
+    /// Whether the server has the current one.
+    pub uploaded: bool,
+}
+
+// What was accepted of the directory.
+
+/// What this client accepted of an account, its own included (DIR-6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownAccount {
+    /// The account.
+    pub account: AccountId,
+    /// The version of the newest accepted list.
+    pub version: u64,
+    /// That list, an encoded `SignedDeviceList`.
+    pub list: Bytes,
+    /// Every device ever seen in a list of the account, also those that left.
+    pub devices: Vec<SeenDevice>,
+}
+
+/// What must never change, or never get weaker, of a device (DIR-6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// The strongest suite it was seen to speak.
+    pub strongest_suite: SuiteId,
+    /// Its device key, 32 bytes, compact.
+    pub device_key: Bytes,
+    /// Its `pair` identity, or empty.
+    pub pair_identity: Bytes,
+}
+
+/// An answer of the directory as it was accepted last.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CachedAnswer {
+    /// The handle asked for.
+    pub handle: Handle,
+    /// The encoded `LookupAnswer`.
+    pub answer: Bytes,
+    /// When it should be asked for again (DIR-24).
+    pub refresh: Timestamp,
+}
+
+impl fmt::Debug for CachedAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CachedAnswer({:?}, {} bytes)", self.handle, self.answer.len())
+    }
+}
+
+// Conversations and messages.
+
+/// A conversation: its id is made from its members (CON-6).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// Its members, the own handle among them, sorted.
+    pub members: Vec<Handle>,
+}
+
+/// Where a message came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Written on this device.
+    Here,
+    /// Written on another device of this account (RCV-6).
+    OwnDevice,
+    /// Written by somebody else.
+    Peer,
+}
+
+/// What a message is, as far as the store cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MessageKind {
+    /// Something that this version can show.
+    Message,
+    /// Something that this version keeps but cannot show (CON-5).
+    Unsupported,
+}
+
+/// A message to add.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it belongs.
+    pub conversation: ConversationId,
+    /// Where it came from.
+    pub origin: Origin,
+    /// What it is.
+    pub kind: MessageKind,
+    /// The sender's handle.
+    pub sender: Handle,
+    /// The sender's account.
+    pub sender_account: AccountId,
+    /// The sender's device.
+    pub sender_device: DeviceId,
+    /// The suite that it arrived in; none for one written here.
+    pub suite: Option<SuiteId>,
+    /// The sender's clock.
+    pub sent: Timestamp,
+    /// This device's clock when it was committed.
+    pub stored: Timestamp,
+    /// The encoded `Content`, unknown fields kept.
+    pub content: Bytes,
+}
+
+impl fmt::Debug for NewMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewMessage({}, {:?}, {} bytes)", self.id, self.origin, self.content.len())
+    }
+}
+
+/// A message as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MessageRecord {
+    /// Its number: rises in the order in which messages were committed on this device, never used twice, at least 1.
+    pub number: u64,
+    /// The message.
+    pub message: NewMessage,
+}
+
+/// A message that this account sent, on its way to one device. The key is message and device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The message.
+    pub message: MessageId,
+    /// The device's account.
+    pub account: AccountId,
+    /// The device.
+    pub device: DeviceId,
+    /// The suite that it was sealed with; none if it was not.
+    pub suite: Option<SuiteId>,
+    /// How far it came.
+    pub state: DeliveryState,
+}
+
+/// How far a message to one device came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeliveryState {
+    /// Sealed, in the outbox.
+    Waiting,
+    /// The server has it on stable storage.
+    Accepted(Timestamp),
+    /// The device said so in a receipt (RCV-7).
+    Delivered(Timestamp),
+    /// It was given up, with the reason for people (SND-3, SND-4, SND-6).
+    Failed(String),
+}
+
+// The outbox.
+
+/// Something to be sent: the content and whom it still has to be sealed for. It is in the outbox until nothing is left to do (SND-2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutboxJob {
+    /// The content's message id, which names the job.
+    pub message: MessageId,
+    /// Whether it is shown as a message, or is a receipt.
+    pub receipt: bool,
+    /// The handle it is sent from.
+    pub sender: Handle,
+    /// The encoded `Content`.
+    pub content: Bytes,
+    /// The suite that the person forced.
+    pub forced_suite: Option<SuiteId>,
+    /// Whom it is for: every recipient, and the sender's own handle for the own other devices.
+    pub targets: Vec<OutboxTarget>,
+    /// When it was committed first.
+    pub created: Timestamp,
+}
+
+impl fmt::Debug for OutboxJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OutboxJob({}, {} bytes, {} targets)", self.message, self.content.len(), self.targets.len())
+    }
+}
+
+/// One addressee of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutboxTarget {
+    /// The handle to look up.
+    pub handle: Handle,
+    /// What was done for it.
+    pub state: TargetState,
+}
+
+/// What was done for one addressee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetState {
+    /// Nothing yet, or the server refused what was sealed as stale: look up, then seal for devices that do not have it (SND-3).
+    ToSeal,
+    /// Sealed for every device of this account.
+    Sealed(AccountId),
+    /// Given up.
+    GivenUp,
+}
+
+/// One sealed envelope. Its bytes and id never change (SND-2).
+#[derive(Clone, PartialEq, Eq)]
+pub struct OutboxEnvelope {
+    /// Its id.
+    pub id: EnvelopeId,
+    /// The job that it is part of.
+    pub message: MessageId,
+    /// The target's handle.
+    pub handle: Handle,
+    /// The device's account.
+    pub account: AccountId,
+    /// The version of the list that it was sealed for.
+    pub list_version: u64,
+    /// The device.
+    pub device: DeviceId,
+    /// Where the courier delivers it.
+    pub push_token: PushToken,
+    /// The suite.
+    pub suite: SuiteId,
+    /// The sealed bytes.
+    pub payload: Bytes,
+    /// How often the server said to try later.
+    pub attempts: u32,
+    /// Not to be sent before this (SND-3).
+    pub not_before: Timestamp,
+}
+
+impl fmt::Debug for OutboxEnvelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OutboxEnvelope({} to {}, {}, {} bytes)", self.id, self.device, self.suite, self.payload.len())
+    }
+}
+
+/// A receipt that waits to be sealed with others for the same person (RCV-5). The key is all of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PendingReceipt {
+    /// The sender of the message.
+    pub to: Handle,
+    /// The own handle that it was sent to.
+    pub from: Handle,
+    /// The message.
+    pub message: MessageId,
+}
+
+// Suites.
+
+/// Where a suite keeps something for one peer device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SuiteStateKey {
+    /// The peer's device.
+    pub device: DeviceId,
+    /// The suite.
+    pub suite: SuiteId,
+    /// The suite's own name for it, 0 to 64 bytes: a direction and a prekey, for example.
+    pub slot: Vec<u8>,
+}
+
+// Receiving.
+
+/// A hash by which a duplicate is known (RCV-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SeenMark(pub [u8; 32]);
+
+/// A delivery that did not open, kept sealed (RCV-3).
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnopenedRecord {
+    /// Its envelope id.
+    pub id: EnvelopeId,
+    /// The encoded `Envelope`.
+    pub envelope: Bytes,
+    /// The name of the cause, for counting.
+    pub cause: String,
+    /// When it was kept.
+    pub at: Timestamp,
+}
+
+impl fmt::Debug for UnopenedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "UnopenedRecord({}, {}, {} bytes)", self.id, self.cause, self.envelope.len())
+    }
+}
+
+/// An alert of the server, or an alarm of this client (DIR-40, DIR-6).
+#[derive(Clone, PartialEq, Eq)]
+pub struct AlertRecord {
+    /// The envelope that brought it, or a random id for an alarm of this client.
+    pub id: EnvelopeId,
+    /// When it was committed here.
+    pub at: Timestamp,
+    /// What it says, in the client's own encoding.
+    pub body: Bytes,
+    /// Whether the person saw it.
+    pub seen: bool,
+}
+
+impl fmt::Debug for AlertRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AlertRecord({}, {} bytes)", self.id, self.body.len())
+    }
+}

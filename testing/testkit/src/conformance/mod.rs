@@ -1,0 +1,6 @@
+//! What every implementation of a port must pass.
+
+#[cfg(feature = "server")]
+pub mod mailboxes;
+#[cfg(feature = "client")]
+pub mod store;

@@ -1,0 +1,476 @@
+//! What every client store must do. Port: `halcyon_client::ports::store`.
+//!
+//! [`run`] takes a world in which a store can be opened, closed and opened again. Each check is a small story and panics with what
+//! went wrong.
+
+use bytes::Bytes;
+use halcyon_client::ports::store::{
+    AlertRecord, CachedAnswer, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccount, MessageKind, NewMessage, Origin,
+    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, PrekeyRecord, Profile, SeenDevice, SeenMark, Stage, Store, SuiteStateKey,
+    TargetState, UnopenedRecord,
+};
+use halcyon_crypto::SecretBytes;
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp};
+
+/// Where stores come from: each world is one profile.
+pub trait World {
+    /// Opens the store of this world. What was committed before is there; the one opened before was dropped.
+    fn open(&mut self) -> Box<dyn Store>;
+}
+
+/// Runs every check, each in a fresh world.
+///
+/// # Panics
+/// When the store does not do what the port says.
+pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
+    a_new_profile_is_empty(&mut fresh());
+    a_profile_survives(&mut fresh());
+    what_was_accepted_of_an_account_survives(&mut fresh());
+    messages_are_numbered_once_and_in_order(&mut fresh());
+    a_conversation_is_read_page_by_page(&mut fresh());
+    conversations_come_newest_first(&mut fresh());
+    deliveries_are_kept_per_device(&mut fresh());
+    the_outbox_keeps_its_order(&mut fresh());
+    removing_a_job_removes_its_envelopes(&mut fresh());
+    receipts_wait_once(&mut fresh());
+    suite_states_are_kept_by_device_suite_and_slot(&mut fresh());
+    marks_are_forgotten_by_age(&mut fresh());
+    unopened_deliveries_are_kept_and_forgotten(&mut fresh());
+    alerts_are_shown_until_seen(&mut fresh());
+    a_later_change_of_a_commit_sees_the_earlier(&mut fresh());
+    wiping_leaves_nothing(&mut fresh());
+}
+
+fn a_new_profile_is_empty(world: &mut impl World) {
+    let store = world.open();
+    assert!(store.profile().unwrap().is_none());
+    assert!(store.prekeys().unwrap().is_empty());
+    assert!(store.own_handles().unwrap().is_empty());
+    assert!(store.conversations().unwrap().is_empty());
+    assert!(store.outbox_jobs().unwrap().is_empty());
+    assert!(store.pending_receipts().unwrap().is_empty());
+    assert!(store.alerts().unwrap().is_empty());
+    assert!(store.unopened().unwrap().is_empty());
+    assert_eq!(store.setting("theme").unwrap(), None);
+    assert_eq!(store.known_account(account(1)).unwrap(), None);
+    assert_eq!(store.handle_pin(&alice()).unwrap(), None);
+    assert_eq!(store.history(conversation_id(1), u64::MAX, 10).unwrap(), []);
+}
+
+fn a_profile_survives(world: &mut impl World) {
+    let mut store = world.open();
+    let registering = profile(Stage::Registering, None);
+    put(&mut store, [Change::PutProfile(registering)]);
+    put(
+        &mut store,
+        [
+            Change::PutProfile(profile(Stage::Ready, Some(PushToken::from_bytes([9; 32])))),
+            Change::AddOwnHandle(bob()),
+            Change::AddOwnHandle(alice()),
+            Change::AddOwnHandle(bob()),
+            Change::PutPrekeys(PrekeyRecord { suite: SuiteId::PAIR_EC, ring: SecretBytes::copy_of(b"old"), uploaded: false }),
+            Change::PutPrekeys(PrekeyRecord { suite: SuiteId::PAIR_EC, ring: SecretBytes::copy_of(b"ring"), uploaded: true }),
+            Change::PutSetting { name: "theme".into(), value: "dark".into() },
+        ],
+    );
+    drop(store);
+
+    let mut store = world.open();
+    let kept = store.profile().unwrap().expect("the profile was put");
+    assert_eq!(kept.stage, Stage::Ready);
+    assert_eq!(kept.server, "https://example.org");
+    assert_eq!((kept.account, kept.device), (account(1), device(1)));
+    assert_eq!(kept.device_keys.expose(), b"device keys");
+    assert_eq!(kept.account_key.expose(), b"account key");
+    assert_eq!(kept.push_token, Some(PushToken::from_bytes([9; 32])));
+    assert_eq!(store.own_handles().unwrap(), [bob(), alice()], "in the order in which they were put, once each");
+    let prekeys = store.prekeys().unwrap();
+    assert_eq!(prekeys.len(), 1);
+    assert_eq!((prekeys[0].suite, prekeys[0].ring.expose(), prekeys[0].uploaded), (SuiteId::PAIR_EC, b"ring".as_slice(), true));
+    assert_eq!(store.setting("theme").unwrap().as_deref(), Some("dark"));
+
+    put(&mut store, [Change::RemoveOwnHandle(bob()), Change::RemoveSetting("theme".into()), Change::RemoveSetting("never put".into())]);
+    assert_eq!(store.own_handles().unwrap(), [alice()]);
+    assert_eq!(store.setting("theme").unwrap(), None);
+}
+
+/// DIR-6, DIR-7, DIR-24
+fn what_was_accepted_of_an_account_survives(world: &mut impl World) {
+    let mut store = world.open();
+    let seen = |n: u8, strongest: u32| SeenDevice {
+        device: device(n),
+        strongest_suite: SuiteId::from_u32(strongest),
+        device_key: Bytes::from(vec![n; 32]),
+        pair_identity: Bytes::new(),
+    };
+    let first = KnownAccount { account: account(2), version: 1, list: "list 1".into(), devices: vec![seen(1, 2)] };
+    let second = KnownAccount { account: account(2), version: u64::MAX, list: "list 2".into(), devices: vec![seen(1, 2), seen(2, 1)] };
+    let answer = CachedAnswer { handle: bob(), answer: "answer".into(), refresh: at(5) };
+    put(
+        &mut store,
+        [
+            Change::PutKnownAccount(first),
+            Change::PutKnownAccount(second.clone()),
+            Change::PutHandlePin { handle: bob(), account: account(1) },
+            Change::PutHandlePin { handle: bob(), account: account(2) },
+            Change::PutCachedAnswer(answer.clone()),
+        ],
+    );
+    drop(store);
+
+    let mut store = world.open();
+    assert_eq!(store.known_account(account(2)).unwrap(), Some(second));
+    assert_eq!(store.handle_pin(&bob()).unwrap(), Some(account(2)));
+    assert_eq!(store.handle_pin(&alice()).unwrap(), None);
+    assert_eq!(store.cached_answer(&bob()).unwrap(), Some(answer));
+    put(&mut store, [Change::RemoveCachedAnswer(bob())]);
+    assert_eq!(store.cached_answer(&bob()).unwrap(), None);
+}
+
+/// RCV-4: the second arrival of a message has no effect.
+fn messages_are_numbered_once_and_in_order(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddConversation(conversation(1))]);
+    put(&mut store, [Change::AddMessage(message(1, 1, Origin::Here)), Change::AddMessage(message(2, 1, Origin::Peer))]);
+    put(&mut store, [Change::AddMessage(message(2, 1, Origin::Peer))]);
+    drop(store);
+
+    let mut store = world.open();
+    put(&mut store, [Change::AddMessage(message(3, 1, Origin::OwnDevice))]);
+    let history = store.history(conversation_id(1), u64::MAX, 10).unwrap();
+    assert_eq!(history.iter().map(|record| record.message.clone()).collect::<Vec<_>>(), [
+        message(1, 1, Origin::Here),
+        message(2, 1, Origin::Peer),
+        message(3, 1, Origin::OwnDevice)
+    ]);
+    assert!(history[0].number >= 1);
+    assert!(history.windows(2).all(|pair| pair[0].number < pair[1].number));
+
+    assert_eq!(store.own_message(message_id(1)).unwrap().map(|record| record.message.id), Some(message_id(1)));
+    assert_eq!(store.own_message(message_id(3)).unwrap().map(|record| record.message.id), Some(message_id(3)), "a copy is one's own, too");
+    assert_eq!(store.own_message(message_id(2)).unwrap(), None, "RCV-7: a peer's message is not one's own");
+
+    // A peer that takes the id of somebody else's message adds a message of its own, and touches no other.
+    let mut impostor = message(1, 1, Origin::Peer);
+    impostor.sender_device = device(66);
+    put(&mut store, [Change::AddMessage(impostor.clone())]);
+    assert_eq!(store.own_message(message_id(1)).unwrap().unwrap().message, message(1, 1, Origin::Here));
+    assert_eq!(store.history(conversation_id(1), u64::MAX, 1).unwrap()[0].message, impostor);
+}
+
+fn a_conversation_is_read_page_by_page(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddConversation(conversation(2))]);
+    for n in 1..=5 {
+        put(&mut store, [Change::AddMessage(message(n, 1, Origin::Peer)), Change::AddMessage(message(n + 100, 2, Origin::Peer))]);
+    }
+    let ids = |page: &[halcyon_client::ports::store::MessageRecord]| page.iter().map(|record| record.message.id).collect::<Vec<_>>();
+    let newest = store.history(conversation_id(1), u64::MAX, 2).unwrap();
+    assert_eq!(ids(&newest), [message_id(4), message_id(5)], "the newest, oldest first");
+    let older = store.history(conversation_id(1), newest[0].number, 2).unwrap();
+    assert_eq!(ids(&older), [message_id(2), message_id(3)]);
+    let oldest = store.history(conversation_id(1), older[0].number, 2).unwrap();
+    assert_eq!(ids(&oldest), [message_id(1)]);
+}
+
+fn conversations_come_newest_first(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddConversation(conversation(2))]);
+    put(&mut store, [Change::AddMessage(message(1, 2, Origin::Peer))]);
+    put(&mut store, [Change::AddMessage(message(2, 1, Origin::Peer))]);
+    assert_eq!(store.conversations().unwrap(), [conversation(1), conversation(2)]);
+    put(&mut store, [Change::AddMessage(message(3, 2, Origin::Peer))]);
+    assert_eq!(store.conversations().unwrap(), [conversation(2), conversation(1)]);
+    assert_eq!(store.conversation(conversation_id(2)).unwrap(), Some(conversation(2)));
+    assert_eq!(store.conversation(conversation_id(9)).unwrap(), None);
+}
+
+/// SND-3, SND-4, RCV-7
+fn deliveries_are_kept_per_device(world: &mut impl World) {
+    let mut store = world.open();
+    let delivery = |n: u8, state| Delivery { message: message_id(1), account: account(2), device: device(n), suite: Some(SuiteId::PAIR_EC), state };
+    put(
+        &mut store,
+        [
+            Change::PutDelivery(delivery(2, DeliveryState::Waiting)),
+            Change::PutDelivery(delivery(1, DeliveryState::Accepted(at(7)))),
+            Change::PutDelivery(delivery(3, DeliveryState::Failed("no prekey".into()))),
+            Change::PutDelivery(delivery(2, DeliveryState::Delivered(at(8)))),
+        ],
+    );
+    drop(store);
+    let store = world.open();
+    assert_eq!(store.deliveries(message_id(1)).unwrap(), [
+        delivery(2, DeliveryState::Delivered(at(8))),
+        delivery(1, DeliveryState::Accepted(at(7))),
+        delivery(3, DeliveryState::Failed("no prekey".into())),
+    ]);
+    assert_eq!(store.deliveries(message_id(2)).unwrap(), []);
+}
+
+/// SND-2, SND-5
+fn the_outbox_keeps_its_order(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [
+        Change::PutOutboxJob(job(9, TargetState::ToSeal)),
+        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+        Change::PutOutboxEnvelope(envelope(7, 9, 0)),
+        Change::PutOutboxEnvelope(envelope(3, 9, 0)),
+    ]);
+    drop(store);
+
+    let mut store = world.open();
+    put(&mut store, [
+        Change::PutOutboxJob(job(4, TargetState::ToSeal)),
+        Change::PutOutboxJob(job(9, TargetState::Sealed(account(2)))),
+        Change::PutOutboxEnvelope(envelope(7, 9, 3)),
+    ]);
+    assert_eq!(store.outbox_jobs().unwrap(), [job(9, TargetState::Sealed(account(2))), job(1, TargetState::ToSeal), job(4, TargetState::ToSeal)]);
+    assert_eq!(store.outbox_job(message_id(1)).unwrap(), Some(job(1, TargetState::ToSeal)));
+    assert_eq!(store.outbox_envelopes(message_id(9)).unwrap(), [envelope(7, 9, 3), envelope(3, 9, 0)]);
+    assert_eq!(store.outbox_envelope(envelope_id(3)).unwrap(), Some(envelope(3, 9, 0)));
+    put(&mut store, [Change::RemoveOutboxEnvelope(envelope_id(7)), Change::RemoveOutboxEnvelope(envelope_id(77))]);
+    assert_eq!(store.outbox_envelopes(message_id(9)).unwrap(), [envelope(3, 9, 0)]);
+    assert_eq!(store.outbox_envelope(envelope_id(7)).unwrap(), None);
+}
+
+fn removing_a_job_removes_its_envelopes(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [
+        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+        Change::PutOutboxJob(job(2, TargetState::ToSeal)),
+        Change::PutOutboxEnvelope(envelope(1, 1, 0)),
+        Change::PutOutboxEnvelope(envelope(2, 2, 0)),
+    ]);
+    put(&mut store, [Change::RemoveOutboxJob(message_id(1))]);
+    assert_eq!(store.outbox_jobs().unwrap(), [job(2, TargetState::ToSeal)]);
+    assert_eq!(store.outbox_envelopes(message_id(1)).unwrap(), []);
+    assert_eq!(store.outbox_envelope(envelope_id(1)).unwrap(), None);
+    assert_eq!(store.outbox_envelopes(message_id(2)).unwrap(), [envelope(2, 2, 0)]);
+}
+
+/// RCV-5
+fn receipts_wait_once(world: &mut impl World) {
+    let mut store = world.open();
+    let receipt = |n| PendingReceipt { to: bob(), from: alice(), message: message_id(n) };
+    put(&mut store, [Change::AddPendingReceipt(receipt(2)), Change::AddPendingReceipt(receipt(1)), Change::AddPendingReceipt(receipt(2))]);
+    drop(store);
+    let mut store = world.open();
+    assert_eq!(store.pending_receipts().unwrap(), [receipt(2), receipt(1)]);
+    put(&mut store, [Change::RemovePendingReceipt(receipt(2))]);
+    assert_eq!(store.pending_receipts().unwrap(), [receipt(1)]);
+}
+
+fn suite_states_are_kept_by_device_suite_and_slot(world: &mut impl World) {
+    let mut store = world.open();
+    let key = |n, suite, slot: &[u8]| SuiteStateKey { device: device(n), suite: SuiteId::from_u32(suite), slot: slot.to_vec() };
+    let state = |bytes: &[u8]| SecretBytes::copy_of(bytes);
+    put(&mut store, [
+        Change::PutSuiteState { key: key(1, 2, b"send"), state: state(b"1") },
+        Change::PutSuiteState { key: key(1, 2, b"send"), state: state(b"2") },
+        Change::PutSuiteState { key: key(1, 2, b"receive"), state: state(b"window") },
+        Change::PutSuiteState { key: key(1, 3, b"send"), state: state(b"session") },
+        Change::PutSuiteState { key: key(2, 2, b"receive"), state: state(b"other window") },
+        Change::PutSuiteState { key: key(2, 2, b""), state: state(b"") },
+    ]);
+    drop(store);
+
+    let mut store = world.open();
+    let read = |store: &dyn Store, key: &SuiteStateKey| store.suite_state(key).unwrap().map(|state| state.expose().to_vec());
+    assert_eq!(read(&*store, &key(1, 2, b"send")), Some(b"2".to_vec()));
+    assert_eq!(read(&*store, &key(1, 3, b"send")), Some(b"session".to_vec()));
+    assert_eq!(read(&*store, &key(2, 2, b"")), Some(Vec::new()));
+    assert_eq!(read(&*store, &key(2, 2, b"send")), None);
+    let mut keys = store.suite_state_keys(device(1), SuiteId::PAIR_EC).unwrap();
+    keys.sort();
+    assert_eq!(keys, [key(1, 2, b"receive"), key(1, 2, b"send")]);
+
+    put(&mut store, [Change::RemoveSuiteSlot { suite: SuiteId::PAIR_EC, slot: b"receive".to_vec() }]);
+    assert_eq!(read(&*store, &key(1, 2, b"receive")), None);
+    assert_eq!(read(&*store, &key(2, 2, b"receive")), None);
+    assert_eq!(read(&*store, &key(1, 2, b"send")), Some(b"2".to_vec()));
+    put(&mut store, [Change::RemoveSuiteState(key(1, 3, b"send"))]);
+    assert_eq!(read(&*store, &key(1, 3, b"send")), None);
+    put(&mut store, [Change::RemoveSuiteStates(device(1))]);
+    assert_eq!(store.suite_state_keys(device(1), SuiteId::PAIR_EC).unwrap(), []);
+    assert_eq!(read(&*store, &key(2, 2, b"")), Some(Vec::new()));
+}
+
+/// RCV-4: 31 days, then gone.
+fn marks_are_forgotten_by_age(world: &mut impl World) {
+    let mut store = world.open();
+    let mark = |n: u8| SeenMark([n; 32]);
+    put(&mut store, [
+        Change::MarkSeen { mark: mark(1), at: at(10) },
+        Change::MarkSeen { mark: mark(2), at: at(20) },
+        Change::MarkSeen { mark: mark(1), at: at(30) },
+    ]);
+    drop(store);
+    let mut store = world.open();
+    assert!(store.has_seen(&mark(1)).unwrap() && store.has_seen(&mark(2)).unwrap() && !store.has_seen(&mark(3)).unwrap());
+    assert_eq!(store.seen_before(at(20)).unwrap(), 1, "a mark keeps its first time");
+    put(&mut store, [Change::ForgetSeenBefore(at(20))]);
+    assert!(!store.has_seen(&mark(1)).unwrap() && store.has_seen(&mark(2)).unwrap());
+}
+
+/// RCV-3: 30 days, then gone.
+fn unopened_deliveries_are_kept_and_forgotten(world: &mut impl World) {
+    let mut store = world.open();
+    let unopened = |n, time| UnopenedRecord { id: envelope_id(n), envelope: vec![n; 3].into(), cause: "unauthentic".into(), at: at(time) };
+    put(&mut store, [
+        Change::AddUnopened(unopened(2, 10)),
+        Change::AddUnopened(unopened(1, 20)),
+        Change::AddUnopened(unopened(3, 30)),
+        Change::AddUnopened(unopened(2, 40)),
+    ]);
+    drop(store);
+    let mut store = world.open();
+    assert_eq!(store.unopened().unwrap(), [unopened(2, 10), unopened(1, 20), unopened(3, 30)]);
+    put(&mut store, [Change::ForgetUnopenedBefore(at(20)), Change::RemoveUnopened(envelope_id(3))]);
+    assert_eq!(store.unopened().unwrap(), [unopened(1, 20)]);
+}
+
+/// DIR-40
+fn alerts_are_shown_until_seen(world: &mut impl World) {
+    let mut store = world.open();
+    let alert = |n, seen| AlertRecord { id: envelope_id(n), at: at(n.into()), body: vec![n].into(), seen };
+    put(&mut store, [Change::AddAlert(alert(1, false)), Change::AddAlert(alert(2, false))]);
+    put(&mut store, [Change::MarkAlertSeen(envelope_id(1)), Change::AddAlert(alert(1, false)), Change::MarkAlertSeen(envelope_id(9))]);
+    drop(store);
+    let store = world.open();
+    assert_eq!(store.alerts().unwrap(), [alert(1, true), alert(2, false)]);
+}
+
+fn a_later_change_of_a_commit_sees_the_earlier(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [
+        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+        Change::PutOutboxEnvelope(envelope(1, 1, 0)),
+        Change::RemoveOutboxJob(message_id(1)),
+        Change::PutSetting { name: "a".into(), value: "1".into() },
+        Change::PutSetting { name: "a".into(), value: "2".into() },
+    ]);
+    assert_eq!(store.outbox_jobs().unwrap(), []);
+    assert_eq!(store.outbox_envelope(envelope_id(1)).unwrap(), None);
+    assert_eq!(store.setting("a").unwrap().as_deref(), Some("2"));
+}
+
+/// LNK-10: an aborted link leaves an empty profile.
+fn wiping_leaves_nothing(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [
+        Change::PutProfile(profile(Stage::Ready, None)),
+        Change::AddOwnHandle(alice()),
+        Change::PutPrekeys(PrekeyRecord { suite: SuiteId::PAIR_EC, ring: SecretBytes::copy_of(b"ring"), uploaded: true }),
+        Change::AddConversation(conversation(1)),
+        Change::AddMessage(message(1, 1, Origin::Peer)),
+        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+        Change::PutOutboxEnvelope(envelope(1, 1, 0)),
+        Change::MarkSeen { mark: SeenMark([1; 32]), at: at(1) },
+        Change::PutHandlePin { handle: bob(), account: account(2) },
+    ]);
+    put(&mut store, [Change::Wipe]);
+    drop(store);
+    a_new_profile_is_empty(world);
+    let store = world.open();
+    assert!(!store.has_seen(&SeenMark([1; 32])).unwrap());
+    assert_eq!(store.outbox_envelope(envelope_id(1)).unwrap(), None);
+}
+
+fn put(store: &mut Box<dyn Store>, changes: impl IntoIterator<Item = Change>) {
+    let mut commit = Commit::new();
+    changes.into_iter().for_each(|change| commit.push(change));
+    store.commit(&commit).unwrap();
+}
+
+fn alice() -> Handle {
+    Handle::parse("mailto:alice@example.org").unwrap()
+}
+
+fn bob() -> Handle {
+    Handle::parse("mailto:bob@example.org").unwrap()
+}
+
+fn at(millis: u64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+fn account(n: u8) -> AccountId {
+    AccountId::from_bytes([n; 16])
+}
+
+fn device(n: u8) -> DeviceId {
+    DeviceId::from_bytes([n; 16])
+}
+
+fn message_id(n: u8) -> MessageId {
+    MessageId::from_bytes([n; 16])
+}
+
+fn envelope_id(n: u8) -> EnvelopeId {
+    EnvelopeId::from_bytes([n; 16])
+}
+
+fn conversation_id(n: u8) -> ConversationId {
+    ConversationId::from_bytes([n; 16])
+}
+
+fn conversation(n: u8) -> Conversation {
+    Conversation { id: conversation_id(n), members: vec![alice(), bob()] }
+}
+
+fn profile(stage: Stage, push_token: Option<PushToken>) -> Profile {
+    Profile {
+        stage,
+        server: "https://example.org".into(),
+        account: account(1),
+        device: device(1),
+        device_keys: SecretBytes::copy_of(b"device keys"),
+        account_key: SecretBytes::copy_of(b"account key"),
+        push_token,
+    }
+}
+
+fn message(n: u8, conversation: u8, origin: Origin) -> NewMessage {
+    NewMessage {
+        id: message_id(n),
+        conversation: conversation_id(conversation),
+        origin,
+        kind: if n == 2 { MessageKind::Unsupported } else { MessageKind::Message },
+        sender: if origin == Origin::Peer { bob() } else { alice() },
+        sender_account: account(if origin == Origin::Peer { 2 } else { 1 }),
+        sender_device: device(if origin == Origin::Peer { 2 } else { 1 }),
+        suite: (origin != Origin::Here).then(|| SuiteId::from_u32(u32::from(n))),
+        sent: at(n.into()),
+        stored: at(u64::MAX >> 1),
+        content: Bytes::from(vec![n; 300]),
+    }
+}
+
+fn job(n: u8, state: TargetState) -> OutboxJob {
+    OutboxJob {
+        message: message_id(n),
+        receipt: n == 4,
+        sender: alice(),
+        content: Bytes::from(vec![n; 20]),
+        forced_suite: (n == 1).then_some(SuiteId::PAIR),
+        targets: vec![OutboxTarget { handle: bob(), state }, OutboxTarget { handle: alice(), state: TargetState::GivenUp }],
+        created: at(n.into()),
+    }
+}
+
+fn envelope(n: u8, of: u8, attempts: u32) -> OutboxEnvelope {
+    OutboxEnvelope {
+        id: envelope_id(n),
+        message: message_id(of),
+        handle: bob(),
+        account: account(2),
+        list_version: 3,
+        device: device(n),
+        push_token: PushToken::from_bytes([n; 32]),
+        suite: SuiteId::PAIR_EC,
+        payload: Bytes::from(vec![n; 400]),
+        attempts,
+        not_before: at(attempts.into()),
+    }
+}
