@@ -1,3 +1,39 @@
-//! The plaintext message model and its one decoder.
+//! What a message says: the plaintext model, its encoding, and the one decoder that meets a peer's plaintext.
+//! Spec: 50-content.md (CON-1 to CON-6).
+//!
+//! Owns the limits of every field and the rule that names a conversation. Does not know who really sent a message
+//! (the client compares, CON-7), how it is sealed, or where it is stored.
+//!
+//! - A [`Content`] is well-formed: it comes from [`Content::new`] or [`decode`], which check the same limits.
+//! - [`decode`] never panics, whatever a peer wrote (I5).
+//!
+//! Next: [`decode`] reads plaintexts, [`encode`] writes them, [`for_display`] makes a peer's text safe to print.
 
+mod conversation;
+mod decode;
+mod display;
+mod encode;
+mod model;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use conversation::{ConversationMembers, MembersError};
+pub use decode::{DecodeError, decode};
+pub use display::for_display;
+pub use encode::{EncodeError, encode};
+pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text};
+
+/// Bytes of a plaintext. With the largest suite overhead and padding it stays below the courier's 16 KiB (CON-1, COU-40).
+pub const CONTENT_BYTES_MAX: usize = 15_000;
+/// Recipients of a conversation besides the sender; groups of the original have 32 people (CON-2).
+pub const RECIPIENTS_MAX: usize = 32;
+/// Parts of a message (CON-3).
+pub const PARTS_MAX: usize = 64;
+/// Bytes of all text parts together; longer text travels as an attachment (CON-3).
+pub const TEXT_BYTES_MAX: usize = 12_000;
+/// Message ids in one receipt: 256 of 18 bytes fit well into a plaintext (CON-4).
+pub const RECEIPT_IDS_MAX: usize = 256;
+/// The version of the encoding (CON-1).
+pub const CONTENT_VERSION: u32 = 1;

@@ -26,7 +26,7 @@ pub enum HandleKind {
 }
 
 /// Why a text is not a handle. The text itself is not repeated, since it may end in a log.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HandleError {
     /// Neither scheme, and nothing that could be completed to one.

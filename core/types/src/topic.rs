@@ -18,7 +18,7 @@ pub enum Storing {
 }
 
 /// Why a text is not a topic.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, thiserror::Error, PartialEq, Eq)]
 #[error("a topic has 1 to 64 bytes of a-z, 0-9, `.` and `-`")]
 pub struct TopicError;
 

@@ -1,0 +1,68 @@
+//! Who is in a conversation, and the id that follows from it. Spec: 50-content.md (CON-2, CON-6).
+//!
+//! Owns the order and bounds of the members. Does not know accounts: two handles of one person are two members here.
+
+use std::collections::BTreeSet;
+
+use halcyon_crypto::{Label, kdf::labelled_hash};
+use halcyon_types::{ConversationId, Handle};
+
+use crate::RECIPIENTS_MAX;
+
+/// The sender and everybody else of one conversation: two handles at least, in order, none twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConversationMembers {
+    sender: Handle,
+    recipients: Vec<Handle>,
+}
+
+/// Why handles do not make a conversation. The fault is whoever's put them together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MembersError {
+    /// Nobody to talk to.
+    #[error("a message needs a recipient other than its sender")]
+    Empty,
+    /// More people than a conversation holds.
+    #[error("a conversation has at most {RECIPIENTS_MAX} recipients, not {0}")]
+    TooMany(usize),
+}
+
+impl ConversationMembers {
+    /// Returns the conversation of a sender with others, sorted; the sender and repetitions among them are dropped.
+    ///
+    /// # Errors
+    /// [`MembersError`] when nobody or too many remain.
+    pub fn new(sender: Handle, others: impl IntoIterator<Item = Handle>) -> Result<Self, MembersError> {
+        let recipients: BTreeSet<Handle> = others.into_iter().filter(|handle| *handle != sender).collect();
+        match recipients.len() {
+            0 => Err(MembersError::Empty),
+            1..=RECIPIENTS_MAX => Ok(Self { sender, recipients: recipients.into_iter().collect() }),
+            count => Err(MembersError::TooMany(count)),
+        }
+    }
+
+    /// Returns the sender.
+    #[must_use]
+    pub fn sender(&self) -> &Handle {
+        &self.sender
+    }
+
+    /// Returns everybody else, sorted.
+    #[must_use]
+    pub fn recipients(&self) -> &[Handle] {
+        &self.recipients
+    }
+
+    /// Returns the id that every member's devices give this conversation, whoever writes (CON-6).
+    #[must_use]
+    pub fn id(&self) -> ConversationId {
+        let mut members: Vec<&[u8]> = self.recipients.iter().map(|handle| handle.as_uri().as_bytes()).collect();
+        members.push(self.sender.as_uri().as_bytes());
+        members.sort_unstable();
+        let hash = labelled_hash(Label::ConversationId, &members); // CON-6
+        let mut id = [0; ConversationId::LEN];
+        id.copy_from_slice(&hash[..ConversationId::LEN]);
+        ConversationId::from_bytes(id)
+    }
+}

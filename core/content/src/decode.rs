@@ -1,0 +1,128 @@
+//! Reads plaintexts: the one place where a peer's content is parsed (I5). Spec: 50-content.md (CON-1 to CON-5).
+//!
+//! Owns every check on what a peer wrote. Does not know whether the claims in it are true.
+//!
+//! - The size is checked before anything is decoded.
+//! - Well-formed content of a later version is [`Kind::Unsupported`], never an error: it is kept and shown as such.
+
+use halcyon_types::{Handle, HandleError, MessageId, Timestamp};
+use prost::Message as _;
+
+use crate::{
+    CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, MembersError, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
+    model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text},
+    wire,
+};
+
+/// Why a plaintext is not content. The peer's fault: it is kept sealed, acknowledged, and shown as unreadable.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// CON-1.
+    #[error("the plaintext has {0} bytes, more than {CONTENT_BYTES_MAX}")]
+    TooLarge(usize),
+    /// Not protobuf of the schema.
+    #[error("the plaintext does not decode")]
+    NotProtobuf,
+    /// CON-1: version 0 does not exist.
+    #[error("the plaintext names no version")]
+    NoVersion,
+    /// CON-2.
+    #[error("the message id has {0} bytes, not 16")]
+    MessageId(usize),
+    /// CON-2: sender or a recipient.
+    #[error("a handle is malformed")]
+    Handle(#[source] HandleError),
+    /// CON-2: not in normal form, not sorted, repeated, or the sender among the recipients.
+    #[error("the recipients are not in their normal form")]
+    NotNormal,
+    /// CON-2.
+    #[error("the members do not make a conversation")]
+    Members(#[source] MembersError),
+    /// CON-3.
+    #[error("a message has 1 to {PARTS_MAX} parts, not {0}")]
+    Parts(usize),
+    /// CON-3.
+    #[error("text has 1 to {TEXT_BYTES_MAX} bytes, not {0}")]
+    Text(usize),
+    /// CON-4.
+    #[error("a receipt names 1 to {RECEIPT_IDS_MAX} messages, not {0}")]
+    ReceiptIds(usize),
+}
+
+/// Returns the content of a plaintext whose padding was stripped.
+///
+/// # Errors
+/// [`DecodeError`] names the first thing that is wrong. Nothing of the plaintext is repeated in it.
+pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
+    if plaintext.len() > CONTENT_BYTES_MAX {
+        return Err(DecodeError::TooLarge(plaintext.len())); // CON-1: before anything is allocated for it
+    }
+    let wire = wire::Content::decode(plaintext).map_err(|_| DecodeError::NotProtobuf)?;
+    if wire.version == 0 {
+        return Err(DecodeError::NoVersion);
+    }
+    let message_id = decode_message_id(&wire.message_id)?;
+    let members = decode_members(&wire)?;
+    let kind = match wire.kind {
+        // CON-5: a later version may have changed what the fields mean.
+        _ if wire.version > CONTENT_VERSION => Kind::Unsupported,
+        None => Kind::Unsupported, // CON-5: a kind with a number that we do not know
+        Some(wire::content::Kind::Message(message)) => Kind::Message(decode_message(message)?),
+        Some(wire::content::Kind::Receipt(receipt)) => decode_receipt(receipt)?,
+    };
+    Ok(Content { message_id, sent: Timestamp::from_millis(wire.sent_ms), members, kind })
+}
+
+fn decode_message_id(bytes: &[u8]) -> Result<MessageId, DecodeError> {
+    MessageId::try_from(bytes).map_err(|_| DecodeError::MessageId(bytes.len()))
+}
+
+/// CON-2: a peer writes the normal form, or two devices would file one message in two conversations.
+fn decode_members(wire: &wire::Content) -> Result<ConversationMembers, DecodeError> {
+    let sender = decode_handle(&wire.sender)?;
+    let recipients = wire.recipients.iter().map(|uri| decode_handle(uri)).collect::<Result<Vec<_>, _>>()?;
+    let members = ConversationMembers::new(sender, recipients.iter().cloned()).map_err(DecodeError::Members)?;
+    if members.recipients() == recipients { Ok(members) } else { Err(DecodeError::NotNormal) }
+}
+
+fn decode_handle(uri: &str) -> Result<Handle, DecodeError> {
+    let handle = Handle::parse(uri).map_err(DecodeError::Handle)?;
+    if handle.as_uri() == uri { Ok(handle) } else { Err(DecodeError::NotNormal) }
+}
+
+fn decode_message(wire: wire::Message) -> Result<Message, DecodeError> {
+    // CON-3
+    if !(1..=PARTS_MAX).contains(&wire.parts.len()) {
+        return Err(DecodeError::Parts(wire.parts.len()));
+    }
+    let mut text_bytes = 0;
+    let mut parts = Vec::with_capacity(wire.parts.len());
+    for part in wire.parts {
+        parts.push(match part.part {
+            None => Part::Unsupported, // CON-5
+            Some(wire::part::Part::Text(text)) if text.text.is_empty() => return Err(DecodeError::Text(0)),
+            Some(wire::part::Part::Text(text)) => {
+                text_bytes += text.text.len();
+                Part::Text(Text(text.text))
+            }
+        });
+    }
+    if text_bytes > TEXT_BYTES_MAX {
+        return Err(DecodeError::Text(text_bytes));
+    }
+    Ok(Message { parts })
+}
+
+fn decode_receipt(wire: wire::Receipt) -> Result<Kind, DecodeError> {
+    // CON-4
+    if !(1..=RECEIPT_IDS_MAX).contains(&wire.message_ids.len()) {
+        return Err(DecodeError::ReceiptIds(wire.message_ids.len()));
+    }
+    let message_ids = wire.message_ids.iter().map(|id| decode_message_id(id)).collect::<Result<_, _>>()?;
+    Ok(match wire::ReceiptKind::try_from(wire.kind) {
+        Ok(wire::ReceiptKind::Delivered) => Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids }),
+        // CON-5: a receipt about something that a later version knows.
+        Ok(wire::ReceiptKind::ReceiptUnspecified) | Err(_) => Kind::Unsupported,
+    })
+}

@@ -1,0 +1,90 @@
+//! Writes plaintexts. Spec: 50-content.md (CON-1 to CON-4).
+//!
+//! Owns the check that what we write is what a peer's decoder accepts. Does not pad: that is the suite's.
+
+use prost::Message as _;
+
+use crate::{
+    CONTENT_BYTES_MAX, CONTENT_VERSION, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
+    model::{Content, Kind, Message, Part, Receipt, ReceiptKind},
+    wire,
+};
+
+/// Why a content cannot be written. The fault is the caller's; nothing was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// CON-3.
+    #[error("a message has 1 to {PARTS_MAX} parts, not {0}")]
+    Parts(usize),
+    /// CON-3.
+    #[error("text has 1 to {TEXT_BYTES_MAX} bytes, not {0}; send longer text as a file")]
+    Text(usize),
+    /// CON-4.
+    #[error("a receipt names 1 to {RECEIPT_IDS_MAX} messages, not {0}")]
+    ReceiptIds(usize),
+    /// CON-1.
+    #[error("a plaintext has at most {CONTENT_BYTES_MAX} bytes, not {0}")]
+    TooLarge(usize),
+    /// What this version cannot read it does not write.
+    #[error("content of an unsupported kind cannot be sent")]
+    Unsupported,
+}
+
+/// Returns the encoded plaintext, not padded, at most [`CONTENT_BYTES_MAX`] bytes.
+///
+/// # Errors
+/// [`EncodeError`] names the limit that the content breaks.
+pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
+    let kind = match &content.kind {
+        Kind::Message(message) => wire::content::Kind::Message(encode_message(message)?),
+        Kind::Receipt(receipt) => wire::content::Kind::Receipt(encode_receipt(receipt)?),
+        Kind::Unsupported => return Err(EncodeError::Unsupported),
+    };
+    let encoded = wire::Content {
+        version: CONTENT_VERSION, // CON-1
+        message_id: content.message_id.as_bytes().to_vec().into(),
+        sent_ms: content.sent.as_millis(),
+        sender: content.members.sender().as_uri().to_owned(),
+        recipients: content.members.recipients().iter().map(|handle| handle.as_uri().to_owned()).collect(),
+        kind: Some(kind),
+    }
+    .encode_to_vec();
+    if encoded.len() > CONTENT_BYTES_MAX {
+        return Err(EncodeError::TooLarge(encoded.len())); // CON-1
+    }
+    Ok(encoded)
+}
+
+fn encode_message(message: &Message) -> Result<wire::Message, EncodeError> {
+    // CON-3
+    if !(1..=PARTS_MAX).contains(&message.parts.len()) {
+        return Err(EncodeError::Parts(message.parts.len()));
+    }
+    let mut text_bytes = 0;
+    let mut parts = Vec::with_capacity(message.parts.len());
+    for part in &message.parts {
+        let Part::Text(text) = part else { return Err(EncodeError::Unsupported) };
+        if text.0.is_empty() {
+            return Err(EncodeError::Text(0));
+        }
+        text_bytes += text.0.len();
+        parts.push(wire::Part { part: Some(wire::part::Part::Text(wire::Text { text: text.0.clone() })) });
+    }
+    if text_bytes > TEXT_BYTES_MAX {
+        return Err(EncodeError::Text(text_bytes));
+    }
+    Ok(wire::Message { parts })
+}
+
+fn encode_receipt(receipt: &Receipt) -> Result<wire::Receipt, EncodeError> {
+    // CON-4
+    if !(1..=RECEIPT_IDS_MAX).contains(&receipt.message_ids.len()) {
+        return Err(EncodeError::ReceiptIds(receipt.message_ids.len()));
+    }
+    let kind = match receipt.kind {
+        ReceiptKind::Delivered => wire::ReceiptKind::Delivered,
+    };
+    let message_ids = receipt.message_ids.iter().map(|id| id.as_bytes().to_vec().into()).collect();
+    Ok(wire::Receipt { kind: kind.into(), message_ids })
+}

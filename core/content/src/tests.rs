@@ -1,0 +1,190 @@
+//! What encoder and decoder promise each other, and what a hostile peer may try.
+
+use halcyon_types::{Handle, MessageId, Timestamp};
+use prost::Message as _;
+use proptest::prelude::*;
+
+use crate::{
+    CONTENT_BYTES_MAX, Content, ConversationMembers, DecodeError, EncodeError, Kind, MembersError, Message, Part,
+    Receipt, ReceiptKind, Text, decode, encode, for_display, wire,
+};
+
+fn handle(text: &str) -> Handle {
+    Handle::parse(text).unwrap()
+}
+
+fn alice_to_bob(kind: Kind) -> Content {
+    let members = ConversationMembers::new(handle("alice@example.org"), [handle("bob@example.org")]).unwrap();
+    Content { message_id: MessageId::from_bytes([7; 16]), sent: Timestamp::from_millis(1_700_000_000_000), members, kind }
+}
+
+fn hello() -> Content {
+    alice_to_bob(Kind::Message(Message::text("hello")))
+}
+
+/// What a peer could write: the encoding of `content`, changed.
+fn changed(content: &Content, change: impl FnOnce(&mut wire::Content)) -> Vec<u8> {
+    let mut wire = wire::Content::decode(encode(content).unwrap().as_slice()).unwrap();
+    change(&mut wire);
+    wire.encode_to_vec()
+}
+
+/// CON-1, CON-2: what Alice writes, Bob reads.
+#[test]
+fn a_message_arrives_as_it_was_written() {
+    assert_eq!(decode(&encode(&hello()).unwrap()), Ok(hello()));
+    let receipt = Receipt { kind: ReceiptKind::Delivered, message_ids: vec![MessageId::from_bytes([9; 16])] };
+    let receipt = alice_to_bob(Kind::Receipt(receipt));
+    assert_eq!(decode(&encode(&receipt).unwrap()), Ok(receipt));
+}
+
+/// CON-1, CON-2: the bytes on the wire do not change unnoticed.
+#[test]
+fn the_encoding_is_pinned() {
+    let expected = "08011210070707070707070707070707070707071880d095ffbc31\
+                    22186d61696c746f3a616c696365406578616d706c652e6f7267\
+                    2a166d61696c746f3a626f62406578616d706c652e6f726732090a070a050a0368";
+    let short = alice_to_bob(Kind::Message(Message::text("h")));
+    let hex: String = encode(&short).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+    let expected = expected.replace("32090a070a050a0368", "32070a050a030a0168");
+    assert_eq!(hex, expected);
+}
+
+/// CON-1: too large is refused before it is decoded; versions are checked.
+#[test]
+fn size_and_version_are_checked_first() {
+    assert_eq!(decode(&vec![0; CONTENT_BYTES_MAX + 1]), Err(DecodeError::TooLarge(CONTENT_BYTES_MAX + 1)));
+    assert_eq!(decode(&changed(&hello(), |wire| wire.version = 0)), Err(DecodeError::NoVersion));
+    assert_eq!(decode(b"\xff\xff\xff"), Err(DecodeError::NotProtobuf));
+}
+
+/// CON-2: a conversation has one spelling only.
+#[test]
+fn members_are_in_normal_form() {
+    let cases: [(&str, fn(&mut wire::Content)); 6] = [
+        ("upper case", |wire| wire.sender = "mailto:Alice@example.org".into()),
+        ("bare address", |wire| wire.recipients = vec!["bob@example.org".into()]),
+        ("sender among recipients", |wire| wire.recipients.push("mailto:alice@example.org".into())),
+        ("repeated", |wire| wire.recipients.push("mailto:bob@example.org".into())),
+        ("not sorted", |wire| wire.recipients.push("mailto:aaron@example.org".into())),
+        ("nobody", |wire| wire.recipients.clear()),
+    ];
+    for (name, change) in cases {
+        assert!(decode(&changed(&hello(), change)).is_err(), "{name}");
+    }
+    let short_id = changed(&hello(), |wire| wire.message_id = vec![7; 15].into());
+    assert_eq!(decode(&short_id), Err(DecodeError::MessageId(15)));
+}
+
+/// CON-2: nobody writes to nobody, or to everybody.
+#[test]
+fn a_conversation_is_bounded() {
+    let alice = handle("alice@example.org");
+    assert_eq!(ConversationMembers::new(alice.clone(), [alice.clone()]), Err(MembersError::Empty));
+    let crowd = (0..33).map(|n| handle(&format!("p{n}@example.org")));
+    assert_eq!(ConversationMembers::new(alice, crowd), Err(MembersError::TooMany(33)));
+}
+
+/// CON-3: limits of text and parts hold on both sides.
+#[test]
+fn parts_and_text_are_bounded() {
+    let too_long = alice_to_bob(Kind::Message(Message::text("x".repeat(12_001))));
+    assert_eq!(encode(&too_long), Err(EncodeError::Text(12_001)));
+    assert_eq!(encode(&alice_to_bob(Kind::Message(Message { parts: vec![] }))), Err(EncodeError::Parts(0)));
+    assert_eq!(encode(&alice_to_bob(Kind::Message(Message::text("")))), Err(EncodeError::Text(0)));
+
+    let text = |text: String| wire::Part { part: Some(wire::part::Part::Text(wire::Text { text })) };
+    let replaced = |parts: Vec<wire::Part>| {
+        changed(&hello(), |wire| wire.kind = Some(wire::content::Kind::Message(wire::Message { parts })))
+    };
+    assert_eq!(decode(&replaced(vec![text("x".repeat(12_001))])), Err(DecodeError::Text(12_001)));
+    assert_eq!(decode(&replaced(vec![text(String::new())])), Err(DecodeError::Text(0)));
+    assert_eq!(decode(&replaced(vec![])), Err(DecodeError::Parts(0)));
+    assert_eq!(decode(&replaced(vec![text("x".into()); 65])), Err(DecodeError::Parts(65)));
+}
+
+/// CON-4: a receipt names some messages, not none and not a flood.
+#[test]
+fn receipts_are_bounded() {
+    let receipt = |count: usize| {
+        let message_ids = vec![MessageId::from_bytes([9; 16]); count];
+        alice_to_bob(Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids }))
+    };
+    assert!(encode(&receipt(256)).is_ok());
+    assert_eq!(encode(&receipt(257)), Err(EncodeError::ReceiptIds(257)));
+    let none = changed(&receipt(1), |wire| {
+        wire.kind = Some(wire::content::Kind::Receipt(wire::Receipt { kind: 1, message_ids: vec![] }));
+    });
+    assert_eq!(decode(&none), Err(DecodeError::ReceiptIds(0)));
+}
+
+/// CON-5: what a later version says is unsupported, not an error.
+#[test]
+fn later_kinds_are_kept_as_unsupported() {
+    let unknown_kind = changed(&hello(), |wire| wire.kind = None);
+    assert_eq!(decode(&unknown_kind).unwrap().kind, Kind::Unsupported);
+    let later_version = changed(&hello(), |wire| wire.version = 2);
+    assert_eq!(decode(&later_version).unwrap().kind, Kind::Unsupported);
+    let unknown_receipt = changed(&hello(), |wire| {
+        let message_ids = vec![vec![1; 16].into()];
+        wire.kind = Some(wire::content::Kind::Receipt(wire::Receipt { kind: 99, message_ids }));
+    });
+    assert_eq!(decode(&unknown_receipt).unwrap().kind, Kind::Unsupported);
+    let unknown_part = changed(&hello(), |wire| {
+        wire.kind = Some(wire::content::Kind::Message(wire::Message { parts: vec![wire::Part { part: None }] }));
+    });
+    assert_eq!(decode(&unknown_part).unwrap().kind, Kind::Message(Message { parts: vec![Part::Unsupported] }));
+    let mut with_unknown_field = encode(&hello()).unwrap();
+    with_unknown_field.extend_from_slice(&[0xfa, 0x3f, 1, 0]); // field 1023, one byte
+    assert_eq!(decode(&with_unknown_field), Ok(hello()));
+}
+
+/// CON-6: both ends file their messages in one conversation; another member makes another one.
+#[test]
+fn a_conversation_has_one_id_whoever_writes() {
+    let [alice, bob, carol] = ["alice", "bob", "carol"].map(|name| handle(&format!("{name}@example.org")));
+    let id = |sender: &Handle, others: &[&Handle]| {
+        ConversationMembers::new(sender.clone(), others.iter().copied().cloned()).unwrap().id()
+    };
+    assert_eq!(id(&alice, &[&bob]), id(&bob, &[&alice]));
+    assert_eq!(id(&alice, &[&bob, &carol]), id(&carol, &[&bob, &alice]));
+    assert_ne!(id(&alice, &[&bob]), id(&alice, &[&bob, &carol]));
+    assert_ne!(id(&alice, &[&bob]), id(&alice, &[&carol]));
+}
+
+/// CON-3: a peer's text cannot drive the terminal.
+#[test]
+fn control_and_direction_characters_are_not_shown() {
+    assert_eq!(for_display("plain\n\ttext"), "plain\n\ttext");
+    assert_eq!(for_display("\u{1b}[2J\u{202e}evil\u{9b}"), "\u{fffd}[2J\u{fffd}evil\u{fffd}");
+}
+
+/// I9: no content in a log line.
+#[test]
+fn debug_is_redacted() {
+    let printed = format!("{:?}", alice_to_bob(Kind::Message(Message { parts: vec![Part::Text(Text("secret".into()))] })));
+    assert!(!printed.contains("secret") && !printed.contains("alice"), "{printed}");
+}
+
+proptest! {
+    /// CON-1: no bytes of a peer make the decoder panic, and what it accepts is written the same again.
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        let _ = decode(&bytes);
+    }
+
+    /// CON-1: one changed byte is an error or another well-formed content, never a panic.
+    #[test]
+    fn changed_bytes_never_panic(at in 0_usize..100, to in any::<u8>()) {
+        let mut bytes = encode(&hello()).unwrap();
+        let at = at % bytes.len();
+        bytes[at] = to;
+        if let Ok(content) = decode(&bytes) {
+            match content.kind {
+                Kind::Unsupported => {}
+                Kind::Message(ref message) if message.parts.contains(&Part::Unsupported) => {}
+                _ => prop_assert_eq!(decode(&encode(&content).unwrap()), Ok(content)),
+            }
+        }
+    }
+}
