@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
-    AlertRecord, CachedAnswer, Change, Commit, Conversation, Delivery, KnownAccount, MessageRecord, Origin, OutboxEnvelope, OutboxJob,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob,
     PendingReceipt, PrekeyRecord, Profile, SeenMark, Store, StoreError, SuiteStateKey, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
@@ -38,9 +38,9 @@ struct State {
     prekeys: BTreeMap<SuiteId, PrekeyRecord>,
     own_handles: Vec<Handle>,
     settings: BTreeMap<String, String>,
-    accounts: BTreeMap<AccountId, KnownAccount>,
-    pins: BTreeMap<Handle, AccountId>,
-    answers: BTreeMap<Handle, CachedAnswer>,
+    accounts: BTreeMap<AccountId, KnownAccountRecord>,
+    handles: BTreeMap<Handle, KnownHandleRecord>,
+    addresses: BTreeMap<AccountId, AddressesRecord>,
     conversations: Vec<Conversation>,
     messages: Vec<MessageRecord>,
     deliveries: Vec<Delivery>,
@@ -127,16 +127,16 @@ impl Store for MemoryStore {
         self.read(|state| state.settings.get(name).cloned())
     }
 
-    fn known_account(&self, account: AccountId) -> Result<Option<KnownAccount>, StoreError> {
+    fn known_account(&self, account: AccountId) -> Result<Option<KnownAccountRecord>, StoreError> {
         self.read(|state| state.accounts.get(&account).cloned())
     }
 
-    fn handle_pin(&self, handle: &Handle) -> Result<Option<AccountId>, StoreError> {
-        self.read(|state| state.pins.get(handle).copied())
+    fn known_handle(&self, handle: &Handle) -> Result<Option<KnownHandleRecord>, StoreError> {
+        self.read(|state| state.handles.get(handle).cloned())
     }
 
-    fn cached_answer(&self, handle: &Handle) -> Result<Option<CachedAnswer>, StoreError> {
-        self.read(|state| state.answers.get(handle).cloned())
+    fn addresses(&self, account: AccountId) -> Result<Option<AddressesRecord>, StoreError> {
+        self.read(|state| state.addresses.get(&account).cloned())
     }
 
     fn conversations(&self) -> Result<Vec<Conversation>, StoreError> {
@@ -227,9 +227,9 @@ impl State {
             Change::PutSetting { name, value } => drop(self.settings.insert(name, value)),
             Change::RemoveSetting(name) => drop(self.settings.remove(&name)),
             Change::PutKnownAccount(known) => drop(self.accounts.insert(known.account, known)),
-            Change::PutHandlePin { handle, account } => drop(self.pins.insert(handle, account)),
-            Change::PutCachedAnswer(answer) => drop(self.answers.insert(answer.handle.clone(), answer)),
-            Change::RemoveCachedAnswer(handle) => drop(self.answers.remove(&handle)),
+            Change::PutKnownHandle(known) => drop(self.handles.insert(known.handle.clone(), known)),
+            Change::PutAddresses(record) => drop(self.addresses.insert(record.account, record)),
+            Change::RemoveAddresses(account) => drop(self.addresses.remove(&account)),
             Change::AddConversation(conversation) => add(&mut self.conversations, conversation, |a, b| a.id == b.id),
             Change::AddMessage(message) => {
                 let number = self.messages.last().map_or(1, |record| record.number + 1);

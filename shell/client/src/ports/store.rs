@@ -16,8 +16,8 @@ use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, Mes
 
 pub use change::{Change, Commit};
 pub use record::{
-    AlertRecord, CachedAnswer, Conversation, Delivery, DeliveryState, KnownAccount, MessageKind, MessageRecord, Origin, OutboxEnvelope, OutboxJob,
-    OutboxTarget, PendingReceipt, PrekeyRecord, Profile, SeenDevice, SeenMark, Stage, SuiteStateKey, TargetState, UnopenedRecord, NewMessage,
+    AddressesRecord, AlertRecord, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord, MessageKind, MessageRecord, Origin, OutboxEnvelope, OutboxJob,
+    OutboxTarget, PendingReceipt, PrekeyRecord, Profile, SeenMark, Stage, SuiteStateKey, TargetState, UnopenedRecord, NewMessage,
 };
 
 use halcyon_crypto::SecretBytes;
@@ -79,19 +79,19 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// [`StoreError`]
-    fn known_account(&self, account: AccountId) -> Result<Option<KnownAccount>, StoreError>;
+    fn known_account(&self, account: AccountId) -> Result<Option<KnownAccountRecord>, StoreError>;
 
     /// Returns the account that a handle stands for, as first accepted (DIR-7).
     ///
     /// # Errors
     /// [`StoreError`]
-    fn handle_pin(&self, handle: &Handle) -> Result<Option<AccountId>, StoreError>;
+    fn known_handle(&self, handle: &Handle) -> Result<Option<KnownHandleRecord>, StoreError>;
 
-    /// Returns the last answer for a handle, also when it is out of date (DIR-24).
+    /// Returns the addresses and session of an account, also when they are out of date (DIR-24).
     ///
     /// # Errors
     /// [`StoreError`]
-    fn cached_answer(&self, handle: &Handle) -> Result<Option<CachedAnswer>, StoreError>;
+    fn addresses(&self, account: AccountId) -> Result<Option<AddressesRecord>, StoreError>;
 
     // Conversations and messages.
 

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
-    AlertRecord, CachedAnswer, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccount, MessageKind, NewMessage, Origin,
-    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, PrekeyRecord, Profile, SeenDevice, SeenMark, Stage, Store, SuiteStateKey,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord, MessageKind, NewMessage, Origin,
+    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, PrekeyRecord, Profile, SeenMark, Stage, Store, SuiteStateKey,
     TargetState, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
@@ -53,7 +53,7 @@ fn a_new_profile_is_empty(world: &mut impl World) {
     assert!(store.unopened().unwrap().is_empty());
     assert_eq!(store.setting("theme").unwrap(), None);
     assert_eq!(store.known_account(account(1)).unwrap(), None);
-    assert_eq!(store.handle_pin(&alice()).unwrap(), None);
+    assert_eq!(store.known_handle(&alice()).unwrap(), None);
     assert_eq!(store.history(conversation_id(1), u64::MAX, 10).unwrap(), []);
 }
 
@@ -97,34 +97,29 @@ fn a_profile_survives(world: &mut impl World) {
 /// DIR-6, DIR-7, DIR-24
 fn what_was_accepted_of_an_account_survives(world: &mut impl World) {
     let mut store = world.open();
-    let seen = |n: u8, strongest: u32| SeenDevice {
-        device: device(n),
-        strongest_suite: SuiteId::from_u32(strongest),
-        device_key: Bytes::from(vec![n; 32]),
-        pair_identity: Bytes::new(),
-    };
-    let first = KnownAccount { account: account(2), version: 1, list: "list 1".into(), devices: vec![seen(1, 2)] };
-    let second = KnownAccount { account: account(2), version: u64::MAX, list: "list 2".into(), devices: vec![seen(1, 2), seen(2, 1)] };
-    let answer = CachedAnswer { handle: bob(), answer: "answer".into(), refresh: at(5) };
+    let known = |version: u64| KnownAccountRecord { account: account(2), version, known: version.to_string().into() };
+    let handle = |n: u8| KnownHandleRecord { handle: bob(), account: account(n), known: vec![n].into() };
+    let addresses = AddressesRecord { account: account(2), addresses: "addresses".into(), refresh: at(5) };
     put(
         &mut store,
         [
-            Change::PutKnownAccount(first),
-            Change::PutKnownAccount(second.clone()),
-            Change::PutHandlePin { handle: bob(), account: account(1) },
-            Change::PutHandlePin { handle: bob(), account: account(2) },
-            Change::PutCachedAnswer(answer.clone()),
+            Change::PutKnownAccount(known(1)),
+            Change::PutKnownAccount(known(u64::MAX)),
+            Change::PutKnownHandle(handle(1)),
+            Change::PutKnownHandle(handle(2)),
+            Change::PutAddresses(addresses.clone()),
         ],
     );
     drop(store);
 
     let mut store = world.open();
-    assert_eq!(store.known_account(account(2)).unwrap(), Some(second));
-    assert_eq!(store.handle_pin(&bob()).unwrap(), Some(account(2)));
-    assert_eq!(store.handle_pin(&alice()).unwrap(), None);
-    assert_eq!(store.cached_answer(&bob()).unwrap(), Some(answer));
-    put(&mut store, [Change::RemoveCachedAnswer(bob())]);
-    assert_eq!(store.cached_answer(&bob()).unwrap(), None);
+    assert_eq!(store.known_account(account(2)).unwrap(), Some(known(u64::MAX)));
+    assert_eq!(store.known_handle(&bob()).unwrap(), Some(handle(2)));
+    assert_eq!(store.known_handle(&alice()).unwrap(), None);
+    assert_eq!(store.addresses(account(2)).unwrap(), Some(addresses));
+    put(&mut store, [Change::RemoveAddresses(account(2))]);
+    assert_eq!(store.addresses(account(2)).unwrap(), None);
+    assert_eq!(store.known_account(account(2)).unwrap(), Some(known(u64::MAX)), "what was accepted is kept");
 }
 
 /// RCV-4: the second arrival of a message has no effect.
@@ -367,13 +362,14 @@ fn wiping_leaves_nothing(world: &mut impl World) {
         Change::PutOutboxJob(job(1, TargetState::ToSeal)),
         Change::PutOutboxEnvelope(envelope(1, 1, 0)),
         Change::MarkSeen { mark: SeenMark([1; 32]), at: at(1) },
-        Change::PutHandlePin { handle: bob(), account: account(2) },
+        Change::PutKnownHandle(KnownHandleRecord { handle: bob(), account: account(2), known: "known".into() }),
     ]);
     put(&mut store, [Change::Wipe]);
     drop(store);
     a_new_profile_is_empty(world);
     let store = world.open();
     assert!(!store.has_seen(&SeenMark([1; 32])).unwrap());
+    assert_eq!(store.known_handle(&bob()).unwrap(), None);
     assert_eq!(store.outbox_envelope(envelope_id(1)).unwrap(), None);
 }
 

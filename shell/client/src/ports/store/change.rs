@@ -4,7 +4,7 @@ use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
 use super::record::{
-    AlertRecord, CachedAnswer, Conversation, Delivery, KnownAccount, NewMessage, OutboxEnvelope, OutboxJob, PendingReceipt, PrekeyRecord, Profile,
+    AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, NewMessage, OutboxEnvelope, OutboxJob, PendingReceipt, PrekeyRecord, Profile,
     SeenMark, SuiteStateKey, UnopenedRecord,
 };
 
@@ -75,19 +75,14 @@ pub enum Change {
     /// Removes a setting.
     RemoveSetting(String),
 
-    /// Replaces what was accepted of an account, seen devices included (DIR-6).
-    PutKnownAccount(KnownAccount),
+    /// Replaces what was accepted of an account (DIR-6).
+    PutKnownAccount(KnownAccountRecord),
     /// Replaces the account that a handle stands for (DIR-7).
-    PutHandlePin {
-        /// The handle.
-        handle: Handle,
-        /// The account.
-        account: AccountId,
-    },
-    /// Replaces the last answer for a handle (DIR-24).
-    PutCachedAnswer(CachedAnswer),
-    /// Removes the answer for a handle, so that the next use looks up.
-    RemoveCachedAnswer(Handle),
+    PutKnownHandle(KnownHandleRecord),
+    /// Replaces the addresses and session of an account (DIR-24).
+    PutAddresses(AddressesRecord),
+    /// Removes the addresses and session of an account, so that the next use looks up.
+    RemoveAddresses(AccountId),
 
     /// Adds a conversation; no effect if it is there.
     AddConversation(Conversation),

@@ -56,44 +56,40 @@ pub struct PrekeyRecord {
 
 /// What this client accepted of an account, its own included (DIR-6).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownAccount {
+pub struct KnownAccountRecord {
     /// The account.
     pub account: AccountId,
     /// The version of the newest accepted list.
     pub version: u64,
-    /// That list, an encoded `SignedDeviceList`.
-    pub list: Bytes,
-    /// Every device ever seen in a list of the account, also those that left.
-    pub devices: Vec<SeenDevice>,
+    /// The stored form of `directory::KnownAccount`.
+    pub known: Bytes,
 }
 
-/// What must never change, or never get weaker, of a device (DIR-6).
+/// Which account a handle stands for (DIR-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SeenDevice {
-    /// The device.
-    pub device: DeviceId,
-    /// The strongest suite it was seen to speak.
-    pub strongest_suite: SuiteId,
-    /// Its device key, 32 bytes, compact.
-    pub device_key: Bytes,
-    /// Its `pair` identity, or empty.
-    pub pair_identity: Bytes,
+pub struct KnownHandleRecord {
+    /// The handle.
+    pub handle: Handle,
+    /// The account.
+    pub account: AccountId,
+    /// The stored form of `directory::KnownHandle`.
+    pub known: Bytes,
 }
 
-/// An answer of the directory as it was accepted last.
+/// Addresses and session of an account, as the last accepted answer gave them (DIR-24).
 #[derive(Clone, PartialEq, Eq)]
-pub struct CachedAnswer {
-    /// The handle asked for.
-    pub handle: Handle,
-    /// The encoded `LookupAnswer`.
-    pub answer: Bytes,
-    /// When it should be asked for again (DIR-24).
+pub struct AddressesRecord {
+    /// The account.
+    pub account: AccountId,
+    /// The stored form of `directory::lookup::Addresses`.
+    pub addresses: Bytes,
+    /// When they should be asked for again.
     pub refresh: Timestamp,
 }
 
-impl fmt::Debug for CachedAnswer {
+impl fmt::Debug for AddressesRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "CachedAnswer({:?}, {} bytes)", self.handle, self.answer.len())
+        write!(f, "AddressesRecord({}, {} bytes)", self.account, self.addresses.len())
     }
 }
 
