@@ -1,0 +1,394 @@
+//! The one definition of the command line: help, man pages and completions come from it.
+//!
+//! Owns names, defaults and what fits together. Does not do anything.
+//!
+//! - No argument or environment variable has a secret as its value: secrets come from a file, a descriptor, or a prompt.
+
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use halcyon_types::Handle;
+
+use crate::profile::ProfileName;
+
+/// What `--help` says last of every command that can fail in a way that a script wants to know.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  user error: what was asked cannot be done as asked
+  2  unexpected: a defect of Halcyon
+  3  input, output or network: disk, connection, server
+  4  untrusted key: keys changed, or do not prove what they should
+  5  rate limit: asked too often; try later
+
+Secrets are read from --passphrase-fd, --passphrase-file (or the file that HALCYON_PASSPHRASE_FILE names),
+a prompt on the terminal, or else a line of standard input; never from an argument.";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "halcyon", version, about = "End-to-end encrypted messages between devices", after_help = EXIT_CODES, max_term_width = 110)]
+pub struct Arguments {
+    /// What goes for every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for every command")]
+pub struct Global {
+    /// Which profile: one is one device of one account.
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
+    pub profile: ProfileName,
+    /// The profile's folder, instead of $XDG_DATA_HOME/halcyon/profiles/NAME.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub profile_folder: Option<PathBuf>,
+    /// How results are printed: for people, or JSON, one object a line.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    pub output: Format,
+    /// Read the profile's passphrase from a line of this file descriptor.
+    #[arg(long, global = true, value_name = "FD", conflicts_with = "passphrase_file")]
+    pub passphrase_fd: Option<u32>,
+    /// Read the profile's passphrase from the first line of this file.
+    #[arg(long, global = true, value_name = "FILE", env = "HALCYON_PASSPHRASE_FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// How long to wait for server and peers, in seconds.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub timeout: u64,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make an account for an email address; this machine becomes its first device
+    Register(Register),
+    /// Add this machine to an account that exists, with its password and the approval of one of its devices
+    Link(Link),
+    /// Let a new device into this account, by the six digits that it shows
+    Approve(Approve),
+    /// Send a message
+    Send(Send),
+    /// Print messages, receipts and alerts as they arrive
+    Listen(Listen),
+    /// Print what was said
+    History(History),
+    /// List, rename and remove the devices of this account
+    Devices(Devices),
+    /// List, add and remove the addresses of this account, and choose which one to send from
+    Handles(Handles),
+    /// Ask the directory who is behind an address
+    Lookup(Lookup),
+    /// Show new devices, new addresses, requests to link, and alarms
+    Alerts(Alerts),
+    /// Check profile, server and connection, and say what is wrong
+    Doctor,
+    /// Print a completion script for a shell
+    Completions(Completions),
+    /// Print the manual as a man page, or write one page a command into a folder
+    Man(Man),
+}
+
+/// Where the server is and how to trust it.
+#[derive(Debug, Args)]
+pub struct Server {
+    /// The server, for example https://halcyon.example.org or https://localhost:8443.
+    #[arg(long, value_name = "URL")]
+    pub server: String,
+    /// Trust this certificate authority (PEM), and no other, for this server. It is kept in the profile.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// What the people of this account call this device; by default the name of the machine.
+    #[arg(long, value_name = "NAME")]
+    pub device_name: Option<String>,
+}
+
+/// Where the account's password comes from.
+#[derive(Debug, Args)]
+pub struct Password {
+    /// Read the account's password from a line of this file descriptor.
+    #[arg(long, value_name = "FD", conflicts_with = "password_file")]
+    pub password_fd: Option<u32>,
+    /// Read the account's password from the first line of this file.
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+}
+
+/// `halcyon register`
+#[derive(Debug, Args)]
+pub struct Register {
+    /// The email address that others will find you by.
+    pub handle: Handle,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: Server,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub password: Password,
+}
+
+/// `halcyon link`
+#[derive(Debug, Args)]
+pub struct Link {
+    /// An address of the account.
+    pub handle: Handle,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub server: Server,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub password: Password,
+}
+
+/// `halcyon approve`
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// The device that waits, by its name or the start of its id; asked for when more than one waits.
+    pub device: Option<String>,
+    /// Turn it away instead.
+    #[arg(long)]
+    pub reject: bool,
+    /// Wait for a device to ask, for as long as --timeout says.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `halcyon send`
+#[derive(Debug, Args)]
+pub struct Send {
+    /// Whom it is for; several are one conversation.
+    #[arg(required = true, value_name = "HANDLE")]
+    pub to: Vec<Handle>,
+    /// The text; without it, standard input is sent as one message.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub text: Option<String>,
+    /// Which of the own addresses to send from.
+    #[arg(long, value_name = "HANDLE")]
+    pub from: Option<Handle>,
+    /// Wait until a device of every recipient said that it has the message.
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `halcyon listen`
+#[derive(Debug, Args)]
+pub struct Listen {
+    /// End after this many messages.
+    #[arg(long, value_name = "COUNT")]
+    pub count: Option<u64>,
+    /// End when everything that waited at the server is there.
+    #[arg(long)]
+    pub drain: bool,
+}
+
+/// `halcyon history`
+#[derive(Debug, Args)]
+pub struct History {
+    /// The conversation with these people; without any, all conversations are listed.
+    #[arg(value_name = "HANDLE")]
+    pub with: Vec<Handle>,
+    /// The own address in that conversation.
+    #[arg(long, value_name = "HANDLE")]
+    pub from: Option<Handle>,
+    /// How many messages, counted from the newest.
+    #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub limit: u64,
+}
+
+/// `halcyon devices`
+#[derive(Debug, Args)]
+pub struct Devices {
+    /// What to do; by default, list.
+    #[command(subcommand)]
+    pub action: Option<DevicesAction>,
+}
+
+/// What to do with devices.
+#[derive(Debug, Subcommand)]
+pub enum DevicesAction {
+    /// List them (the default)
+    List,
+    /// Give this device another name
+    Rename {
+        /// The new name.
+        name: String,
+    },
+    /// Remove a device: it gets nothing from now on, and what waits for it is deleted
+    Remove {
+        /// Its name, or the start of its id.
+        device: String,
+    },
+}
+
+/// `halcyon handles`
+#[derive(Debug, Args)]
+pub struct Handles {
+    /// What to do; by default, list.
+    #[command(subcommand)]
+    pub action: Option<HandlesAction>,
+}
+
+/// What to do with handles.
+#[derive(Debug, Subcommand)]
+pub enum HandlesAction {
+    /// List them (the default)
+    List,
+    /// Add one: a mail with a code and a link goes there
+    Add {
+        /// The address.
+        handle: Handle,
+        /// Do not wait for the code or the link; `handles verify` goes on.
+        #[arg(long)]
+        no_wait: bool,
+    },
+    /// Give the code from the mail for an address that was added
+    Verify {
+        /// The address.
+        handle: Handle,
+        /// The six digits; asked for when not given.
+        #[arg(long, value_name = "DIGITS")]
+        code: Option<String>,
+    },
+    /// Remove one; the last one stays
+    Remove {
+        /// The address.
+        handle: Handle,
+    },
+    /// Choose which one to send from, or show it
+    Default {
+        /// The address.
+        handle: Option<Handle>,
+    },
+}
+
+/// `halcyon lookup`
+#[derive(Debug, Args)]
+pub struct Lookup {
+    /// Whom to ask about.
+    #[arg(required = true, value_name = "HANDLE")]
+    pub handles: Vec<Handle>,
+    /// Accept that an address stands for another account than before.
+    #[arg(long)]
+    pub accept: bool,
+}
+
+/// `halcyon alerts`
+#[derive(Debug, Args)]
+pub struct Alerts {
+    /// Show those that were seen, too.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `halcyon completions`
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// For which shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// `halcyon man`
+#[derive(Debug, Args)]
+pub struct Man {
+    /// Write halcyon.1, halcyon-send.1 and so on into this folder.
+    #[arg(long, value_name = "PATH")]
+    pub folder: Option<PathBuf>,
+}
+
+/// Returns the definition, for help, man pages and completions.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn everyday_lines_parse() {
+        let lines = [
+            "halcyon register alice@example.org --server https://localhost:8443 --device-name phone --ca ca.pem",
+            "halcyon link alice@example.org --server https://example.org --password-fd 3 --passphrase-fd 4",
+            "halcyon approve laptop --timeout 5",
+            "halcyon send bob@example.org carol@example.org --text -hi- --from alice@example.org --wait",
+            "halcyon listen --output json --count 3",
+            "halcyon history bob@example.org --limit 5 --profile work",
+            "halcyon devices",
+            "halcyon devices rename desk --output json",
+            "halcyon devices remove tablet",
+            "halcyon handles add alice@example.com --no-wait",
+            "halcyon handles verify alice@example.com --code 123456",
+            "halcyon handles default",
+            "halcyon lookup bob@example.org --accept",
+            "halcyon alerts --all",
+            "halcyon doctor --profile-folder /somewhere",
+            "halcyon completions fish",
+            "halcyon man --folder man",
+        ];
+        for line in lines {
+            if let Err(error) = parse(line) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let lines = [
+            "halcyon",
+            "halcyon register alice --server https://localhost",
+            "halcyon register alice@example.org",
+            "halcyon send --text hi",
+            "halcyon send bob@example.org --timeout 0",
+            "halcyon listen --profile ../other",
+            "halcyon listen --passphrase-fd 3 --passphrase-file f",
+            "halcyon listen --output yaml",
+        ];
+        for line in lines {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    /// IDN-1: a handle is in its normal form from the first moment.
+    #[test]
+    fn handles_are_normalized() {
+        let parsed = parse("halcyon lookup Bob@Example.ORG").unwrap();
+        let Command::Lookup(lookup) = parsed.command else { panic!("a lookup") };
+        assert_eq!(lookup.handles[0].as_uri(), "mailto:bob@example.org");
+    }
+
+    /// No option takes a secret as its value, so none ends in a process list or a shell's history.
+    #[test]
+    fn no_argument_takes_a_secret() {
+        fn walk(command: &clap::Command) {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let named_secret = id.contains("pass");
+                assert!(!named_secret || id.ends_with("_fd") || id.ends_with("_file") || id == "password", "{id}");
+            }
+            command.get_subcommands().for_each(walk);
+        }
+        walk(&definition());
+    }
+}

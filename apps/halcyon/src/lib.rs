@@ -1,0 +1,17 @@
+//! The command-line client as a library, so that help, man pages and completions come from the one definition in [`args`].
+//!
+//! Owns what a person at a terminal, or a script, sees: arguments, prompts, output, exit codes.
+//! Does not know protocols: everything that is done is done by `halcyon_client`.
+//!
+//! - Nothing secret is taken from an argument or an environment variable's value; only from files, descriptors, prompts.
+//! - What peers wrote reaches a terminal through [`text::sanitize`] only (CON-3).
+//! - Results go to standard output; prompts, progress and errors to standard error.
+//!
+//! Next: [`run()`] is the whole program.
+
+pub mod args;
+pub mod failure;
+pub mod output;
+pub mod profile;
+pub mod prompt;
+pub mod text;
