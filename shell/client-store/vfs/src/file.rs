@@ -27,19 +27,11 @@ pub(crate) struct Slot {
 
 impl Slot {
     pub(crate) fn closed() -> Self {
-        Self {
-            base: ffi::sqlite3_file {
-                pMethods: ptr::null(),
-            },
-            file: None,
-        }
+        Self { base: ffi::sqlite3_file { pMethods: ptr::null() }, file: None }
     }
 
     pub(crate) fn open(file: Box<dyn File>) -> Self {
-        Self {
-            base: ffi::sqlite3_file { pMethods: &METHODS },
-            file: Some(file),
-        }
+        Self { base: ffi::sqlite3_file { pMethods: &METHODS }, file: Some(file) }
     }
 }
 
@@ -163,10 +155,7 @@ unsafe extern "C" fn sync(slot: *mut ffi::sqlite3_file, _flags: c_int) -> c_int 
     unsafe { with(slot, ffi::SQLITE_IOERR_FSYNC, sync) }
 }
 
-unsafe extern "C" fn file_size(
-    slot: *mut ffi::sqlite3_file,
-    out: *mut ffi::sqlite3_int64,
-) -> c_int {
+unsafe extern "C" fn file_size(slot: *mut ffi::sqlite3_file, out: *mut ffi::sqlite3_int64) -> c_int {
     let file_size = |file: &mut dyn File| {
         let size = i64::try_from(file.size()?).map_err(|_| FileError::Failed)?;
         // SAFETY: SQLite passes a place for the answer.
@@ -189,11 +178,7 @@ unsafe extern "C" fn check_reserved_lock(_slot: *mut ffi::sqlite3_file, out: *mu
 }
 
 /// xFileControl: hints and extensions, none of which we know.
-unsafe extern "C" fn file_control(
-    _slot: *mut ffi::sqlite3_file,
-    _operation: c_int,
-    _argument: *mut c_void,
-) -> c_int {
+unsafe extern "C" fn file_control(_slot: *mut ffi::sqlite3_file, _operation: c_int, _argument: *mut c_void) -> c_int {
     ffi::SQLITE_NOTFOUND
 }
 

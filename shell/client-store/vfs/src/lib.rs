@@ -119,14 +119,9 @@ impl Database {
     pub fn open(files: Arc<dyn Files>) -> rusqlite::Result<Self> {
         let entry = vfs::enter(files)?;
         // SQLITE_OPEN_URI is left out, but the bundled SQLite reads URIs anyway; the entry's name is not one.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags_and_vfs(entry.name(), flags, vfs::NAME)?;
-        Ok(Self {
-            connection,
-            _entry: entry,
-        })
+        Ok(Self { connection, _entry: entry })
     }
 }
 

@@ -32,12 +32,7 @@ impl Files for Memory {
         if role == Role::Log {
             self.log.lock().unwrap().get_or_insert_default();
         }
-        let file = MemoryFile {
-            role,
-            database: self.database.clone(),
-            log: self.log.clone(),
-            trouble,
-        };
+        let file = MemoryFile { role, database: self.database.clone(), log: self.log.clone(), trouble };
         Ok(Box::new(file))
     }
 
@@ -82,10 +77,7 @@ impl File for MemoryFile {
     }
 
     fn write_at(&mut self, offset: u64, data: &[u8]) -> Result<(), FileError> {
-        assert!(
-            !self.trouble.panics.load(Ordering::SeqCst),
-            "asked to panic"
-        );
+        assert!(!self.trouble.panics.load(Ordering::SeqCst), "asked to panic");
         if self.trouble.full.load(Ordering::SeqCst) {
             return Err(FileError::Full);
         }
@@ -115,18 +107,14 @@ impl File for MemoryFile {
 
 fn open(files: &Arc<Memory>) -> Database {
     let db = Database::open(files.clone()).unwrap();
-    db.execute_batch(
-        "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY",
-    )
-    .unwrap();
+    db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; PRAGMA temp_store = MEMORY")
+        .unwrap();
     db
 }
 
 fn open_with_log(files: &Arc<Memory>) -> Database {
     let db = open(files);
-    let mode: String = db
-        .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .unwrap();
+    let mode: String = db.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).unwrap();
     assert_eq!(mode, "wal");
     db
 }
@@ -142,23 +130,12 @@ fn extended_code(error: &rusqlite::Error) -> i32 {
 fn a_database_survives_its_connection() {
     let files = Arc::new(Memory::default());
     let db = open_with_log(&files);
-    db.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES ('hello')")
-        .unwrap();
-    assert!(
-        files.log.lock().unwrap().is_some(),
-        "changes go through the log"
-    );
+    db.execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES ('hello')").unwrap();
+    assert!(files.log.lock().unwrap().is_some(), "changes go through the log");
     drop(db);
-    assert!(
-        files.log.lock().unwrap().is_none(),
-        "closing moves the log into the database"
-    );
+    assert!(files.log.lock().unwrap().is_none(), "closing moves the log into the database");
     let db = open(&files);
-    assert_eq!(
-        db.query_row("SELECT x FROM t", [], |row| row.get::<_, String>(0))
-            .unwrap(),
-        "hello"
-    );
+    assert_eq!(db.query_row("SELECT x FROM t", [], |row| row.get::<_, String>(0)).unwrap(), "hello");
 }
 
 #[test]
@@ -174,28 +151,18 @@ fn databases_do_not_see_each_other() {
 fn nothing_asks_for_another_file() {
     let files = Arc::new(Memory::default());
     let mut db = open_with_log(&files);
-    db.execute_batch("PRAGMA cache_size = 10; CREATE TABLE t (x UNIQUE, y); CREATE VIRTUAL TABLE f USING fts5(y)").unwrap();
+    db.execute_batch("PRAGMA cache_size = 10; CREATE TABLE t (x UNIQUE, y); CREATE VIRTUAL TABLE f USING fts5(y)")
+        .unwrap();
     let transaction = db.transaction().unwrap();
     for i in 0..2_000 {
-        transaction
-            .execute("INSERT INTO t VALUES (?1, ?2)", (i, "y".repeat(500)))
-            .unwrap();
-        transaction
-            .execute("INSERT INTO f VALUES (?1)", [format!("word{i}")])
-            .unwrap();
+        transaction.execute("INSERT INTO t VALUES (?1, ?2)", (i, "y".repeat(500))).unwrap();
+        transaction.execute("INSERT INTO f VALUES (?1)", [format!("word{i}")]).unwrap();
     }
     // A statement that fails half way needs its own journal.
-    assert!(
-        transaction
-            .execute("UPDATE t SET x = x + 1 WHERE x < 1000", [])
-            .is_err()
-    );
+    assert!(transaction.execute("UPDATE t SET x = x + 1 WHERE x < 1000", []).is_err());
     transaction.commit().unwrap();
-    let _: String = db
-        .query_row("SELECT y FROM t ORDER BY y || x DESC", [], |row| row.get(0))
-        .unwrap();
-    db.execute_batch("DELETE FROM t; VACUUM; PRAGMA integrity_check")
-        .unwrap();
+    let _: String = db.query_row("SELECT y FROM t ORDER BY y || x DESC", [], |row| row.get(0)).unwrap();
+    db.execute_batch("DELETE FROM t; VACUUM; PRAGMA integrity_check").unwrap();
 }
 
 #[test]
@@ -205,18 +172,14 @@ fn a_rollback_journal_is_refused() {
     db.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
     let refused = db.execute_batch("CREATE TABLE t (x)").unwrap_err();
     assert_eq!(extended_code(&refused) & 0xff, ffi::SQLITE_CANTOPEN);
-    assert!(
-        db.execute_batch("ATTACH 'elsewhere' AS other; CREATE TABLE other.t (x)")
-            .is_err()
-    );
+    assert!(db.execute_batch("ATTACH 'elsewhere' AS other; CREATE TABLE other.t (x)").is_err());
 }
 
 #[test]
 fn errors_keep_their_meaning_and_panics_stay_inside() {
     let files = Arc::new(Memory::default());
     let db = open_with_log(&files);
-    db.execute_batch("PRAGMA cache_size = 0; CREATE TABLE t (x); INSERT INTO t VALUES (1)")
-        .unwrap();
+    db.execute_batch("PRAGMA cache_size = 0; CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
 
     files.trouble.full.store(true, Ordering::SeqCst);
     let full = db.execute_batch("INSERT INTO t VALUES (2)").unwrap_err();
@@ -229,16 +192,10 @@ fn errors_keep_their_meaning_and_panics_stay_inside() {
     files.trouble.panics.store(false, Ordering::SeqCst);
 
     db.execute_batch("INSERT INTO t VALUES (3)").unwrap();
-    assert_eq!(
-        db.query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0))
-            .unwrap(),
-        4
-    );
+    assert_eq!(db.query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(), 4);
 
     db.execute_batch("PRAGMA shrink_memory").unwrap();
     files.trouble.damaged.store(true, Ordering::SeqCst);
-    let damaged = db
-        .query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0))
-        .unwrap_err();
+    let damaged = db.query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0)).unwrap_err();
     assert_eq!(extended_code(&damaged), ffi::SQLITE_IOERR_DATA);
 }

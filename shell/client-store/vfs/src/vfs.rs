@@ -55,9 +55,7 @@ impl Drop for Entry {
 pub(crate) fn enter(files: Arc<dyn Files>) -> rusqlite::Result<Entry> {
     register()?;
     let name = format!("halcyon-{}", NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
-    databases()
-        .get_or_insert_default()
-        .insert(name.clone(), files);
+    databases().get_or_insert_default().insert(name.clone(), files);
     Ok(Entry(name))
 }
 
@@ -98,11 +96,7 @@ fn register() -> rusqlite::Result<()> {
         // under its own lock. Zero: it does not become the default.
         unsafe { ffi::sqlite3_vfs_register(vfs, 0) }
     });
-    if code == ffi::SQLITE_OK {
-        Ok(())
-    } else {
-        Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None))
-    }
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
 }
 
 /// Returns the files and the role that `name` stands for.
@@ -167,11 +161,7 @@ unsafe extern "C" fn open(
     }
 }
 
-unsafe extern "C" fn delete(
-    _vfs: *mut ffi::sqlite3_vfs,
-    name: *const c_char,
-    _sync_folder: c_int,
-) -> c_int {
+unsafe extern "C" fn delete(_vfs: *mut ffi::sqlite3_vfs, name: *const c_char, _sync_folder: c_int) -> c_int {
     // SAFETY: SQLite passes a zero-terminated string.
     let Some((files, role)) = (unsafe { find(name) }) else {
         return ffi::SQLITE_IOERR_DELETE_NOENT;
@@ -182,12 +172,7 @@ unsafe extern "C" fn delete(
     }
 }
 
-unsafe extern "C" fn access(
-    _vfs: *mut ffi::sqlite3_vfs,
-    name: *const c_char,
-    _flags: c_int,
-    out: *mut c_int,
-) -> c_int {
+unsafe extern "C" fn access(_vfs: *mut ffi::sqlite3_vfs, name: *const c_char, _flags: c_int, out: *mut c_int) -> c_int {
     // SAFETY: SQLite passes a zero-terminated string.
     let found = unsafe { find(name) };
     let exists = match found {
@@ -267,11 +252,7 @@ macro_rules! delegate {
     }};
 }
 
-unsafe extern "C" fn randomness(
-    _vfs: *mut ffi::sqlite3_vfs,
-    bytes: c_int,
-    out: *mut c_char,
-) -> c_int {
+unsafe extern "C" fn randomness(_vfs: *mut ffi::sqlite3_vfs, bytes: c_int, out: *mut c_char) -> c_int {
     delegate!(xRandomness, 0, bytes, out)
 }
 
@@ -283,9 +264,6 @@ unsafe extern "C" fn current_time(_vfs: *mut ffi::sqlite3_vfs, out: *mut f64) ->
     delegate!(xCurrentTime, ffi::SQLITE_ERROR, out)
 }
 
-unsafe extern "C" fn current_time_int64(
-    _vfs: *mut ffi::sqlite3_vfs,
-    out: *mut ffi::sqlite3_int64,
-) -> c_int {
+unsafe extern "C" fn current_time_int64(_vfs: *mut ffi::sqlite3_vfs, out: *mut ffi::sqlite3_int64) -> c_int {
     delegate!(xCurrentTimeInt64, ffi::SQLITE_ERROR, out)
 }
