@@ -1,0 +1,260 @@
+//! A profile folder: makes it, opens it, and gives the database that lies in it.
+//!
+//! Owns the order in which the files of a new profile come to be, and the lock that keeps a second process out.
+//! Does not know tables.
+//!
+//! - One process a profile at a time.
+//! - A crash while a profile is made leaves either no profile, to be made again, or a whole one.
+//! - A profile that lacks a file is never silently replaced by an empty one.
+//!
+//! ```text
+//! profile.lock    held while the profile is open
+//! device-secret   32 bytes for the owner's eyes, unless the system's keyring has it
+//! profile.key     the data key, wrapped
+//! store.db        the database, sealed pages; store.db-log its write-ahead log, sealed frames
+//! ```
+
+use std::{io, path::Path, sync::Arc};
+
+use halcyon_crypto::{Rng, Secret, SecretBytes, password::PasswordParams};
+
+use crate::{
+    database::{self, DatabaseError, EncryptedDb},
+    device_secret::{DeviceSecretError, DeviceSecretStore, FileDeviceSecret},
+    disk::{self, Disk, Folder, Lock},
+    page_cipher::{self, Nonces},
+    profile_key::{self, FILE_BYTES, KEY_FILE, KeyFileError},
+    sealed_files::log_name,
+};
+
+/// The database's name in the profile folder.
+pub const DATABASE_FILE: &str = "store.db";
+/// The name of the file whose lock says that the profile is in use.
+pub const LOCK_FILE: &str = "profile.lock";
+/// The database's name until the profile is whole.
+const UNFINISHED_DATABASE_FILE: &str = "store.db.new";
+
+/// Why a profile could not be made or opened. What was there before is unchanged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// The folder holds no profile.
+    #[error("there is no profile here: register or link this device first")]
+    Missing,
+    /// The folder holds a profile already.
+    #[error("there is a profile here already: open it, or choose another folder")]
+    Exists,
+    /// Another process has the profile open.
+    #[error("the profile is in use by another process: stop it, or choose another profile")]
+    InUse,
+    /// Passphrase or `profile.key`.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
+    /// There is a database but no `profile.key`.
+    #[error("profile.key is gone: put it back from a copy; without it the profile cannot be opened")]
+    KeyFileMissing,
+    /// There is a `profile.key` but no device secret.
+    #[error("the device secret is gone: put the device-secret file back; without it the profile cannot be opened")]
+    DeviceSecretMissing,
+    /// The device secret is there, but not usable.
+    #[error(transparent)]
+    DeviceSecret(DeviceSecretError),
+    /// There is a `profile.key` but no database.
+    #[error("store.db is gone: put it back from a copy, or make a new profile in another folder")]
+    DatabaseMissing,
+    /// The database belongs to another profile.
+    #[error("store.db was not made with this profile.key: put back the two that belong together")]
+    DatabaseForeign,
+    /// The database did not open for another reason.
+    #[error(transparent)]
+    Database(DatabaseError),
+    /// The folder may not be written.
+    #[error("the profile folder cannot be written: check that it is a folder, who owns it, and its permissions")]
+    Unwritable(#[source] io::Error),
+    /// The device is full.
+    #[error("no space left where the profile lies: make room and try again")]
+    DiskFull(#[source] io::Error),
+    /// Any other failure of the disk.
+    #[error("the profile folder cannot be read or written: check the disk")]
+    Io(#[source] io::Error),
+}
+
+impl From<io::Error> for ProfileError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            // A file stands where the folder, or one above it, should be.
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists => Self::Unwritable(error),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull(error),
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<DeviceSecretError> for ProfileError {
+    fn from(error: DeviceSecretError) -> Self {
+        match error {
+            DeviceSecretError::Io(error) => error.into(),
+            other => Self::DeviceSecret(other),
+        }
+    }
+}
+
+/// A folder that holds a profile, or is to hold one.
+#[derive(Clone)]
+pub struct Profile {
+    disk: Arc<dyn Disk>,
+    device_secrets: Arc<dyn DeviceSecretStore>,
+    work: PasswordParams,
+}
+
+impl Profile {
+    /// Takes the folder at `path`, made if need be, with the device secret as a file in it.
+    ///
+    /// `work` is what a guess at the passphrase costs in profiles made from here, and the least that is accepted of
+    /// one that is opened: [`PasswordParams::PRODUCTION`], except in tests.
+    ///
+    /// # Errors
+    /// [`ProfileError::Unwritable`], [`ProfileError::DiskFull`], [`ProfileError::Io`].
+    pub fn at(path: &Path, work: PasswordParams) -> Result<Self, ProfileError> {
+        let disk: Arc<dyn Disk> = Arc::new(Folder::at(path)?);
+        let device_secrets = Arc::new(FileDeviceSecret::new(disk.clone()));
+        Ok(Self::on(disk, device_secrets, work))
+    }
+
+    /// Takes a folder on another disk, or with the device secret kept elsewhere.
+    #[must_use]
+    pub fn on(disk: Arc<dyn Disk>, device_secrets: Arc<dyn DeviceSecretStore>, work: PasswordParams) -> Self {
+        Self { disk, device_secrets, work }
+    }
+
+    /// Says whether there is a profile, whole or not, so that [`open`](Self::open) is the call to make.
+    ///
+    /// # Errors
+    /// [`ProfileError::Io`].
+    pub fn exists(&self) -> Result<bool, ProfileError> {
+        Ok(self.disk.exists(KEY_FILE)? || self.disk.exists(DATABASE_FILE)?)
+    }
+
+    /// Makes a profile with an empty database, and opens it. Takes as long as one guess at a passphrase.
+    ///
+    /// `rng` stays with the database: every page that is written takes 12 bytes from it.
+    ///
+    /// # Errors
+    /// [`ProfileError::Exists`], [`ProfileError::InUse`], and those of the disk.
+    pub fn create(&self, passphrase: &SecretBytes, mut rng: Box<dyn Rng + Send>) -> Result<EncryptedDb, ProfileError> {
+        let lock = self.lock()?;
+        if self.exists()? {
+            return Err(ProfileError::Exists);
+        }
+        let device_secret = match self.device_secrets.load()? {
+            // Left by an attempt that was cut off, or kept for us by the system.
+            Some(secret) => secret,
+            None => {
+                let secret = Secret::random(rng.as_mut());
+                self.device_secrets.keep(&secret)?;
+                secret
+            }
+        };
+        let data_key = Secret::random(rng.as_mut());
+        let key_file = profile_key::wrap(&data_key, passphrase, &device_secret, self.work, rng.as_mut());
+        // The database is whole and durable under its first name before the key file says that there is a profile,
+        // and `open` gives it its real name if we do not come to it.
+        self.remove_if_there(&log_name(UNFINISHED_DATABASE_FILE))?;
+        self.remove_if_there(UNFINISHED_DATABASE_FILE)?;
+        let nonces = page_cipher::nonces(rng);
+        database::create(self.disk.clone(), UNFINISHED_DATABASE_FILE, &data_key, nonces.clone())
+            .map_err(database_error)?;
+        disk::replace(self.disk.as_ref(), KEY_FILE, &key_file)?;
+        self.finish()?;
+        self.open_database(&data_key, nonces, lock)
+    }
+
+    /// Opens the profile. Takes as long as one guess at a passphrase.
+    ///
+    /// `rng` stays with the database: every page that is written takes 12 bytes from it.
+    ///
+    /// # Errors
+    /// One variant of [`ProfileError`] for each cause, so that people learn what to mend.
+    pub fn open(&self, passphrase: &SecretBytes, rng: Box<dyn Rng + Send>) -> Result<EncryptedDb, ProfileError> {
+        let lock = self.lock()?;
+        let data_key = self.unwrap(passphrase)?;
+        self.finish()?;
+        self.open_database(&data_key, page_cipher::nonces(rng), lock)
+    }
+
+    /// Wraps the data key under another passphrase. The database stays open and is not rewritten, so copies of
+    /// `profile.key` from before still open with the old passphrase: destroy them.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). The old passphrase is then still the one, unless the disk failed at the very end.
+    pub(crate) fn change_passphrase(
+        &self,
+        current: &SecretBytes,
+        new: &SecretBytes,
+        rng: &mut dyn Rng,
+    ) -> Result<(), ProfileError> {
+        let data_key = self.unwrap(current)?;
+        let device_secret = self.device_secrets.load()?.ok_or(ProfileError::DeviceSecretMissing)?;
+        let key_file = profile_key::wrap(&data_key, new, &device_secret, self.work, rng);
+        Ok(disk::replace(self.disk.as_ref(), KEY_FILE, &key_file)?)
+    }
+
+    fn lock(&self) -> Result<Box<dyn Lock>, ProfileError> {
+        self.disk.lock(LOCK_FILE)?.ok_or(ProfileError::InUse)
+    }
+
+    fn unwrap(&self, passphrase: &SecretBytes) -> Result<Secret<32>, ProfileError> {
+        let key_file = match disk::read(self.disk.as_ref(), KEY_FILE, KEY_FILE_BYTES_MAX) {
+            Ok(Some(key_file)) => key_file,
+            Ok(None) if self.disk.exists(DATABASE_FILE)? => return Err(ProfileError::KeyFileMissing),
+            Ok(None) => return Err(ProfileError::Missing),
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(KeyFileError::Damaged.into()),
+            Err(error) => return Err(error.into()),
+        };
+        let device_secret = self.device_secrets.load()?.ok_or(ProfileError::DeviceSecretMissing)?;
+        Ok(profile_key::unwrap(&key_file, passphrase, &device_secret, self.work)?)
+    }
+
+    /// Gives the database its real name if making the profile was cut off just before.
+    fn finish(&self) -> Result<(), ProfileError> {
+        if self.disk.exists(DATABASE_FILE)? {
+            return Ok(());
+        }
+        if !self.disk.exists(UNFINISHED_DATABASE_FILE)? {
+            return Err(ProfileError::DatabaseMissing);
+        }
+        self.disk.rename(UNFINISHED_DATABASE_FILE, DATABASE_FILE)?;
+        Ok(self.disk.sync_folder()?)
+    }
+
+    fn open_database(
+        &self,
+        data_key: &Secret<32>,
+        nonces: Nonces,
+        lock: Box<dyn Lock>,
+    ) -> Result<EncryptedDb, ProfileError> {
+        EncryptedDb::open(self.clone(), self.disk.clone(), DATABASE_FILE, data_key, nonces, lock)
+            .map_err(database_error)
+    }
+
+    fn remove_if_there(&self, name: &str) -> Result<(), ProfileError> {
+        if self.disk.exists(name)? {
+            self.disk.remove(name)?;
+        }
+        Ok(())
+    }
+}
+
+/// Longest `profile.key` that is read: several times ours, so that a later version is recognized as one.
+const KEY_FILE_BYTES_MAX: u64 = 16 * FILE_BYTES as u64;
+
+fn database_error(error: database::OpenError) -> ProfileError {
+    match error {
+        database::OpenError::Foreign => ProfileError::DatabaseForeign,
+        database::OpenError::Io(error) => error.into(),
+        database::OpenError::Database(error) => ProfileError::Database(error),
+    }
+}
