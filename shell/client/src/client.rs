@@ -13,7 +13,10 @@ use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, Lin
 use tokio::sync::broadcast;
 
 use crate::{
-    error::{ApproveError, DevicesError, HandlesError, LinkError, LookupError, ProfileError, RegisterError, SendError, VerificationError},
+    error::{
+        ApproveError, DevicesError, HandlesError, LinkError, LookupError, ProfileError, RegisterError, SendError,
+        VerificationError,
+    },
     event::{ConnectionState, Event, SentMessage, ShownAlert, ShownDelivery, ShownMessage},
     ports::{Clock, CourierConnector, Http, Random, Store, store::Conversation},
     server_address::ServerAddress,
@@ -366,7 +369,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ProfileError`]
-    pub fn history(&self, _conversation: ConversationId, _before: u64, _limit: usize) -> Result<Vec<ShownMessage>, ProfileError> {
+    pub fn history(
+        &self,
+        _conversation: ConversationId,
+        _before: u64,
+        _limit: usize,
+    ) -> Result<Vec<ShownMessage>, ProfileError> {
         todo!()
     }
 

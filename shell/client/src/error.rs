@@ -409,4 +409,13 @@ macro_rules! from_store {
         }
     )+ };
 }
-from_store!(VerificationError, RegisterError, LinkError, ApproveError, SendError, LookupError, DevicesError, HandlesError);
+from_store!(
+    VerificationError,
+    RegisterError,
+    LinkError,
+    ApproveError,
+    SendError,
+    LookupError,
+    DevicesError,
+    HandlesError
+);

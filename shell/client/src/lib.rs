@@ -17,8 +17,8 @@ pub mod ports;
 mod server_address;
 
 pub use client::{
-    Account, AddedHandle, Approval, Check, Client, Draft, Events, Finding, LinkDraft, LinkRequestShown, LookedUp, LookedUpDevice, OwnDevice, Parts,
-    PendingLink, Registration, Until, Verification,
+    Account, AddedHandle, Approval, Check, Client, Draft, Events, Finding, LinkDraft, LinkRequestShown, LookedUp,
+    LookedUpDevice, OwnDevice, Parts, PendingLink, Registration, Until, Verification,
 };
 pub use event::{ConnectionState, Event, Notice, SentMessage, ShownAlert, ShownDelivery, ShownMessage};
 pub use fault::Fault;

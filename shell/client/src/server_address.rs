@@ -87,7 +87,16 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused() {
-        for text in ["", "http://example.org", "https://", "https://a b", "https://x:0", "https://x:99999", "https://x/path", "https://u@x"] {
+        for text in [
+            "",
+            "http://example.org",
+            "https://",
+            "https://a b",
+            "https://x:0",
+            "https://x:99999",
+            "https://x/path",
+            "https://u@x",
+        ] {
             assert_eq!(text.parse::<ServerAddress>(), Err(ServerAddressError), "{text}");
         }
     }

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob,
-    PendingReceipt, PrekeyRecord, Profile, SeenMark, Store, StoreError, SuiteStateKey, UnopenedRecord,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord,
+    MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store, StoreError,
+    UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 /// What one profile's disk holds. Cloning shares it.
 #[derive(Clone, Default)]
@@ -35,7 +36,6 @@ struct Disk {
 #[derive(Clone, Default)]
 struct State {
     profile: Option<Profile>,
-    prekeys: BTreeMap<SuiteId, PrekeyRecord>,
     own_handles: Vec<Handle>,
     settings: BTreeMap<String, String>,
     accounts: BTreeMap<AccountId, KnownAccountRecord>,
@@ -47,7 +47,7 @@ struct State {
     jobs: Vec<OutboxJob>,
     envelopes: Vec<OutboxEnvelope>,
     receipts: Vec<PendingReceipt>,
-    suites: BTreeMap<SuiteStateKey, SecretBytes>,
+    sessions: BTreeMap<DeviceId, SecretBytes>,
     seen: BTreeMap<SeenMark, Timestamp>,
     unopened: Vec<UnopenedRecord>,
     alerts: Vec<AlertRecord>,
@@ -115,10 +115,6 @@ impl Store for MemoryStore {
         self.read(|state| state.profile.clone())
     }
 
-    fn prekeys(&self) -> Result<Vec<PrekeyRecord>, StoreError> {
-        self.read(|state| state.prekeys.values().cloned().collect())
-    }
-
     fn own_handles(&self) -> Result<Vec<Handle>, StoreError> {
         self.read(|state| state.own_handles.clone())
     }
@@ -142,7 +138,12 @@ impl Store for MemoryStore {
     fn conversations(&self) -> Result<Vec<Conversation>, StoreError> {
         self.read(|state| {
             let newest = |conversation: &Conversation| {
-                state.messages.iter().filter(|record| record.message.conversation == conversation.id).map(|record| record.number).max()
+                state
+                    .messages
+                    .iter()
+                    .filter(|record| record.message.conversation == conversation.id)
+                    .map(|record| record.number)
+                    .max()
             };
             let mut conversations = state.conversations.clone();
             conversations.sort_by_key(|conversation| std::cmp::Reverse(newest(conversation)));
@@ -154,9 +155,15 @@ impl Store for MemoryStore {
         self.read(|state| state.conversations.iter().find(|conversation| conversation.id == id).cloned())
     }
 
-    fn history(&self, conversation: ConversationId, before: u64, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
+    fn history(
+        &self,
+        conversation: ConversationId,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
         self.read(|state| {
-            let wanted = |record: &&MessageRecord| record.message.conversation == conversation && record.number < before;
+            let wanted =
+                |record: &&MessageRecord| record.message.conversation == conversation && record.number < before;
             let mut newest: Vec<_> = state.messages.iter().filter(wanted).rev().take(limit).cloned().collect();
             newest.reverse();
             newest
@@ -164,7 +171,13 @@ impl Store for MemoryStore {
     }
 
     fn own_message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
-        self.read(|state| state.messages.iter().find(|record| record.message.id == id && record.message.origin != Origin::Peer).cloned())
+        self.read(|state| {
+            state
+                .messages
+                .iter()
+                .find(|record| record.message.id == id && record.message.origin != Origin::Peer)
+                .cloned()
+        })
     }
 
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
@@ -191,8 +204,8 @@ impl Store for MemoryStore {
         self.read(|state| state.receipts.clone())
     }
 
-    fn suite_state(&self, key: &SuiteStateKey) -> Result<Option<SecretBytes>, StoreError> {
-        self.read(|state| state.suites.get(key).cloned())
+    fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
+        self.read(|state| state.sessions.get(&device).cloned())
     }
 
     fn has_seen(&self, mark: &SeenMark) -> Result<bool, StoreError> {
@@ -210,10 +223,6 @@ impl Store for MemoryStore {
     fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError> {
         self.read(|state| state.seen.values().filter(|at| **at < time).count() as u64)
     }
-
-    fn suite_state_keys(&self, device: DeviceId, suite: SuiteId) -> Result<Vec<SuiteStateKey>, StoreError> {
-        self.read(|state| state.suites.keys().filter(|key| key.device == device && key.suite == suite).cloned().collect())
-    }
 }
 
 impl State {
@@ -221,7 +230,6 @@ impl State {
         match change {
             Change::PutProfile(profile) => self.profile = Some(profile),
             Change::Wipe => *self = Self::default(),
-            Change::PutPrekeys(record) => drop(self.prekeys.insert(record.suite, record)),
             Change::AddOwnHandle(handle) => add(&mut self.own_handles, handle, |a, b| a == b),
             Change::RemoveOwnHandle(handle) => self.own_handles.retain(|kept| *kept != handle),
             Change::PutSetting { name, value } => drop(self.settings.insert(name, value)),
@@ -233,10 +241,14 @@ impl State {
             Change::AddConversation(conversation) => add(&mut self.conversations, conversation, |a, b| a.id == b.id),
             Change::AddMessage(message) => {
                 let number = self.messages.last().map_or(1, |record| record.number + 1);
-                let same = |a: &MessageRecord, b: &MessageRecord| (a.message.sender_device, a.message.id) == (b.message.sender_device, b.message.id);
+                let same = |a: &MessageRecord, b: &MessageRecord| {
+                    (a.message.sender_device, a.message.id) == (b.message.sender_device, b.message.id)
+                };
                 add(&mut self.messages, MessageRecord { number, message }, same);
             }
-            Change::PutDelivery(delivery) => put(&mut self.deliveries, delivery, |a, b| (a.message, a.device) == (b.message, b.device)),
+            Change::PutDelivery(delivery) => {
+                put(&mut self.deliveries, delivery, |a, b| (a.message, a.device) == (b.message, b.device))
+            }
             Change::PutOutboxJob(job) => put(&mut self.jobs, job, |a, b| a.message == b.message),
             Change::RemoveOutboxJob(message) => {
                 self.jobs.retain(|job| job.message != message);
@@ -246,17 +258,17 @@ impl State {
             Change::RemoveOutboxEnvelope(id) => self.envelopes.retain(|envelope| envelope.id != id),
             Change::AddPendingReceipt(receipt) => add(&mut self.receipts, receipt, |a, b| a == b),
             Change::RemovePendingReceipt(receipt) => self.receipts.retain(|kept| *kept != receipt),
-            Change::PutSuiteState { key, state } => drop(self.suites.insert(key, state)),
-            Change::RemoveSuiteState(key) => drop(self.suites.remove(&key)),
-            Change::RemoveSuiteSlot { suite, slot } => self.suites.retain(|key, _| (key.suite, &key.slot) != (suite, &slot)),
-            Change::RemoveSuiteStates(device) => self.suites.retain(|key, _| key.device != device),
+            Change::PutSession { device, session } => drop(self.sessions.insert(device, session)),
+            Change::RemoveSession(device) => drop(self.sessions.remove(&device)),
             Change::MarkSeen { mark, at } => drop(self.seen.entry(mark).or_insert(at)),
             Change::ForgetSeenBefore(time) => self.seen.retain(|_, at| *at >= time),
             Change::AddUnopened(record) => add(&mut self.unopened, record, |a, b| a.id == b.id),
             Change::RemoveUnopened(id) => self.unopened.retain(|record| record.id != id),
             Change::ForgetUnopenedBefore(time) => self.unopened.retain(|record| record.at >= time),
             Change::AddAlert(alert) => add(&mut self.alerts, alert, |a, b| a.id == b.id),
-            Change::MarkAlertSeen(id) => self.alerts.iter_mut().filter(|alert| alert.id == id).for_each(|alert| alert.seen = true),
+            Change::MarkAlertSeen(id) => {
+                self.alerts.iter_mut().filter(|alert| alert.id == id).for_each(|alert| alert.seen = true)
+            }
         }
     }
 }

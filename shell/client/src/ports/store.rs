@@ -12,12 +12,13 @@
 mod change;
 mod record;
 
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 pub use change::{Change, Commit};
 pub use record::{
-    AddressesRecord, AlertRecord, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord, MessageKind, MessageRecord, Origin, OutboxEnvelope, OutboxJob,
-    OutboxTarget, PendingReceipt, PrekeyRecord, Profile, SeenMark, Stage, SuiteStateKey, TargetState, UnopenedRecord, NewMessage,
+    AddressesRecord, AlertRecord, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord,
+    MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile,
+    SeenMark, Stage, TargetState, UnopenedRecord,
 };
 
 use halcyon_crypto::SecretBytes;
@@ -54,12 +55,6 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`], as for every query below.
     fn profile(&self) -> Result<Option<Profile>, StoreError>;
-
-    /// Returns the private prekeys of every suite that has some, by suite.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    fn prekeys(&self) -> Result<Vec<PrekeyRecord>, StoreError>;
 
     /// Returns the own handles, in the order in which they were put.
     ///
@@ -111,7 +106,12 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// [`StoreError`]
-    fn history(&self, conversation: ConversationId, before: u64, limit: usize) -> Result<Vec<MessageRecord>, StoreError>;
+    fn history(
+        &self,
+        conversation: ConversationId,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>, StoreError>;
 
     /// Returns the message that this account sent under an id, from this device or another of its own (RCV-7).
     ///
@@ -157,13 +157,13 @@ pub trait Store: Send {
     /// [`StoreError`]
     fn pending_receipts(&self) -> Result<Vec<PendingReceipt>, StoreError>;
 
-    // Suites.
+    // Sessions.
 
-    /// Returns what a suite keeps under a key: a counter, a replay window, a session.
+    /// Returns the session with a peer's device.
     ///
     /// # Errors
     /// [`StoreError`]
-    fn suite_state(&self, key: &SuiteStateKey) -> Result<Option<SecretBytes>, StoreError>;
+    fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError>;
 
     // Receiving.
 
@@ -190,10 +190,4 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`]
     fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError>;
-
-    /// Returns the keys under which a suite keeps something for a device.
-    ///
-    /// # Errors
-    /// [`StoreError`]
-    fn suite_state_keys(&self, device: DeviceId, suite: SuiteId) -> Result<Vec<SuiteStateKey>, StoreError>;
 }

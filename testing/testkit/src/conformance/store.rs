@@ -5,12 +5,14 @@
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord, MessageKind, NewMessage, Origin,
-    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, PrekeyRecord, Profile, SeenMark, Stage, Store, SuiteStateKey,
-    TargetState, UnopenedRecord,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
+    KnownHandleRecord, MessageKind, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt,
+    Profile, SeenMark, Stage, Store, TargetState, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp};
+use halcyon_types::{
+    AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp,
+};
 
 /// Where stores come from: each world is one profile.
 pub trait World {
@@ -33,7 +35,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     the_outbox_keeps_its_order(&mut fresh());
     removing_a_job_removes_its_envelopes(&mut fresh());
     receipts_wait_once(&mut fresh());
-    suite_states_are_kept_by_device_suite_and_slot(&mut fresh());
+    sessions_are_kept_by_device(&mut fresh());
     marks_are_forgotten_by_age(&mut fresh());
     unopened_deliveries_are_kept_and_forgotten(&mut fresh());
     alerts_are_shown_until_seen(&mut fresh());
@@ -44,7 +46,6 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
 fn a_new_profile_is_empty(world: &mut impl World) {
     let store = world.open();
     assert!(store.profile().unwrap().is_none());
-    assert!(store.prekeys().unwrap().is_empty());
     assert!(store.own_handles().unwrap().is_empty());
     assert!(store.conversations().unwrap().is_empty());
     assert!(store.outbox_jobs().unwrap().is_empty());
@@ -68,8 +69,6 @@ fn a_profile_survives(world: &mut impl World) {
             Change::AddOwnHandle(bob()),
             Change::AddOwnHandle(alice()),
             Change::AddOwnHandle(bob()),
-            Change::PutPrekeys(PrekeyRecord { suite: SuiteId::PAIR_EC, ring: SecretBytes::copy_of(b"old"), uploaded: false }),
-            Change::PutPrekeys(PrekeyRecord { suite: SuiteId::PAIR_EC, ring: SecretBytes::copy_of(b"ring"), uploaded: true }),
             Change::PutSetting { name: "theme".into(), value: "dark".into() },
         ],
     );
@@ -81,15 +80,20 @@ fn a_profile_survives(world: &mut impl World) {
     assert_eq!(kept.server, "https://example.org");
     assert_eq!((kept.account, kept.device), (account(1), device(1)));
     assert_eq!(kept.device_keys.expose(), b"device keys");
+    assert!(kept.prekeys_uploaded);
     assert_eq!(kept.account_key.expose(), b"account key");
     assert_eq!(kept.push_token, Some(PushToken::from_bytes([9; 32])));
     assert_eq!(store.own_handles().unwrap(), [bob(), alice()], "in the order in which they were put, once each");
-    let prekeys = store.prekeys().unwrap();
-    assert_eq!(prekeys.len(), 1);
-    assert_eq!((prekeys[0].suite, prekeys[0].ring.expose(), prekeys[0].uploaded), (SuiteId::PAIR_EC, b"ring".as_slice(), true));
     assert_eq!(store.setting("theme").unwrap().as_deref(), Some("dark"));
 
-    put(&mut store, [Change::RemoveOwnHandle(bob()), Change::RemoveSetting("theme".into()), Change::RemoveSetting("never put".into())]);
+    put(
+        &mut store,
+        [
+            Change::RemoveOwnHandle(bob()),
+            Change::RemoveSetting("theme".into()),
+            Change::RemoveSetting("never put".into()),
+        ],
+    );
     assert_eq!(store.own_handles().unwrap(), [alice()]);
     assert_eq!(store.setting("theme").unwrap(), None);
 }
@@ -133,16 +137,19 @@ fn messages_are_numbered_once_and_in_order(world: &mut impl World) {
     let mut store = world.open();
     put(&mut store, [Change::AddMessage(message(3, 1, Origin::OwnDevice))]);
     let history = store.history(conversation_id(1), u64::MAX, 10).unwrap();
-    assert_eq!(history.iter().map(|record| record.message.clone()).collect::<Vec<_>>(), [
-        message(1, 1, Origin::Here),
-        message(2, 1, Origin::Peer),
-        message(3, 1, Origin::OwnDevice)
-    ]);
+    assert_eq!(
+        history.iter().map(|record| record.message.clone()).collect::<Vec<_>>(),
+        [message(1, 1, Origin::Here), message(2, 1, Origin::Peer), message(3, 1, Origin::OwnDevice)]
+    );
     assert!(history[0].number >= 1);
     assert!(history.windows(2).all(|pair| pair[0].number < pair[1].number));
 
     assert_eq!(store.own_message(message_id(1)).unwrap().map(|record| record.message.id), Some(message_id(1)));
-    assert_eq!(store.own_message(message_id(3)).unwrap().map(|record| record.message.id), Some(message_id(3)), "a copy is one's own, too");
+    assert_eq!(
+        store.own_message(message_id(3)).unwrap().map(|record| record.message.id),
+        Some(message_id(3)),
+        "a copy is one's own, too"
+    );
     assert_eq!(store.own_message(message_id(2)).unwrap(), None, "RCV-7: a peer's message is not one's own");
 
     // A peer that takes the id of somebody else's message adds a message of its own, and touches no other.
@@ -157,9 +164,14 @@ fn a_conversation_is_read_page_by_page(world: &mut impl World) {
     let mut store = world.open();
     put(&mut store, [Change::AddConversation(conversation(1)), Change::AddConversation(conversation(2))]);
     for n in 1..=5 {
-        put(&mut store, [Change::AddMessage(message(n, 1, Origin::Peer)), Change::AddMessage(message(n + 100, 2, Origin::Peer))]);
+        put(
+            &mut store,
+            [Change::AddMessage(message(n, 1, Origin::Peer)), Change::AddMessage(message(n + 100, 2, Origin::Peer))],
+        );
     }
-    let ids = |page: &[halcyon_client::ports::store::MessageRecord]| page.iter().map(|record| record.message.id).collect::<Vec<_>>();
+    let ids = |page: &[halcyon_client::ports::store::MessageRecord]| {
+        page.iter().map(|record| record.message.id).collect::<Vec<_>>()
+    };
     let newest = store.history(conversation_id(1), u64::MAX, 2).unwrap();
     assert_eq!(ids(&newest), [message_id(4), message_id(5)], "the newest, oldest first");
     let older = store.history(conversation_id(1), newest[0].number, 2).unwrap();
@@ -183,7 +195,13 @@ fn conversations_come_newest_first(world: &mut impl World) {
 /// SND-3, SND-4, RCV-7
 fn deliveries_are_kept_per_device(world: &mut impl World) {
     let mut store = world.open();
-    let delivery = |n: u8, state| Delivery { message: message_id(1), account: account(2), device: device(n), suite: Some(SuiteId::PAIR_EC), state };
+    let delivery = |n: u8, state| Delivery {
+        message: message_id(1),
+        account: account(2),
+        device: device(n),
+        suite: Some(SuiteId::PAIR_EC),
+        state,
+    };
     put(
         &mut store,
         [
@@ -195,32 +213,44 @@ fn deliveries_are_kept_per_device(world: &mut impl World) {
     );
     drop(store);
     let store = world.open();
-    assert_eq!(store.deliveries(message_id(1)).unwrap(), [
-        delivery(2, DeliveryState::Delivered(at(8))),
-        delivery(1, DeliveryState::Accepted(at(7))),
-        delivery(3, DeliveryState::Failed("no prekey".into())),
-    ]);
+    assert_eq!(
+        store.deliveries(message_id(1)).unwrap(),
+        [
+            delivery(2, DeliveryState::Delivered(at(8))),
+            delivery(1, DeliveryState::Accepted(at(7))),
+            delivery(3, DeliveryState::Failed("no prekey".into())),
+        ]
+    );
     assert_eq!(store.deliveries(message_id(2)).unwrap(), []);
 }
 
 /// SND-2, SND-5
 fn the_outbox_keeps_its_order(world: &mut impl World) {
     let mut store = world.open();
-    put(&mut store, [
-        Change::PutOutboxJob(job(9, TargetState::ToSeal)),
-        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
-        Change::PutOutboxEnvelope(envelope(7, 9, 0)),
-        Change::PutOutboxEnvelope(envelope(3, 9, 0)),
-    ]);
+    put(
+        &mut store,
+        [
+            Change::PutOutboxJob(job(9, TargetState::ToSeal)),
+            Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+            Change::PutOutboxEnvelope(envelope(7, 9, 0)),
+            Change::PutOutboxEnvelope(envelope(3, 9, 0)),
+        ],
+    );
     drop(store);
 
     let mut store = world.open();
-    put(&mut store, [
-        Change::PutOutboxJob(job(4, TargetState::ToSeal)),
-        Change::PutOutboxJob(job(9, TargetState::Sealed(account(2)))),
-        Change::PutOutboxEnvelope(envelope(7, 9, 3)),
-    ]);
-    assert_eq!(store.outbox_jobs().unwrap(), [job(9, TargetState::Sealed(account(2))), job(1, TargetState::ToSeal), job(4, TargetState::ToSeal)]);
+    put(
+        &mut store,
+        [
+            Change::PutOutboxJob(job(4, TargetState::ToSeal)),
+            Change::PutOutboxJob(job(9, TargetState::Sealed(account(2)))),
+            Change::PutOutboxEnvelope(envelope(7, 9, 3)),
+        ],
+    );
+    assert_eq!(
+        store.outbox_jobs().unwrap(),
+        [job(9, TargetState::Sealed(account(2))), job(1, TargetState::ToSeal), job(4, TargetState::ToSeal)]
+    );
     assert_eq!(store.outbox_job(message_id(1)).unwrap(), Some(job(1, TargetState::ToSeal)));
     assert_eq!(store.outbox_envelopes(message_id(9)).unwrap(), [envelope(7, 9, 3), envelope(3, 9, 0)]);
     assert_eq!(store.outbox_envelope(envelope_id(3)).unwrap(), Some(envelope(3, 9, 0)));
@@ -231,12 +261,15 @@ fn the_outbox_keeps_its_order(world: &mut impl World) {
 
 fn removing_a_job_removes_its_envelopes(world: &mut impl World) {
     let mut store = world.open();
-    put(&mut store, [
-        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
-        Change::PutOutboxJob(job(2, TargetState::ToSeal)),
-        Change::PutOutboxEnvelope(envelope(1, 1, 0)),
-        Change::PutOutboxEnvelope(envelope(2, 2, 0)),
-    ]);
+    put(
+        &mut store,
+        [
+            Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+            Change::PutOutboxJob(job(2, TargetState::ToSeal)),
+            Change::PutOutboxEnvelope(envelope(1, 1, 0)),
+            Change::PutOutboxEnvelope(envelope(2, 2, 0)),
+        ],
+    );
     put(&mut store, [Change::RemoveOutboxJob(message_id(1))]);
     assert_eq!(store.outbox_jobs().unwrap(), [job(2, TargetState::ToSeal)]);
     assert_eq!(store.outbox_envelopes(message_id(1)).unwrap(), []);
@@ -248,7 +281,14 @@ fn removing_a_job_removes_its_envelopes(world: &mut impl World) {
 fn receipts_wait_once(world: &mut impl World) {
     let mut store = world.open();
     let receipt = |n| PendingReceipt { to: bob(), from: alice(), message: message_id(n) };
-    put(&mut store, [Change::AddPendingReceipt(receipt(2)), Change::AddPendingReceipt(receipt(1)), Change::AddPendingReceipt(receipt(2))]);
+    put(
+        &mut store,
+        [
+            Change::AddPendingReceipt(receipt(2)),
+            Change::AddPendingReceipt(receipt(1)),
+            Change::AddPendingReceipt(receipt(2)),
+        ],
+    );
     drop(store);
     let mut store = world.open();
     assert_eq!(store.pending_receipts().unwrap(), [receipt(2), receipt(1)]);
@@ -256,53 +296,48 @@ fn receipts_wait_once(world: &mut impl World) {
     assert_eq!(store.pending_receipts().unwrap(), [receipt(1)]);
 }
 
-fn suite_states_are_kept_by_device_suite_and_slot(world: &mut impl World) {
+fn sessions_are_kept_by_device(world: &mut impl World) {
     let mut store = world.open();
-    let key = |n, suite, slot: &[u8]| SuiteStateKey { device: device(n), suite: SuiteId::from_u32(suite), slot: slot.to_vec() };
-    let state = |bytes: &[u8]| SecretBytes::copy_of(bytes);
-    put(&mut store, [
-        Change::PutSuiteState { key: key(1, 2, b"send"), state: state(b"1") },
-        Change::PutSuiteState { key: key(1, 2, b"send"), state: state(b"2") },
-        Change::PutSuiteState { key: key(1, 2, b"receive"), state: state(b"window") },
-        Change::PutSuiteState { key: key(1, 3, b"send"), state: state(b"session") },
-        Change::PutSuiteState { key: key(2, 2, b"receive"), state: state(b"other window") },
-        Change::PutSuiteState { key: key(2, 2, b""), state: state(b"") },
-    ]);
+    let session = |bytes: &[u8]| SecretBytes::copy_of(bytes);
+    put(
+        &mut store,
+        [
+            Change::PutSession { device: device(1), session: session(b"first") },
+            Change::PutSession { device: device(1), session: session(b"second") },
+            Change::PutSession { device: device(2), session: session(&[7; 20_000]) },
+            Change::PutSession { device: device(3), session: session(b"") },
+        ],
+    );
     drop(store);
 
     let mut store = world.open();
-    let read = |store: &dyn Store, key: &SuiteStateKey| store.suite_state(key).unwrap().map(|state| state.expose().to_vec());
-    assert_eq!(read(&*store, &key(1, 2, b"send")), Some(b"2".to_vec()));
-    assert_eq!(read(&*store, &key(1, 3, b"send")), Some(b"session".to_vec()));
-    assert_eq!(read(&*store, &key(2, 2, b"")), Some(Vec::new()));
-    assert_eq!(read(&*store, &key(2, 2, b"send")), None);
-    let mut keys = store.suite_state_keys(device(1), SuiteId::PAIR_EC).unwrap();
-    keys.sort();
-    assert_eq!(keys, [key(1, 2, b"receive"), key(1, 2, b"send")]);
-
-    put(&mut store, [Change::RemoveSuiteSlot { suite: SuiteId::PAIR_EC, slot: b"receive".to_vec() }]);
-    assert_eq!(read(&*store, &key(1, 2, b"receive")), None);
-    assert_eq!(read(&*store, &key(2, 2, b"receive")), None);
-    assert_eq!(read(&*store, &key(1, 2, b"send")), Some(b"2".to_vec()));
-    put(&mut store, [Change::RemoveSuiteState(key(1, 3, b"send"))]);
-    assert_eq!(read(&*store, &key(1, 3, b"send")), None);
-    put(&mut store, [Change::RemoveSuiteStates(device(1))]);
-    assert_eq!(store.suite_state_keys(device(1), SuiteId::PAIR_EC).unwrap(), []);
-    assert_eq!(read(&*store, &key(2, 2, b"")), Some(Vec::new()));
+    let read = |store: &dyn Store, n| store.session(device(n)).unwrap().map(|session| session.expose().to_vec());
+    assert_eq!(read(&*store, 1), Some(b"second".to_vec()));
+    assert_eq!(read(&*store, 2), Some(vec![7; 20_000]));
+    assert_eq!(read(&*store, 3), Some(Vec::new()));
+    assert_eq!(read(&*store, 4), None);
+    put(&mut store, [Change::RemoveSession(device(1)), Change::RemoveSession(device(4))]);
+    assert_eq!(read(&*store, 1), None);
+    assert_eq!(read(&*store, 2), Some(vec![7; 20_000]));
 }
 
 /// RCV-4: 31 days, then gone.
 fn marks_are_forgotten_by_age(world: &mut impl World) {
     let mut store = world.open();
     let mark = |n: u8| SeenMark([n; 32]);
-    put(&mut store, [
-        Change::MarkSeen { mark: mark(1), at: at(10) },
-        Change::MarkSeen { mark: mark(2), at: at(20) },
-        Change::MarkSeen { mark: mark(1), at: at(30) },
-    ]);
+    put(
+        &mut store,
+        [
+            Change::MarkSeen { mark: mark(1), at: at(10) },
+            Change::MarkSeen { mark: mark(2), at: at(20) },
+            Change::MarkSeen { mark: mark(1), at: at(30) },
+        ],
+    );
     drop(store);
     let mut store = world.open();
-    assert!(store.has_seen(&mark(1)).unwrap() && store.has_seen(&mark(2)).unwrap() && !store.has_seen(&mark(3)).unwrap());
+    assert!(
+        store.has_seen(&mark(1)).unwrap() && store.has_seen(&mark(2)).unwrap() && !store.has_seen(&mark(3)).unwrap()
+    );
     assert_eq!(store.seen_before(at(20)).unwrap(), 1, "a mark keeps its first time");
     put(&mut store, [Change::ForgetSeenBefore(at(20))]);
     assert!(!store.has_seen(&mark(1)).unwrap() && store.has_seen(&mark(2)).unwrap());
@@ -311,13 +346,21 @@ fn marks_are_forgotten_by_age(world: &mut impl World) {
 /// RCV-3: 30 days, then gone.
 fn unopened_deliveries_are_kept_and_forgotten(world: &mut impl World) {
     let mut store = world.open();
-    let unopened = |n, time| UnopenedRecord { id: envelope_id(n), envelope: vec![n; 3].into(), cause: "unauthentic".into(), at: at(time) };
-    put(&mut store, [
-        Change::AddUnopened(unopened(2, 10)),
-        Change::AddUnopened(unopened(1, 20)),
-        Change::AddUnopened(unopened(3, 30)),
-        Change::AddUnopened(unopened(2, 40)),
-    ]);
+    let unopened = |n, time| UnopenedRecord {
+        id: envelope_id(n),
+        envelope: vec![n; 3].into(),
+        cause: "unauthentic".into(),
+        at: at(time),
+    };
+    put(
+        &mut store,
+        [
+            Change::AddUnopened(unopened(2, 10)),
+            Change::AddUnopened(unopened(1, 20)),
+            Change::AddUnopened(unopened(3, 30)),
+            Change::AddUnopened(unopened(2, 40)),
+        ],
+    );
     drop(store);
     let mut store = world.open();
     assert_eq!(store.unopened().unwrap(), [unopened(2, 10), unopened(1, 20), unopened(3, 30)]);
@@ -330,7 +373,14 @@ fn alerts_are_shown_until_seen(world: &mut impl World) {
     let mut store = world.open();
     let alert = |n, seen| AlertRecord { id: envelope_id(n), at: at(n.into()), body: vec![n].into(), seen };
     put(&mut store, [Change::AddAlert(alert(1, false)), Change::AddAlert(alert(2, false))]);
-    put(&mut store, [Change::MarkAlertSeen(envelope_id(1)), Change::AddAlert(alert(1, false)), Change::MarkAlertSeen(envelope_id(9))]);
+    put(
+        &mut store,
+        [
+            Change::MarkAlertSeen(envelope_id(1)),
+            Change::AddAlert(alert(1, false)),
+            Change::MarkAlertSeen(envelope_id(9)),
+        ],
+    );
     drop(store);
     let store = world.open();
     assert_eq!(store.alerts().unwrap(), [alert(1, true), alert(2, false)]);
@@ -338,13 +388,16 @@ fn alerts_are_shown_until_seen(world: &mut impl World) {
 
 fn a_later_change_of_a_commit_sees_the_earlier(world: &mut impl World) {
     let mut store = world.open();
-    put(&mut store, [
-        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
-        Change::PutOutboxEnvelope(envelope(1, 1, 0)),
-        Change::RemoveOutboxJob(message_id(1)),
-        Change::PutSetting { name: "a".into(), value: "1".into() },
-        Change::PutSetting { name: "a".into(), value: "2".into() },
-    ]);
+    put(
+        &mut store,
+        [
+            Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+            Change::PutOutboxEnvelope(envelope(1, 1, 0)),
+            Change::RemoveOutboxJob(message_id(1)),
+            Change::PutSetting { name: "a".into(), value: "1".into() },
+            Change::PutSetting { name: "a".into(), value: "2".into() },
+        ],
+    );
     assert_eq!(store.outbox_jobs().unwrap(), []);
     assert_eq!(store.outbox_envelope(envelope_id(1)).unwrap(), None);
     assert_eq!(store.setting("a").unwrap().as_deref(), Some("2"));
@@ -353,17 +406,19 @@ fn a_later_change_of_a_commit_sees_the_earlier(world: &mut impl World) {
 /// LNK-10: an aborted link leaves an empty profile.
 fn wiping_leaves_nothing(world: &mut impl World) {
     let mut store = world.open();
-    put(&mut store, [
-        Change::PutProfile(profile(Stage::Ready, None)),
-        Change::AddOwnHandle(alice()),
-        Change::PutPrekeys(PrekeyRecord { suite: SuiteId::PAIR_EC, ring: SecretBytes::copy_of(b"ring"), uploaded: true }),
-        Change::AddConversation(conversation(1)),
-        Change::AddMessage(message(1, 1, Origin::Peer)),
-        Change::PutOutboxJob(job(1, TargetState::ToSeal)),
-        Change::PutOutboxEnvelope(envelope(1, 1, 0)),
-        Change::MarkSeen { mark: SeenMark([1; 32]), at: at(1) },
-        Change::PutKnownHandle(KnownHandleRecord { handle: bob(), account: account(2), known: "known".into() }),
-    ]);
+    put(
+        &mut store,
+        [
+            Change::PutProfile(profile(Stage::Ready, None)),
+            Change::AddOwnHandle(alice()),
+            Change::AddConversation(conversation(1)),
+            Change::AddMessage(message(1, 1, Origin::Peer)),
+            Change::PutOutboxJob(job(1, TargetState::ToSeal)),
+            Change::PutOutboxEnvelope(envelope(1, 1, 0)),
+            Change::MarkSeen { mark: SeenMark([1; 32]), at: at(1) },
+            Change::PutKnownHandle(KnownHandleRecord { handle: bob(), account: account(2), known: "known".into() }),
+        ],
+    );
     put(&mut store, [Change::Wipe]);
     drop(store);
     a_new_profile_is_empty(world);
@@ -422,6 +477,7 @@ fn profile(stage: Stage, push_token: Option<PushToken>) -> Profile {
         account: account(1),
         device: device(1),
         device_keys: SecretBytes::copy_of(b"device keys"),
+        prekeys_uploaded: stage == Stage::Ready,
         account_key: SecretBytes::copy_of(b"account key"),
         push_token,
     }
@@ -450,7 +506,10 @@ fn job(n: u8, state: TargetState) -> OutboxJob {
         sender: alice(),
         content: Bytes::from(vec![n; 20]),
         forced_suite: (n == 1).then_some(SuiteId::PAIR),
-        targets: vec![OutboxTarget { handle: bob(), state }, OutboxTarget { handle: alice(), state: TargetState::GivenUp }],
+        targets: vec![
+            OutboxTarget { handle: bob(), state },
+            OutboxTarget { handle: alice(), state: TargetState::GivenUp },
+        ],
         created: at(n.into()),
     }
 }

@@ -1,11 +1,11 @@
 //! What one commit changes.
 
 use halcyon_crypto::SecretBytes;
-use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
+use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 use super::record::{
-    AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, NewMessage, OutboxEnvelope, OutboxJob, PendingReceipt, PrekeyRecord, Profile,
-    SeenMark, SuiteStateKey, UnopenedRecord,
+    AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, NewMessage,
+    OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, UnopenedRecord,
 };
 
 /// Changes that happen together or not at all. Built in one place, then handed over once: that place shows what is atomic.
@@ -59,8 +59,6 @@ pub enum Change {
     PutProfile(Profile),
     /// Removes everything of every kind: the profile is as new (LNK-10, and `halcyon` when a device was removed).
     Wipe,
-    /// Replaces a suite's private prekeys.
-    PutPrekeys(PrekeyRecord),
     /// Adds an own handle at the end; no effect if it is there.
     AddOwnHandle(Handle),
     /// Removes an own handle.
@@ -104,24 +102,15 @@ pub enum Change {
     /// Removes a receipt that waited.
     RemovePendingReceipt(PendingReceipt),
 
-    /// Replaces what a suite keeps under a key.
-    PutSuiteState {
-        /// Where.
-        key: SuiteStateKey,
-        /// What; secret, since sessions are.
-        state: SecretBytes,
+    /// Replaces the session with a peer's device: counters, replay windows, ratchets of every suite.
+    PutSession {
+        /// The peer's device.
+        device: DeviceId,
+        /// The stored form of `suites::Session`.
+        session: SecretBytes,
     },
-    /// Removes what a suite keeps under a key.
-    RemoveSuiteState(SuiteStateKey),
-    /// Removes what a suite keeps under this slot for every device, as when an own prekey ended.
-    RemoveSuiteSlot {
-        /// The suite.
-        suite: SuiteId,
-        /// The slot.
-        slot: Vec<u8>,
-    },
-    /// Removes everything that any suite keeps for a device, as when it left its account.
-    RemoveSuiteStates(DeviceId),
+    /// Removes the session with a device, as when it left its account.
+    RemoveSession(DeviceId),
 
     /// Puts a seen-mark (RCV-4).
     MarkSeen {

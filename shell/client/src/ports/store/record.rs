@@ -6,7 +6,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use halcyon_crypto::SecretBytes;
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp};
+use halcyon_types::{
+    AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp,
+};
 
 // Profile, keys.
 
@@ -21,8 +23,10 @@ pub struct Profile {
     pub account: AccountId,
     /// This device.
     pub device: DeviceId,
-    /// The encoded private device keys of every suite.
+    /// The stored form of `suites::DeviceKeys`: the private keys of every suite, prekeys among them.
     pub device_keys: SecretBytes,
+    /// Whether the server has the newest prekeys (DIR-11).
+    pub prekeys_uploaded: bool,
     /// The private account key (IDN-13).
     pub account_key: SecretBytes,
     /// Where the courier delivers to; absent until the account exists.
@@ -39,17 +43,6 @@ pub enum Stage {
     Ready,
     /// This device was removed from its account. History can be read, nothing can be sent.
     Removed,
-}
-
-/// The private prekeys of one suite.
-#[derive(Clone, Debug)]
-pub struct PrekeyRecord {
-    /// The suite.
-    pub suite: SuiteId,
-    /// The encoded ring: the current pair and those that may still be in use.
-    pub ring: SecretBytes,
-    /// Whether the server has the current one.
-    pub uploaded: bool,
 }
 
 // What was accepted of the directory.
@@ -284,19 +277,6 @@ pub struct PendingReceipt {
     pub from: Handle,
     /// The message.
     pub message: MessageId,
-}
-
-// Suites.
-
-/// Where a suite keeps something for one peer device.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SuiteStateKey {
-    /// The peer's device.
-    pub device: DeviceId,
-    /// The suite.
-    pub suite: SuiteId,
-    /// The suite's own name for it, 0 to 64 bytes: a direction and a prekey, for example.
-    pub slot: Vec<u8>,
 }
 
 // Receiving.
