@@ -500,16 +500,20 @@ fn message(n: u8, conversation: u8, origin: Origin) -> NewMessage {
 }
 
 fn job(n: u8, state: TargetState) -> OutboxJob {
+    let target = |handle, state| OutboxTarget {
+        handle,
+        state,
+        done: (0..n).map(device).collect(),
+        attempts: n.into(),
+        not_before: at(n.into()),
+    };
     OutboxJob {
         message: message_id(n),
         receipt: n == 4,
         sender: alice(),
         content: Bytes::from(vec![n; 20]),
         forced_suite: (n == 1).then_some(SuiteId::PAIR),
-        targets: vec![
-            OutboxTarget { handle: bob(), state },
-            OutboxTarget { handle: alice(), state: TargetState::GivenUp },
-        ],
+        targets: vec![target(bob(), state), target(alice(), TargetState::GivenUp)],
         created: at(n.into()),
     }
 }

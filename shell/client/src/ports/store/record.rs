@@ -222,6 +222,12 @@ pub struct OutboxTarget {
     pub handle: Handle,
     /// What was done for it.
     pub state: TargetState,
+    /// Devices that need nothing more: the server accepted their envelope, or it was given up.
+    pub done: Vec<DeviceId>,
+    /// How often it had to be sealed anew.
+    pub attempts: u32,
+    /// Not to be looked up before this.
+    pub not_before: Timestamp,
 }
 
 /// What was done for one addressee.
