@@ -1,0 +1,47 @@
+//! Why a message was not sealed, or did not open: one enum for each, whatever the suite.
+
+use crate::suite::Suite;
+
+/// Why nothing was sealed. The session that went in is not to be used; the stored one is unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The caller's plaintext does not fit (PAD-3).
+    #[error("message of {bytes} bytes is too long to seal")]
+    TooLong {
+        /// Bytes of the plaintext.
+        bytes: usize,
+    },
+    /// One of the two devices has no keys for the suite: the caller chose without looking.
+    #[error("one of the devices does not speak {0}")]
+    NotSpoken(Suite),
+    /// SUI-8: the directory gave no prekey for the device. Look it up again later; do not use a weaker suite.
+    #[error("no prekey is known for the device")]
+    NoPrekey,
+    /// PEC-5: the device has been away too long, or a clock is wrong.
+    #[error("the device's prekey is out of date")]
+    StalePrekey,
+    /// PEC-5: the directory went back to an older prekey.
+    #[error("the directory offers an older prekey than before")]
+    PrekeyRolledBack,
+    /// PEC-8: 2^32 messages to one prekey. The next prekey, within a week, begins anew.
+    #[error("no more messages can be sealed to the device's prekey")]
+    CounterExhausted,
+}
+
+/// Why a message did not open. The session is unchanged, so the next message can still succeed.
+///
+/// There is one variant for everything that a forger could cause (PAIR-14, PEC-18).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Damaged, forged, meant for somebody else, or sealed to a key that is gone.
+    #[error("message does not open")]
+    Unauthentic,
+    /// The courier delivers at least once, so this is ordinary: acknowledge and move on.
+    #[error("message was opened before")]
+    Replayed,
+    /// SUI-7: the envelope names a suite that this device, or the sender's, does not speak.
+    #[error("the message's suite is not spoken here")]
+    NotSpoken,
+}

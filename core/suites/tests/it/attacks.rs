@@ -1,0 +1,344 @@
+//! What must not work. The table of attacks, for `pair` and `pair-ec`.
+
+use std::collections::HashMap;
+
+use halcyon_crypto::{AgreementKey, CompactKey, Label, Secret, Signature, hash, p256::legacy::LegacySigningKey};
+use halcyon_suites::{
+    OpenError, PairIdentity, PeerDevice, Session, Suite,
+    pair_ec::{PrekeyRing, SignedPrekey},
+};
+
+use crate::people::{Device, NOW, alice_bob_eve};
+
+const PAIR_BLOCK: usize = 160;
+
+/// Opens a forgery in both suites' way and requires the one error, from a session that stays as it was.
+fn refused(bob: &Device, suite: Suite, from: &PeerDevice, sealed: &[u8], what: &str) {
+    let session = Session::default();
+    let before = session.to_secret_bytes();
+    assert_eq!(bob.open(&session, suite, from, sealed).unwrap_err(), OpenError::Unauthentic, "{what}");
+    assert!(session.to_secret_bytes().ct_eq(&before));
+}
+
+/// PAIR-14, PEC-18: every bit of a sealed message flipped: one error for all.
+#[test]
+fn every_flipped_bit_is_refused() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    for suite in Suite::SPOKEN {
+        let (sealed, _) = alice.seal(Session::default(), suite, &bob.public(), &[b'x'; 120]);
+        for bit in 0..8 * sealed.len() {
+            let mut bent = sealed.clone();
+            bent[bit / 8] ^= 1 << (bit % 8);
+            refused(&bob, suite, &alice.public(), &bent, &format!("{suite} bit {bit}"));
+        }
+    }
+}
+
+/// PAIR-11, PEC-13: every truncation, and a byte more.
+#[test]
+fn every_truncation_is_refused() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    for suite in Suite::SPOKEN {
+        let (sealed, _) = alice.seal(Session::default(), suite, &bob.public(), b"hello");
+        for len in 0..sealed.len() {
+            refused(&bob, suite, &alice.public(), &sealed[..len], &format!("{suite} cut to {len}"));
+        }
+        let longer = [&sealed[..], &[0]].concat();
+        refused(&bob, suite, &alice.public(), &longer, &format!("{suite} with a byte after it"));
+    }
+}
+
+/// Splits a `pair` message into body and signature.
+fn pair_parts(sealed: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let len = usize::from(u16::from_be_bytes([sealed[1], sealed[2]]));
+    (sealed[3..3 + len].to_vec(), sealed[4 + len..].to_vec())
+}
+
+fn pair_frame(body: &[u8], signature: &[u8]) -> Vec<u8> {
+    [&[2], &(body.len() as u16).to_be_bytes()[..], body, &[signature.len() as u8], signature].concat()
+}
+
+/// PAIR-12: the 2016 attack. Eve flips any bit of Alice's body, signs it with her own key and sends it as hers: each is
+/// refused, whatever the bit would have done to the plaintext. Unflipped, it is refused too.
+#[test]
+fn flipped_and_re_signed_by_eve_is_refused() {
+    let (mut alice, bob, eve) = alice_bob_eve();
+    let (sealed, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), &[b'x'; 130]);
+    let (body, _) = pair_parts(&sealed);
+    let eve_signs = pair_signer(&eve);
+    refused(&bob, Suite::Pair, &eve.public(), &pair_frame(&body, &eve_signs(&body)), "re-signed as it was");
+    for bit in (0..8 * body.len()).step_by(3) {
+        let mut bent = body.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        let re_signed = pair_frame(&bent, &eve_signs(&bent));
+        refused(&bob, Suite::Pair, &eve.public(), &re_signed, &format!("bit {bit}"));
+    }
+}
+
+/// PAIR-12, PAIR-13: even the true sender's signature does not make a flipped body open: the tag decides.
+#[test]
+fn flipped_and_re_signed_by_alice_is_refused() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let (sealed, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), &[b'x'; 130]);
+    let (body, _) = pair_parts(&sealed);
+    let alice_signs = pair_signer(&alice);
+    for bit in (0..8 * body.len()).step_by(5) {
+        let mut bent = body.clone();
+        bent[bit / 8] ^= 1 << (bit % 8);
+        refused(&bob, Suite::Pair, &alice.public(), &pair_frame(&bent, &alice_signs(&bent)), &format!("bit {bit}"));
+    }
+    let without_tail = &body[..PAIR_BLOCK];
+    let cut = pair_frame(without_tail, &alice_signs(without_tail));
+    refused(&bob, Suite::Pair, &alice.public(), &cut, "tail cut off");
+}
+
+/// PAIR-1: two `pair` identities made of one device's halves are two identities; neither opens for the other.
+#[test]
+fn pair_messages_are_bound_to_both_identities() {
+    let (mut alice, bob, eve) = alice_bob_eve();
+    let (sealed, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), b"for bob");
+    // Bob hands it on to Eve, and Eve claims that it is hers.
+    refused(&eve, Suite::Pair, &alice.public(), &sealed, "handed on");
+    refused(&bob, Suite::Pair, &eve.public(), &sealed, "claimed");
+    // Unknown key share: Eve registers Alice's RSA key, or her signing key, beside her own.
+    let identity = |device: &Device| device.keys.pair.as_ref().unwrap().identity().as_bytes().to_vec();
+    let (of_alice, of_eve) = (identity(&alice), identity(&eve));
+    let mixed = [[&of_alice[..72], &of_eve[72..]].concat(), [&of_eve[..72], &of_alice[72..]].concat()];
+    for blob in mixed {
+        let mixed = PairIdentity::from_bytes(&blob).unwrap();
+        let keys = bob.keys.pair.as_ref().unwrap();
+        assert_eq!(keys.open(&mixed, &sealed).unwrap_err(), OpenError::Unauthentic);
+    }
+}
+
+/// PAIR-2, PAIR-3: an identity is read strictly, byte by byte.
+#[test]
+fn bent_identities_are_refused() {
+    let (alice, _, _) = alice_bob_eve();
+    let blob = alice.keys.pair.as_ref().unwrap().identity().as_bytes().to_vec();
+    assert_eq!(blob.len(), 249);
+    assert_eq!(blob[..8], [0x30, 0x81, 0xf6, 0x81, 0x43, 0x00, 0x41, 0x04]);
+    for at in (0..8).chain(72..84).chain(244..249) {
+        let mut bent = blob.clone();
+        bent[at] ^= 1;
+        assert!(PairIdentity::from_bytes(&bent).is_err(), "byte {at}");
+    }
+    for bit in 0..512 {
+        let mut off_curve = blob.clone();
+        off_curve[8 + bit / 8] ^= 1 << (bit % 8);
+        assert!(PairIdentity::from_bytes(&off_curve).is_err(), "bit {bit} of the point");
+    }
+    assert!(PairIdentity::from_bytes(&blob[..248]).is_err());
+    assert!(PairIdentity::from_bytes(&[&blob[..], &[0]].concat()).is_err());
+}
+
+/// PAIR-4: the hash is over lengths and keys, without DER.
+#[test]
+fn the_identity_hash_leaves_der_out() {
+    let (alice, _, _) = alice_bob_eve();
+    let identity = alice.keys.pair.as_ref().unwrap().identity();
+    let blob = identity.as_bytes();
+    assert_eq!(*identity.hash(), hash::sha256(&[&blob[5..72], &blob[75..]]));
+}
+
+/// PEC-11, PEC-12: forwarded to Carol, claimed by Eve, with the validator rewritten to fit: refused.
+#[test]
+fn pair_ec_messages_are_bound_to_both_devices() {
+    let (mut alice, bob, eve) = alice_bob_eve();
+    let (sealed, _) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"for bob");
+    refused(&eve, Suite::PairEc, &alice.public(), &sealed, "handed on");
+    refused(&bob, Suite::PairEc, &eve.public(), &sealed, "claimed by eve");
+    let at = sealed.len() - 7;
+    let mut claimed = sealed.clone();
+    claimed[at..at + 2].copy_from_slice(&compact(&eve).as_bytes()[..2]);
+    refused(&bob, Suite::PairEc, &eve.public(), &claimed, "claimed by eve with her validator");
+    let mut handed_on = sealed.clone();
+    handed_on[at + 2..at + 4].copy_from_slice(&compact(&eve).as_bytes()[..2]);
+    handed_on[at + 4..at + 6].copy_from_slice(&prekey_x(&eve).as_bytes()[..2]);
+    refused(&eve, Suite::PairEc, &alice.public(), &handed_on, "handed on with eve's validator");
+}
+
+/// PEC-11: Eve strips Alice's signature and puts her own over the same bytes. She does not know Z, so she cannot.
+#[test]
+fn re_signing_needs_the_common_secret() {
+    let (mut alice, bob, eve) = alice_bob_eve();
+    let (sealed, _) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"for bob");
+    let ciphertext = &sealed[3..3 + 256];
+    assert_eq!(sealed[..3], [0x0a, 0x80, 0x02], "256 bytes of ciphertext come first");
+    let ephemeral = &sealed[261..293];
+    for guess in [[0; 32], [0xff; 32], *compact(&bob).as_bytes()] {
+        let forged = eve.keys.device.sign_raw(&[
+            &guess,
+            prekey_x(&bob).as_bytes(),
+            ephemeral,
+            compact(&bob).as_bytes(),
+            ciphertext,
+        ]);
+        let mut re_signed = sealed.clone();
+        re_signed[295..359].copy_from_slice(forged.as_bytes());
+        let at = re_signed.len() - 7;
+        re_signed[at..at + 2].copy_from_slice(&compact(&eve).as_bytes()[..2]);
+        refused(&bob, Suite::PairEc, &eve.public(), &re_signed, "re-signed");
+    }
+}
+
+/// PEC-14: two of Bob's prekeys begin with the same two bytes: the signature finds the right one.
+#[test]
+fn prekeys_that_look_alike_are_told_apart() {
+    let (mut alice, mut bob, _) = alice_bob_eve();
+    let (first, second) = two_keys_alike(&mut bob);
+    let time = 1_700_000_000f64.to_le_bytes();
+    let mut stored = vec![1, 0, 0, 0, 2];
+    let mut records = Vec::new();
+    for key in [&first, &second] {
+        let signature = bob.keys.device.sign_raw(&[b"NGMPrekeySignature", key.compact().as_bytes(), &time]);
+        let record = prekey_record(key.compact(), &signature, time);
+        let times = [NOW.as_millis().to_be_bytes(), NOW.as_millis().to_be_bytes()].concat();
+        stored.extend([key.to_secret().expose(), &times[..], &[0, 0, 0, record.len() as u8], &record].concat());
+        records.push(record);
+    }
+    bob.keys.prekeys = PrekeyRing::from_secret_bytes(&stored).unwrap();
+    for record in records {
+        let to_bob = PeerDevice::new(bob.keys.device.verifying_key().clone(), None).with_prekey(&record).unwrap();
+        let (sealed, _) = alice.seal(Session::default(), Suite::PairEc, &to_bob, b"hello");
+        let opened = bob.open(&Session::default(), Suite::PairEc, &alice.public(), &sealed).unwrap();
+        assert_eq!(opened.plaintext.expose(), b"hello");
+    }
+}
+
+/// Draws keys until two begin with the same two bytes: some hundreds.
+fn two_keys_alike(device: &mut Device) -> (AgreementKey, AgreementKey) {
+    let mut seen: HashMap<[u8; 2], AgreementKey> = HashMap::new();
+    loop {
+        let key = AgreementKey::generate(&mut device.rng);
+        let [a, b, ..] = *key.compact().as_bytes();
+        if let Some(other) = seen.insert([a, b], key.clone()) {
+            return (other, key);
+        }
+    }
+}
+
+/// PEC-3: a prekey that another device signed does not become Bob's, and Bob's own key signed for something else is no
+/// prekey.
+#[test]
+fn only_a_prekey_signature_makes_a_prekey() {
+    let (_, bob, eve) = alice_bob_eve();
+    let record = eve.keys.prekeys.record();
+    assert!(SignedPrekey::verify(record, bob.keys.device.verifying_key()).is_err());
+    let key = AgreementKey::generate(&mut Device::new(9).rng);
+    let time = 1_700_000_000f64.to_le_bytes();
+    for label in Label::ALL {
+        let signature = bob.keys.device.sign(label, &[key.compact().as_bytes(), &time]);
+        let record = prekey_record(key.compact(), &signature, time);
+        assert!(SignedPrekey::verify(&record, bob.keys.device.verifying_key()).is_err(), "{label:?}");
+    }
+}
+
+/// The domain matrix over what the device key signs (labels, prekeys, messages): only the diagonal verifies.
+/// PEC-3, PEC-11, IDN-11.
+#[test]
+fn signatures_are_good_for_one_thing_only() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let key = alice.keys.device.verifying_key().clone();
+    let record = alice.keys.prekeys.record().to_vec();
+    let prekey_signature = Signature::try_from(&record[36..100]).unwrap();
+    let prekey_parts: [&[u8]; 2] = [&record[2..34], &record[101..109]];
+    assert!(SignedPrekey::verify(&record, &key).is_ok());
+    let (sealed, _) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
+    let message_signature = Signature::try_from(&sealed[295..359]).unwrap();
+    for label in Label::ALL {
+        for signature in [&prekey_signature, &message_signature] {
+            assert!(key.verify(label, &prekey_parts, signature).is_err(), "{label:?}");
+            assert!(key.verify(label, &[&prekey_parts.concat()], signature).is_err(), "{label:?}");
+        }
+    }
+    let as_prekey = prekey_record(
+        &CompactKey::try_from(&record[2..34]).unwrap(),
+        &message_signature,
+        record[101..109].try_into().unwrap(),
+    );
+    assert!(SignedPrekey::verify(&as_prekey, &key).is_err());
+    let mut as_message = sealed.clone();
+    as_message[295..359].copy_from_slice(prekey_signature.as_bytes());
+    refused(&bob, Suite::PairEc, &alice.public(), &as_message, "a prekey's signature on a message");
+}
+
+/// PEC-14: the right message, said to be of the other suite.
+#[test]
+fn a_message_of_one_suite_is_none_of_the_other() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let (ec, _) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
+    let (rsa, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), b"x");
+    refused(&bob, Suite::Pair, &alice.public(), &ec, "pair-ec read as pair");
+    refused(&bob, Suite::PairEc, &alice.public(), &rsa, "pair read as pair-ec");
+}
+
+/// PEC-13: a length that lies asks for no memory and is refused.
+#[test]
+fn lying_lengths_are_refused() {
+    let (alice, bob, _) = alice_bob_eve();
+    for bytes in [
+        vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f],
+        vec![0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        vec![0; 67_585],
+        [&[0x0a, 0x80, 0x90, 0x04][..], &[0; 67_584]].concat(),
+        vec![0x0b; 60_000], // groups within groups
+    ] {
+        refused(&bob, Suite::PairEc, &alice.public(), &bytes, "lying length");
+    }
+    for bytes in [vec![2, 0xff, 0xff], vec![2, 0, 0, 0], vec![2, 0, 160]] {
+        refused(&bob, Suite::Pair, &alice.public(), &bytes, "lying length");
+    }
+}
+
+fn compact(device: &Device) -> CompactKey {
+    *device.keys.device.verifying_key().compact()
+}
+
+fn prekey_x(device: &Device) -> CompactKey {
+    CompactKey::try_from(&device.keys.prekeys.record()[2..34]).unwrap()
+}
+
+/// The record's bytes as proto/halcyon/pair_ec.proto has them.
+fn prekey_record(key: &CompactKey, signature: &Signature, time: [u8; 8]) -> Vec<u8> {
+    [&[0x0a, 32], &key.as_bytes()[..], &[0x12, 64], signature.as_bytes(), &[0x19], &time].concat()
+}
+
+/// Signs `pair` bodies with a device's own `pair` key, which the public API does only for messages that it sealed.
+fn pair_signer(device: &Device) -> impl Fn(&[u8]) -> Vec<u8> + use<> {
+    let bytes = device.keys.pair.as_ref().unwrap().to_secret_bytes();
+    // The stored form ends with the signing key's 32 bytes.
+    let secret = Secret::try_from(&bytes.expose()[bytes.len() - 32..]).unwrap();
+    let key = LegacySigningKey::from_secret(secret).unwrap();
+    move |body| key.sign_sha1_der(body)
+}
+
+/// PAIR-10: an honest message whose signature is r ‖ s, or over SHA-256, is refused like any other.
+#[test]
+fn other_forms_of_signature_are_refused() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let (sealed, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), b"hello");
+    let (body, der) = pair_parts(&sealed);
+    let raw = alice.keys.device.sign_raw(&[&body]);
+    for signature in [raw.as_bytes().to_vec(), Vec::new(), vec![0; 255], [&der[..], &[0]].concat()] {
+        refused(&bob, Suite::Pair, &alice.public(), &pair_frame(&body, &signature), "another form");
+    }
+    let opened = pair_open(&bob, &alice, &pair_frame(&body, &der));
+    assert!(opened, "the frame that the test builds is a frame");
+}
+
+fn pair_open(bob: &Device, alice: &Device, sealed: &[u8]) -> bool {
+    let keys = bob.keys.pair.as_ref().unwrap();
+    keys.open(alice.keys.pair.as_ref().unwrap().identity(), sealed).is_ok()
+}
+
+/// PAIR-8: the longest body fits the frame's length exactly.
+#[test]
+fn a_body_that_does_not_fit_its_length_is_refused_by_the_sealer() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let keys = alice.keys.pair.as_ref().unwrap();
+    let recipient = bob.keys.pair.as_ref().unwrap().identity();
+    let longest = keys.seal(&mut alice.rng, recipient, &vec![0; 65_475]).unwrap();
+    assert_eq!(longest[..3], [2, 0xff, 0xff]);
+    assert!(keys.seal(&mut alice.rng, recipient, &vec![0; 65_476]).is_err());
+}
