@@ -65,7 +65,7 @@ pub(crate) struct SealedLog {
     recovering: bool,
     /// A frame header that waits for its page, to be sealed together.
     pending: Option<(u32, [u8; FRAME_HEADER_BYTES])>,
-    /// Frames up to the end of the last transaction that was written.
+    /// Frames up to the end of the last transaction that was written since the log was opened.
     committed: u32,
     /// Frames up to the end of the last transaction that was synced since the log was opened.
     durable: u32,
@@ -164,6 +164,7 @@ impl SealedLog {
         if reserved != [0; RESERVED_BYTES] {
             return Err(FileError::Failed);
         }
+        self.recovering = false;
         self.note_commits(index, used);
         let mut plain = [0; FRAME_PLAIN_BYTES];
         plain[..used.len()].copy_from_slice(used);
@@ -175,11 +176,6 @@ impl SealedLog {
 
     /// Keeps count of the transactions written.
     fn note_commits(&mut self, index: u32, frame: &[u8]) {
-        if self.recovering {
-            // SQLite found that the log ends here; what lies before is whole transactions.
-            self.recovering = false;
-            self.committed = index;
-        }
         let ends_transaction = frame[FRAME_DATABASE_SIZE..FRAME_SALTS] != [0; 4];
         if ends_transaction {
             self.committed = index.saturating_add(1);
@@ -314,3 +310,7 @@ fn offset_of(index: u32) -> u64 {
 fn durable_frames(frame: &SecretBytes) -> u32 {
     frame.expose().last_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+#[path = "sealed_log/tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! A disk in memory that loses power when told to, and then keeps what a real one might have kept.
 //!
-//! What was synced stays. Of every write since, each 512-byte sector may have reached the disk or not; of creations,
+//! What was synced stays. Of every write since, each 16 bytes may have reached the disk or not; of creations,
 //! renamings and removals since the last sync of the folder, the first few did.
 
 use std::{
@@ -12,7 +12,8 @@ use std::{
 use halcyon_client_store::disk::{Disk, DiskFile, Lock};
 use rand::{Rng, rngs::StdRng};
 
-const SECTOR_BYTES: usize = 512;
+/// Unit in which a write is torn. Disks keep sectors whole, but SQLite does not count on it, and neither do we.
+const TORN_BYTES: usize = 16;
 
 /// What of the unsynced work a crash keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,10 +171,10 @@ impl SimFile {
             match (rng.gen_range(0..4), change) {
                 (0, _) => {}
                 (1, Change::Write { offset, bytes }) => {
-                    // Torn: each sector that the write touches got there or did not.
+                    // Torn: each part of the write got there or did not.
                     let mut at = *offset;
                     while at < offset + bytes.len() {
-                        let end = ((at / SECTOR_BYTES + 1) * SECTOR_BYTES).min(offset + bytes.len());
+                        let end = ((at / TORN_BYTES + 1) * TORN_BYTES).min(offset + bytes.len());
                         if rng.r#gen() {
                             write(&mut content, at, &bytes[at - offset..end - offset]);
                         }
