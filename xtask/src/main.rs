@@ -10,6 +10,7 @@ mod source;
 mod spec;
 mod tidy;
 mod tree;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ const TASKS: &[Task] = &[
         usage: "[--write]  the table of limits in docs/, made from the constants",
         run: limits::run,
     },
+    Task { name: "vectors", usage: "FILE...    runs files of test vectors against the suites", run: vectors::run },
 ];
 
 fn main() -> ExitCode {

@@ -6,3 +6,5 @@ pub mod conformance;
 pub mod mailboxes;
 #[cfg(feature = "client")]
 pub mod memory_store;
+#[cfg(feature = "vectors")]
+pub mod vectors;

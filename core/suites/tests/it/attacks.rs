@@ -24,12 +24,13 @@ fn refused(bob: &Device, suite: Suite, from: &PeerDevice, sealed: &[u8], what: &
 #[test]
 fn every_flipped_bit_is_refused() {
     let (mut alice, bob, _) = alice_bob_eve();
+    let from_alice = alice.public();
     for suite in Suite::SPOKEN {
         let (sealed, _) = alice.seal(Session::default(), suite, &bob.public(), &[b'x'; 120]);
         for bit in 0..8 * sealed.len() {
             let mut bent = sealed.clone();
             bent[bit / 8] ^= 1 << (bit % 8);
-            refused(&bob, suite, &alice.public(), &bent, &format!("{suite} bit {bit}"));
+            refused(&bob, suite, &from_alice, &bent, &format!("{suite} bit {bit}"));
         }
     }
 }
@@ -38,10 +39,11 @@ fn every_flipped_bit_is_refused() {
 #[test]
 fn every_truncation_is_refused() {
     let (mut alice, bob, _) = alice_bob_eve();
+    let from_alice = alice.public();
     for suite in Suite::SPOKEN {
         let (sealed, _) = alice.seal(Session::default(), suite, &bob.public(), b"hello");
         for len in 0..sealed.len() {
-            refused(&bob, suite, &alice.public(), &sealed[..len], &format!("{suite} cut to {len}"));
+            refused(&bob, suite, &from_alice, &sealed[..len], &format!("{suite} cut to {len}"));
         }
         let longer = [&sealed[..], &[0]].concat();
         refused(&bob, suite, &alice.public(), &longer, &format!("{suite} with a byte after it"));
@@ -65,13 +67,13 @@ fn flipped_and_re_signed_by_eve_is_refused() {
     let (mut alice, bob, eve) = alice_bob_eve();
     let (sealed, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), &[b'x'; 130]);
     let (body, _) = pair_parts(&sealed);
-    let eve_signs = pair_signer(&eve);
+    let (eve_signs, from_eve) = (pair_signer(&eve), eve.public());
     refused(&bob, Suite::Pair, &eve.public(), &pair_frame(&body, &eve_signs(&body)), "re-signed as it was");
     for bit in (0..8 * body.len()).step_by(3) {
         let mut bent = body.clone();
         bent[bit / 8] ^= 1 << (bit % 8);
         let re_signed = pair_frame(&bent, &eve_signs(&bent));
-        refused(&bob, Suite::Pair, &eve.public(), &re_signed, &format!("bit {bit}"));
+        refused(&bob, Suite::Pair, &from_eve, &re_signed, &format!("bit {bit}"));
     }
 }
 
@@ -81,11 +83,11 @@ fn flipped_and_re_signed_by_alice_is_refused() {
     let (mut alice, bob, _) = alice_bob_eve();
     let (sealed, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), &[b'x'; 130]);
     let (body, _) = pair_parts(&sealed);
-    let alice_signs = pair_signer(&alice);
+    let (alice_signs, from_alice) = (pair_signer(&alice), alice.public());
     for bit in (0..8 * body.len()).step_by(5) {
         let mut bent = body.clone();
         bent[bit / 8] ^= 1 << (bit % 8);
-        refused(&bob, Suite::Pair, &alice.public(), &pair_frame(&bent, &alice_signs(&bent)), &format!("bit {bit}"));
+        refused(&bob, Suite::Pair, &from_alice, &pair_frame(&bent, &alice_signs(&bent)), &format!("bit {bit}"));
     }
     let without_tail = &body[..PAIR_BLOCK];
     let cut = pair_frame(without_tail, &alice_signs(without_tail));

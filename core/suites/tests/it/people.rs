@@ -22,10 +22,13 @@ impl Device {
     /// Makes the device of that number. Its keys are made once a run: an RSA key takes its time.
     pub(crate) fn new(seed: u64) -> Self {
         static MADE: LazyLock<Mutex<HashMap<u64, SecretBytes>>> = LazyLock::new(Mutex::default);
-        let mut rng = StdRng::seed_from_u64(seed);
         let mut made = MADE.lock().unwrap();
-        let stored =
-            made.entry(seed).or_insert_with(|| DeviceKeys::generate(&mut rng, &Suite::SPOKEN, NOW).to_secret_bytes());
+        let stored = made.entry(seed).or_insert_with(|| {
+            let mut rng = StdRng::seed_from_u64(seed);
+            DeviceKeys::generate(&mut rng, &Suite::SPOKEN, NOW).to_secret_bytes()
+        });
+        // Its later randomness is another stream, or it would draw its keys again.
+        let rng = StdRng::seed_from_u64(seed + 1000);
         Self { keys: DeviceKeys::from_secret_bytes(stored.expose()).unwrap(), rng }
     }
 
