@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_bytes_are_pinned() {
         let alert = Alert { time: Timestamp::from_millis(5), event: AlertEvent::DeviceAdded(notice()) };
-        assert_eq!(hex::encode(alert.encode()), "");
+        assert_eq!(hex::encode(alert.encode()), "0805121c0a100202020202020202020202020202020212067461626c65741807");
     }
 
     proptest! {

@@ -31,7 +31,7 @@ mod tests {
     #[test]
     fn ids_follow_from_the_key() {
         let key = CompactKey::from_bytes([7; 32]);
-        assert_eq!(account_id(&key).to_hex(), "");
-        assert_eq!(device_id(&key).to_hex(), "");
+        assert_eq!(account_id(&key).to_hex(), "e7d60a7d8a9102f9702a1f6c069ecb7f");
+        assert_eq!(device_id(&key).to_hex(), "2651d8bde1d8a7a2b2660c2875071005");
     }
 }

@@ -26,6 +26,9 @@ pub mod resolver;
 pub mod session;
 pub mod wire;
 
+#[cfg(test)]
+mod testing;
+
 pub use entry::{CountersignedEntry, DeviceEntry, EntryError};
 pub use ids::{account_id, device_id};
 pub use list::{DeviceList, ListError, SignedList};

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(record.mac, key.record(alice, &bob, now.plus(Duration::from_days(3))).mac);
         assert_ne!(record.mac, key.record(alice, &carol, now).mac);
         assert_ne!(record.mac, key.record(AccountId::from_bytes([0; 16]), &bob, now).mac);
-        assert_eq!(hex::encode(record.mac), "");
+        assert_eq!(hex::encode(record.mac), "711cbc7b1a77c864f4a76a61dd50d4216da5f8a82f0b9c025e06b9cad14d0487");
         assert_eq!(format!("{key:?}"), "QueryKey(32 bytes)");
     }
 

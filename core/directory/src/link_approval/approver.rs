@@ -209,8 +209,18 @@ impl Approved {
             return Err(ApproverError::NotTrusted);
         }
         let list = current.next().with(candidate.entry.clone()).sign(account_key, now)?;
-        let data = associated_data(current.account(), candidate.entry().id(), candidate.approver);
-        let sealed = aead::seal(&self.transfer_key, &TRANSFER_NONCE, &data, transfer::encode(account_key).expose());
-        Ok(Completion { list, sealed: sealed.into() })
+        Ok(Completion { list, sealed: self.seal(account_key) })
+    }
+
+    /// LNK-9
+    fn seal(&self, account_key: &SigningKey) -> Bytes {
+        let candidate = &self.candidate;
+        let data = associated_data(candidate.list.account(), candidate.entry().id(), candidate.approver);
+        aead::seal(&self.transfer_key, &TRANSFER_NONCE, &data, transfer::encode(account_key).expose()).into()
+    }
+
+    #[cfg(test)]
+    pub(super) fn seal_for_test(&self, account_key: &SigningKey) -> Bytes {
+        self.seal(account_key)
     }
 }

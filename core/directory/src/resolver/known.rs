@@ -87,6 +87,11 @@ impl KnownAccount {
         self.seen.iter().find(|seen| seen.id == device)
     }
 
+    #[cfg(test)]
+    pub(super) fn forge_key(&mut self, device: DeviceId, key: CompactKey) {
+        self.seen.iter_mut().filter(|seen| seen.id == device).for_each(|seen| seen.key = key);
+    }
+
     /// Returns the account.
     #[must_use]
     pub fn account(&self) -> AccountId {
