@@ -37,7 +37,7 @@ impl PageCipher {
     }
 
     /// Seals `plain` for `place` into `sealed`, which is longer by [`OVERHEAD_BYTES`].
-    pub(crate) fn seal(&self, place: u32, plain: &[u8], sealed: &mut [u8]) {
+    pub(crate) fn seal(&self, place: u64, plain: &[u8], sealed: &mut [u8]) {
         let mut nonce = [0; NONCE_BYTES];
         self.nonces.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut nonce);
         let (body, tail) = sealed.split_at_mut(plain.len() + TAG_BYTES);
@@ -46,7 +46,7 @@ impl PageCipher {
     }
 
     /// Opens what [`seal`](Self::seal) made for `place`; `None` if a single bit of it, or the place, is another.
-    pub(crate) fn open(&self, place: u32, sealed: &[u8]) -> Option<SecretBytes> {
+    pub(crate) fn open(&self, place: u64, sealed: &[u8]) -> Option<SecretBytes> {
         let (body, nonce) = sealed.split_last_chunk::<NONCE_BYTES>()?;
         aead::open(&self.key, nonce, &place.to_be_bytes(), body).ok()
     }

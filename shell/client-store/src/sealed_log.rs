@@ -4,18 +4,21 @@
 //! damaged afterwards, which SQLite alone would silently shorten.
 //! Does not know transactions, beyond which frame ends one.
 //!
-//! - SQLite sees its own format at its own offsets; on disk everything is 32 bytes later, behind a longer header.
+//! - SQLite sees its own format at its own offsets; on disk everything is 96 bytes later, behind two longer headers.
 //! - While SQLite recovers, a frame that does not open reads as zeros: to SQLite, the end of the log. Afterwards it is
 //!   an error.
 //! - Every frame says, sealed, how many frames before it were durable when it was written. A log in which one of those
 //!   does not open was damaged, and is refused.
-//! - A log is never begun over an old one: the file is emptied first, and that is synced. So a file with frames has a
-//!   header that was synced before them, and if it does not open, that is damage too.
+//! - SQLite begins a new log over the old one, header first, and syncs the header before any frame. The header of the
+//!   next generation goes to the other slot. So a crash leaves one of the two whole, and frames of a generation whose
+//!   header does not open are damage too.
 //!
 //! ```text
-//! at 0                   header 32 sealed ‖ tag 16 ‖ nonce 12 ‖ zeros 4
-//! at 64 + i * 4120       (frame header 24 ‖ page 4064 ‖ durable frames u32) sealed ‖ tag 16 ‖ nonce 12
+//! at 0 and 64            (header 32 ‖ generation u32) sealed ‖ tag 16 ‖ nonce 12
+//! at 128 + i * 4120      (frame header 24 ‖ page 4064 ‖ durable frames u32) sealed ‖ tag 16 ‖ nonce 12
 //! ```
+//!
+//! A header is sealed for its slot, a frame for its generation and index.
 
 use std::sync::Arc;
 
@@ -30,22 +33,19 @@ use crate::{
 
 /// Bytes of SQLite's log header.
 const HEADER_BYTES: usize = 32;
-/// Where the log header holds the random salts that tell this log from the one before.
-const HEADER_SALTS: usize = 16;
-/// Bytes of the header on disk.
-const SEALED_HEADER_BYTES: usize = 64;
+/// Bytes of the generation behind it.
+const GENERATION_BYTES: usize = 4;
+/// Bytes of a header on disk.
+const SLOT_BYTES: usize = HEADER_BYTES + GENERATION_BYTES + OVERHEAD_BYTES;
+/// Where the frames begin on disk.
+const FRAMES_AT: u64 = 2 * SLOT_BYTES as u64;
 /// By how much what SQLite writes lies further on.
-const SHIFT_BYTES: u64 = (SEALED_HEADER_BYTES - HEADER_BYTES) as u64;
-/// The place that the header is sealed for. No log has so many frames.
-const HEADER_PLACE: u32 = u32::MAX;
+const SHIFT_BYTES: u64 = FRAMES_AT - HEADER_BYTES as u64;
 
 /// Bytes of a frame's own header: page number, database size if it ends a transaction, salts, checksums.
 const FRAME_HEADER_BYTES: usize = 24;
-/// Where a frame header holds the database size after the transaction that it ends, or zero.
-const FRAME_DATABASE_SIZE: usize = 4;
-/// Where a frame header holds the log's salts.
-const FRAME_SALTS: usize = 8;
-const SALTS_BYTES: usize = 8;
+/// Where a frame header holds the database size after the transaction that it ends, or zero (u32).
+const FRAME_DATABASE_SIZE: std::ops::Range<usize> = 4..8;
 /// Bytes of a frame, SQLite's and ours alike.
 const FRAME_BYTES: usize = FRAME_HEADER_BYTES + PAGE_BYTES;
 /// Bytes of the count of durable frames, behind what SQLite wrote.
@@ -55,12 +55,21 @@ const FRAME_PLAIN_BYTES: usize = FRAME_HEADER_BYTES + USABLE_BYTES + DURABLE_BYT
 // What the reserved bytes of a page leave room for is exactly what sealing a frame takes.
 const _: () = assert!(FRAME_PLAIN_BYTES + OVERHEAD_BYTES == FRAME_BYTES);
 
+/// A header that opened.
+#[derive(Clone, Copy)]
+struct Header {
+    bytes: [u8; HEADER_BYTES],
+    generation: u32,
+}
+
 /// The open log.
 pub(crate) struct SealedLog {
     file: NamedFile,
     shared: Arc<Shared>,
-    /// SQLite's header, unless the log is empty.
-    header: Option<[u8; HEADER_BYTES]>,
+    /// The newest header, unless the log is empty.
+    header: Option<Header>,
+    /// The generation that begins next, and so its slot.
+    next_generation: u32,
     /// Nothing was written since the log was opened, so SQLite may be looking for its end.
     recovering: bool,
     /// A frame header that waits for its page, to be sealed together.
@@ -77,37 +86,47 @@ impl SealedLog {
     /// # Errors
     /// [`FileError::Damaged`] if something that had been durable does not open any more.
     pub(crate) fn open(file: NamedFile, shared: Arc<Shared>) -> Result<Self, FileError> {
-        let mut log = Self { file, shared, header: None, recovering: true, pending: None, committed: 0, durable: 0 };
-        log.header = log.read_header()?;
-        if log.header.is_some() {
-            log.check_frames()?;
+        let mut log = Self {
+            file,
+            shared,
+            header: None,
+            next_generation: 1,
+            recovering: true,
+            pending: None,
+            committed: 0,
+            durable: 0,
+        };
+        let headers = [log.read_header(0)?, log.read_header(1)?];
+        log.header = headers.into_iter().flatten().max_by_key(|header| header.generation);
+        match log.header {
+            Some(header) => {
+                log.next_generation = header.generation.wrapping_add(1);
+                log.check_frames(header.generation)?;
+            }
+            None if log.file.file.size().map_err(file_error)? > FRAMES_AT => return Err(FileError::Damaged),
+            None => {}
         }
         Ok(log)
     }
 
-    fn read_header(&mut self) -> Result<Option<[u8; HEADER_BYTES]>, FileError> {
-        let mut sealed = [0; SEALED_HEADER_BYTES];
-        let got = self.file.file.read_at(0, &mut sealed).map_err(file_error)?;
-        let opened = self.shared.frames.open(HEADER_PLACE, &sealed[..HEADER_BYTES + OVERHEAD_BYTES]);
-        if let Some(opened) = opened.filter(|_| got == SEALED_HEADER_BYTES) {
-            let mut header = [0; HEADER_BYTES];
-            header.copy_from_slice(opened.expose());
-            return Ok(Some(header));
-        }
-        if self.file.file.size().map_err(file_error)? > SEALED_HEADER_BYTES as u64 {
-            return Err(FileError::Damaged);
-        }
-        Ok(None)
+    fn read_header(&mut self, slot: u32) -> Result<Option<Header>, FileError> {
+        let mut sealed = [0; SLOT_BYTES];
+        let got = self.file.file.read_at(slot_at(slot), &mut sealed).map_err(file_error)?;
+        let opened = self.shared.frames.open(header_place(slot), &sealed[..got]);
+        Ok(opened.and_then(|opened| {
+            let (bytes, generation) = opened.expose().split_first_chunk()?;
+            Some(Header { bytes: *bytes, generation: u32::from_be_bytes(generation.try_into().ok()?) })
+        }))
     }
 
     /// Compares every frame's word on what was durable before it with what is there now.
-    fn check_frames(&mut self) -> Result<(), FileError> {
-        let len = self.file.file.size().map_err(file_error)?;
-        let frames = len.saturating_sub(SEALED_HEADER_BYTES as u64) / FRAME_BYTES as u64;
-        let frames = u32::try_from(frames).map_err(|_| FileError::Damaged)?;
+    fn check_frames(&mut self, generation: u32) -> Result<(), FileError> {
+        let size = self.file.file.size().map_err(file_error)?;
+        let frames =
+            u32::try_from(size.saturating_sub(FRAMES_AT) / FRAME_BYTES as u64).map_err(|_| FileError::Damaged)?;
         let mut first_bad = None;
         for index in 0..frames {
-            match self.open_frame(index)?.filter(|frame| self.is_of_this_log(frame)) {
+            match self.open_frame(generation, index)? {
                 // A transaction that a crash left in pieces may have been written over by a shorter one, so bad frames
                 // are followed by good ones now and then. But nothing durable is ever written over.
                 Some(frame) => {
@@ -116,50 +135,55 @@ impl SealedLog {
                         return Err(FileError::Damaged);
                     }
                 }
+                // Left from generations before, as a rule. One of the generation after was written under a header
+                // that had been synced, and that is not there any more.
+                None if self.open_frame(generation.wrapping_add(1), index)?.is_some() => {
+                    return Err(FileError::Damaged);
+                }
                 None => first_bad = first_bad.or(Some(index)),
             }
         }
         Ok(())
     }
 
-    fn is_of_this_log(&self, frame: &SecretBytes) -> bool {
-        let salts = &frame.expose()[FRAME_SALTS..FRAME_SALTS + SALTS_BYTES];
-        self.header.is_some_and(|header| header[HEADER_SALTS..HEADER_SALTS + SALTS_BYTES] == *salts)
-    }
-
-    /// Reads and opens a frame; `None` if it is not there whole, or does not open.
-    fn open_frame(&mut self, index: u32) -> Result<Option<SecretBytes>, FileError> {
+    /// Reads frame `index` and opens it as one of `generation`; `None` if it is not there whole, or does not open.
+    fn open_frame(&mut self, generation: u32, index: u32) -> Result<Option<SecretBytes>, FileError> {
         let mut sealed = [0; FRAME_BYTES];
         let got = self.file.file.read_at(offset_of(index), &mut sealed).map_err(file_error)?;
         if got < FRAME_BYTES {
             return Ok(None);
         }
-        Ok(self.shared.frames.open(index, &sealed))
+        Ok(self.shared.frames.open(frame_place(generation, index), &sealed))
     }
 
-    /// Writes SQLite's header, which begins a new log.
-    fn begin(&mut self, header: &[u8]) -> Result<(), FileError> {
-        // SQLite would write over the old log, and after a crash would take old frames under a torn header for an
-        // empty log. Emptied first, a bad header can be told for what it is.
-        if self.file.file.size().map_err(file_error)? > 0 {
-            self.file.file.set_size(0).map_err(file_error)?;
-            self.file.sync(&self.shared)?;
-        }
-        let mut sealed = [0; SEALED_HEADER_BYTES];
-        self.shared.frames.seal(HEADER_PLACE, header, &mut sealed[..HEADER_BYTES + OVERHEAD_BYTES]);
-        self.file.file.write_at(0, &sealed).map_err(file_error)?;
-        let mut kept = [0; HEADER_BYTES];
-        kept.copy_from_slice(header);
-        self.header = Some(kept);
+    /// Writes SQLite's header, which begins a new generation over the old one.
+    fn begin(&mut self, bytes: [u8; HEADER_BYTES]) -> Result<(), FileError> {
+        let header = Header { bytes, generation: self.next_generation };
+        let slot = header.generation % 2;
+        let mut plain = [0; HEADER_BYTES + GENERATION_BYTES];
+        plain[..HEADER_BYTES].copy_from_slice(&header.bytes);
+        plain[HEADER_BYTES..].copy_from_slice(&header.generation.to_be_bytes());
+        let mut sealed = [0; SLOT_BYTES];
+        self.shared.frames.seal(header_place(slot), &plain, &mut sealed);
+        self.file.file.write_at(slot_at(slot), &sealed).map_err(file_error)?;
+        self.header = Some(header);
+        self.next_generation = header.generation.wrapping_add(1);
         self.recovering = false;
         self.committed = 0;
         self.durable = 0;
         Ok(())
     }
 
+    /// Returns the generation in which frames are read and written.
+    fn generation(&self) -> Result<u32, FileError> {
+        // SQLite writes and reads a header before any frame.
+        self.header.map(|header| header.generation).ok_or(FileError::Failed)
+    }
+
     /// Seals and writes a frame whole.
     fn write_frame(&mut self, index: u32, frame: &[u8; FRAME_BYTES]) -> Result<(), FileError> {
         let (used, reserved) = frame.split_at(FRAME_HEADER_BYTES + USABLE_BYTES);
+        let place = frame_place(self.generation()?, index);
         // SQLite leaves the reserved bytes alone; storing anything else would lose it, and fail SQLite's checksum.
         if reserved != [0; RESERVED_BYTES] {
             return Err(FileError::Failed);
@@ -170,13 +194,13 @@ impl SealedLog {
         plain[..used.len()].copy_from_slice(used);
         plain[used.len()..].copy_from_slice(&self.durable.to_be_bytes());
         let mut sealed = [0; FRAME_BYTES];
-        self.shared.frames.seal(index, &plain, &mut sealed);
+        self.shared.frames.seal(place, &plain, &mut sealed);
         self.file.file.write_at(offset_of(index), &sealed).map_err(file_error)
     }
 
     /// Keeps count of the transactions written.
     fn note_commits(&mut self, index: u32, frame: &[u8]) {
-        let ends_transaction = frame[FRAME_DATABASE_SIZE..FRAME_SALTS] != [0; 4];
+        let ends_transaction = frame[FRAME_DATABASE_SIZE] != [0; 4];
         if ends_transaction {
             self.committed = index.saturating_add(1);
         } else if index < self.committed {
@@ -189,7 +213,7 @@ impl SealedLog {
     /// Changes part of a frame: SQLite writes a changed page over, and checksums anew, within one transaction.
     fn patch_frame(&mut self, index: u32, start: usize, bytes: &[u8]) -> Result<(), FileError> {
         let mut frame = [0; FRAME_BYTES];
-        if let Some(opened) = self.open_frame(index)? {
+        if let Some(opened) = self.open_frame(self.generation()?, index)? {
             let used = FRAME_HEADER_BYTES + USABLE_BYTES;
             frame[..used].copy_from_slice(&opened.expose()[..used]);
         }
@@ -207,7 +231,7 @@ impl SealedLog {
 
     /// Reads `buffer.len()` bytes of frame `index` from `start`.
     fn read_frame_part(&mut self, index: u32, start: usize, buffer: &mut [u8]) -> Result<(), FileError> {
-        let Some(opened) = self.open_frame(index)? else {
+        let Some(opened) = self.open_frame(self.generation()?, index)? else {
             // Looking for the end of the log, SQLite reads frames from their header on. A read of the page alone
             // follows an index that says the page is there.
             if self.recovering && start == 0 && buffer.len() >= FRAME_HEADER_BYTES {
@@ -233,7 +257,7 @@ impl File for SealedLog {
         let buffer = &mut buffer[..count];
         match frame_at(offset)? {
             None => {
-                let header = self.header.unwrap_or_default();
+                let header = self.header.map_or([0; HEADER_BYTES], |header| header.bytes);
                 let start = offset as usize;
                 buffer.copy_from_slice(header.get(start..start + count).ok_or(FileError::Failed)?);
             }
@@ -247,8 +271,8 @@ impl File for SealedLog {
         self.shared.running()?;
         let Some((index, start)) = frame_at(offset)? else {
             self.pending = None;
-            let whole = offset == 0 && bytes.len() == HEADER_BYTES;
-            return if whole { self.begin(bytes) } else { Err(FileError::Failed) };
+            let header = bytes.try_into().map_err(|_| FileError::Failed)?;
+            return if offset == 0 { self.begin(header) } else { Err(FileError::Failed) };
         };
         if start == FRAME_HEADER_BYTES
             && bytes.len() == PAGE_BYTES
@@ -303,7 +327,22 @@ fn frame_at(offset: u64) -> Result<Option<(u32, usize)>, FileError> {
 
 /// Returns where frame `index` lies on disk.
 fn offset_of(index: u32) -> u64 {
-    SEALED_HEADER_BYTES as u64 + u64::from(index) * FRAME_BYTES as u64
+    FRAMES_AT + u64::from(index) * FRAME_BYTES as u64
+}
+
+/// Returns where the header of `slot` lies on disk.
+fn slot_at(slot: u32) -> u64 {
+    u64::from(slot) * SLOT_BYTES as u64
+}
+
+/// Returns the place that a frame is sealed for.
+fn frame_place(generation: u32, index: u32) -> u64 {
+    u64::from(generation) << 32 | u64::from(index)
+}
+
+/// Returns the place that a header is sealed for: one that no frame has, because no log has so many frames.
+fn header_place(slot: u32) -> u64 {
+    u64::MAX - u64::from(slot)
 }
 
 /// Returns how many frames were durable when `frame` was written.

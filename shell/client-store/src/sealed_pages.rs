@@ -57,7 +57,7 @@ impl SealedPages {
             return Err(FileError::Damaged);
         }
         let body = sealed.strip_suffix(&self.shared.check).ok_or(FileError::Damaged)?;
-        let opened = self.shared.pages.open(number, body).ok_or(FileError::Damaged)?;
+        let opened = self.shared.pages.open(number.into(), body).ok_or(FileError::Damaged)?;
         let mut page = [0; PAGE_BYTES];
         page[..USABLE_BYTES].copy_from_slice(opened.expose());
         Ok(page)
@@ -109,7 +109,7 @@ impl File for SealedPages {
         let number = u32::try_from(offset / PAGE_BYTES as u64 + 1).map_err(|_| FileError::Full)?;
         let mut sealed = [0; PAGE_BYTES];
         let (body, check) = sealed.split_at_mut(PAGE_BYTES - CHECK_BYTES);
-        self.shared.pages.seal(number, &page[..USABLE_BYTES], body);
+        self.shared.pages.seal(number.into(), &page[..USABLE_BYTES], body);
         check.copy_from_slice(&self.shared.check);
         self.file.file.write_at(offset, &sealed).map_err(file_error)
     }

@@ -13,8 +13,6 @@ use crate::{
     sealed_files::SealedFiles,
 };
 
-const SALTS: [u8; SALTS_BYTES] = [7; SALTS_BYTES];
-
 struct Log {
     folder: tempfile::TempDir,
 }
@@ -40,17 +38,16 @@ impl Log {
     }
 }
 
+/// Begins a generation as SQLite does: the header, synced before anything else.
 fn begin(log: &mut dyn File) {
-    let mut header = [0; HEADER_BYTES];
-    header[HEADER_SALTS..HEADER_SALTS + SALTS_BYTES].copy_from_slice(&SALTS);
-    log.write_at(0, &header).unwrap();
+    log.write_at(0, &[7; HEADER_BYTES]).unwrap();
+    log.sync().unwrap();
 }
 
 /// Writes a transaction of one frame, as SQLite does: header, page, sync.
 fn commit(log: &mut dyn File, index: u32) {
     let mut header = [0; FRAME_HEADER_BYTES];
-    header[FRAME_DATABASE_SIZE..FRAME_SALTS].copy_from_slice(&1_u32.to_be_bytes());
-    header[FRAME_SALTS..FRAME_SALTS + SALTS_BYTES].copy_from_slice(&SALTS);
+    header[FRAME_DATABASE_SIZE].copy_from_slice(&1_u32.to_be_bytes());
     log.write_at(place(index), &header).unwrap();
     log.write_at(place(index) + FRAME_HEADER_BYTES as u64, &page(index)).unwrap();
     log.sync().unwrap();
@@ -137,29 +134,70 @@ fn a_bad_frame_that_had_been_durable_is_refused() {
     assert!(matches!(disk.open(), Err(FileError::Damaged)));
 }
 
+/// Where the header of the `n`th generation lies.
+fn header_of(n: u32) -> u64 {
+    slot_at(n % 2)
+}
+
 #[test]
 fn a_bad_header_is_a_crash_before_the_first_frame_and_damage_after() {
     let disk = Log::new();
     let mut log = disk.open().unwrap();
     begin(log.as_mut());
     drop(log);
-    disk.damage(3);
+    disk.damage(header_of(1));
     let mut log = disk.open().unwrap();
     assert_eq!(log.size().unwrap(), 0);
     begin(log.as_mut());
     commit(log.as_mut(), 0);
     drop(log);
-    disk.damage(3);
+    disk.damage(header_of(1));
     assert!(matches!(disk.open(), Err(FileError::Damaged)));
 }
 
-/// A frame of the log before must not be taken for one of this.
+/// The old generation is in the database by then, so going back to it changes nothing.
 #[test]
-fn a_new_log_begins_empty() {
+fn a_crash_while_a_generation_begins_leaves_the_one_before() {
     let disk = Log::new();
     let mut log = disk.open().unwrap();
     begin(log.as_mut());
     commit(log.as_mut(), 0);
     begin(log.as_mut());
-    assert_eq!(log.size().unwrap(), HEADER_BYTES as u64);
+    drop(log);
+    disk.damage(header_of(2));
+    let mut log = disk.open().unwrap();
+    assert_eq!(read_page(log.as_mut(), 0), Ok(page(0)));
+}
+
+/// Going back to the old generation would undo what was confirmed in the new one.
+#[test]
+fn a_header_lost_after_its_first_frame_is_damage() {
+    let disk = Log::new();
+    let mut log = disk.open().unwrap();
+    begin(log.as_mut());
+    commit(log.as_mut(), 0);
+    commit(log.as_mut(), 1);
+    begin(log.as_mut());
+    commit(log.as_mut(), 0);
+    drop(log);
+    disk.open().unwrap();
+    disk.damage(header_of(2));
+    assert!(matches!(disk.open(), Err(FileError::Damaged)));
+}
+
+/// What is left of a generation behind the end of the next is not part of it.
+#[test]
+fn a_frame_of_the_generation_before_is_not_taken_for_one_of_this() {
+    let disk = Log::new();
+    let mut log = disk.open().unwrap();
+    begin(log.as_mut());
+    commit(log.as_mut(), 0);
+    commit(log.as_mut(), 1);
+    begin(log.as_mut());
+    commit(log.as_mut(), 0);
+    assert_eq!(read_frame(log.as_mut(), 1), Err(FileError::Damaged));
+    drop(log);
+    let mut log = disk.open().unwrap();
+    assert_eq!(read_frame(log.as_mut(), 1), Ok([0; FRAME_BYTES]));
+    assert_eq!(read_page(log.as_mut(), 0), Ok(page(0)));
 }

@@ -90,7 +90,7 @@ fn every_flipped_bit_in_the_log_is_noticed_or_costs_the_last_transaction_only() 
     let size = written.content("store.db-log").len();
     let (mut noticed, mut lost_last) = (0, 0);
     for round in 0..400 {
-        let at = if round < 64 { round } else { rng.gen_range(0..size) };
+        let at = if round < 128 { round } else { rng.gen_range(0..size) };
         let disk = written.copy();
         disk.tamper("store.db-log", |bytes| bytes[at] ^= 1 << rng.gen_range(0..8));
         match read_all(&disk) {
@@ -129,7 +129,7 @@ fn nothing_can_be_moved_swapped_or_blanked() {
     let swapped = written.copy();
     swapped.tamper("store.db-log", |bytes| {
         for i in 0..frame_bytes {
-            bytes.swap(64 + i, 64 + frame_bytes + i);
+            bytes.swap(128 + i, 128 + frame_bytes + i);
         }
     });
     assert_eq!(read_all(&swapped), Err(()));
