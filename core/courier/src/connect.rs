@@ -146,10 +146,14 @@ impl Handshake {
         };
         // COU-12
         if connect.audience != *self.audience {
-            return refuse(Close::new(CloseCode::WrongAudience, "the device meant to reach another server; check its address"));
+            return refuse(Close::new(
+                CloseCode::WrongAudience,
+                "the device meant to reach another server; check its address",
+            ));
         }
         if connect.time.distance(now) > CLOCK_SKEW_MAX {
-            let close = Close::new(CloseCode::ClockSkew, "the device's clock is more than 5 minutes off; set it and try again");
+            let close =
+                Close::new(CloseCode::ClockSkew, "the device's clock is more than 5 minutes off; set it and try again");
             return refuse(close.at(now));
         }
         Ok(Claim { connect, nonce: self.nonce, binding: self.binding })

@@ -447,4 +447,4 @@ fn connected_to_wire(connected: &Connected) -> wire::Connected {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

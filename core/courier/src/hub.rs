@@ -187,7 +187,10 @@ impl Hub {
     /// Ends a connection that was silent for too long (COU-15).
     pub fn on_deadline(&mut self, now: Timestamp, out: &mut Vec<Action>) {
         if now >= self.deadline() {
-            out.push(Action::Close(Close::new(CloseCode::Idle, "nothing was heard of the device for too long; connect again")));
+            out.push(Action::Close(Close::new(
+                CloseCode::Idle,
+                "nothing was heard of the device for too long; connect again",
+            )));
         }
     }
 
@@ -304,7 +307,9 @@ impl Hub {
             Storage::Reading { asked, then: Then::Discard { after } } => {
                 Storage::Reading { asked, then: Then::Discard { after: from(after) } }
             }
-            Storage::Reading { asked, .. } => Storage::Reading { asked, then: Then::Discard { after: from(asked.after) } },
+            Storage::Reading { asked, .. } => {
+                Storage::Reading { asked, then: Then::Discard { after: from(asked.after) } }
+            }
             Storage::Live { after } if !wants_more => Storage::Live { after },
             Storage::Live { after } | Storage::Waiting { after } => Storage::Waiting { after: from(after) },
         };

@@ -190,7 +190,8 @@ impl Link {
                 self.write(ClientFrame::Connect(connect), now, out);
             }
             (State::AwaitingConnected { .. }, ServerFrame::Connected(connected)) => {
-                self.config.keep_alive = self.config.keep_alive.within(connected.keep_alive_min, connected.keep_alive_max);
+                self.config.keep_alive =
+                    self.config.keep_alive.within(connected.keep_alive_min, connected.keep_alive_max);
                 self.state = State::Open(Open { next_send: 1, ..Open::default() });
                 out.push(LinkEvent::Connected(connected));
             }
@@ -198,7 +199,9 @@ impl Link {
                 open.unanswered.remove(&sent.id).ok_or(LinkError::Unexpected("an answer to no send"))?;
                 out.push(LinkEvent::Sent(sent));
             }
-            (State::Open(open), ServerFrame::Deliver(deliver)) => out.push(LinkEvent::Delivered(open.delivered(deliver)?)),
+            (State::Open(open), ServerFrame::Deliver(deliver)) => {
+                out.push(LinkEvent::Delivered(open.delivered(deliver)?))
+            }
             (State::Open(open), ServerFrame::KeepAliveAnswer { id }) => {
                 if open.asked.take_if(|(asked, _)| *asked == id).is_none() {
                     return Err(LinkError::Unexpected("a sign of life that nobody asked for"));

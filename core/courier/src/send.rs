@@ -235,19 +235,19 @@ impl Sent {
     }
 
     pub(crate) fn to_wire(&self) -> wire::Sent {
-        let statuses = self.parts.iter().map(|part| wire::SealedStatus {
-            envelope_id: part.envelope_id.clone(),
-            status: part.status.into(),
-        });
+        let statuses = self
+            .parts
+            .iter()
+            .map(|part| wire::SealedStatus { envelope_id: part.envelope_id.clone(), status: part.status.into() });
         wire::Sent { id: self.id, statuses: statuses.collect() }
     }
 
     /// A status that this version does not know is read as [`Status::Unspecified`]: the envelope stays in the outbox.
     pub(crate) fn from_wire(wire: wire::Sent) -> Self {
-        let parts = wire.statuses.into_iter().map(|status| SentPart {
-            status: status.status(),
-            envelope_id: status.envelope_id,
-        });
+        let parts = wire
+            .statuses
+            .into_iter()
+            .map(|status| SentPart { status: status.status(), envelope_id: status.envelope_id });
         Self { id: wire.id, parts: parts.collect() }
     }
 }

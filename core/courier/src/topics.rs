@@ -68,7 +68,8 @@ mod tests {
     /// COU-11, COU-30: 1 to 16 plain names; order and repetition do not matter.
     #[test]
     fn topics_are_a_small_set() {
-        let names = |names: &[&str]| Topics::from_wire(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        let names =
+            |names: &[&str]| Topics::from_wire(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(names(&["halcyon.message", "halcyon.alert", "halcyon.message"]), Ok(Topics::messages_and_alerts()));
         assert!(Topics::messages_and_alerts().contains(&Topic::alert()));
         assert_eq!(names(&[]), Err(TopicsError));

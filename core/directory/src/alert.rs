@@ -93,7 +93,9 @@ impl Alert {
             Some(Event::DeviceAdded(notice)) => AlertEvent::DeviceAdded(DeviceNotice::from_wire(notice)?),
             Some(Event::DeviceRemoved(notice)) => AlertEvent::DeviceRemoved(DeviceNotice::from_wire(notice)?),
             Some(Event::HandleAdded(alert)) => AlertEvent::HandleAdded(parse_normal(&alert.handle).ok_or(AlertError)?),
-            Some(Event::HandleRemoved(alert)) => AlertEvent::HandleRemoved(parse_normal(&alert.handle).ok_or(AlertError)?),
+            Some(Event::HandleRemoved(alert)) => {
+                AlertEvent::HandleRemoved(parse_normal(&alert.handle).ok_or(AlertError)?)
+            }
             Some(Event::LinkRequested(alert)) => AlertEvent::LinkRequested {
                 link: LinkId::try_from(&alert.link_id[..]).map_err(|_| AlertError)?,
                 name: checked_name(alert.name)?,

@@ -8,10 +8,7 @@
 
 use halcyon_types::DeviceId;
 
-use crate::{
-    entry::CountersignedEntry,
-    list::SignedList,
-};
+use crate::{entry::CountersignedEntry, list::SignedList};
 
 /// A list that may replace the current one, and what that means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +35,9 @@ pub struct DeviceNews {
 #[non_exhaustive]
 pub enum UpdateError {
     /// DIR-4: not one above the current version. `409 list_conflict`, with the current list; look at it and try again.
-    #[error("the account's device list changed meanwhile: it has version {current}, and version {offered} cannot follow")]
+    #[error(
+        "the account's device list changed meanwhile: it has version {current}, and version {offered} cannot follow"
+    )]
     Conflict {
         /// Version that the server holds.
         current: u64,

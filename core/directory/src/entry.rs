@@ -66,7 +66,9 @@ pub enum EntryError {
     #[error("a device names 1 to {SUITES_MAX} suites in rising order")]
     Suites,
     /// DIR-1: a `pair` identity is there without suite 1, missing with it, or malformed.
-    #[error("the `pair` identity of a device is malformed, or there although the device does not speak `pair`, or missing")]
+    #[error(
+        "the `pair` identity of a device is malformed, or there although the device does not speak `pair`, or missing"
+    )]
     PairIdentity,
     /// DIR-2: the counter-signature is not by this device for this account.
     #[error("the device did not sign its own entry for this account")]

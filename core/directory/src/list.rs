@@ -165,7 +165,13 @@ impl DeviceList {
         if !devices.is_sorted_by(|a, b| a.entry().id() < b.entry().id()) {
             return Err(ListError::Order);
         }
-        Ok(Self { account, account_key, version: wire.version, issued: Timestamp::from_millis(wire.issued_ms), devices })
+        Ok(Self {
+            account,
+            account_key,
+            version: wire.version,
+            issued: Timestamp::from_millis(wire.issued_ms),
+            devices,
+        })
     }
 }
 
@@ -311,9 +317,13 @@ impl NextList {
     }
 }
 
-fn verify_entries(account: AccountId, entries: Vec<wire::CountersignedEntry>) -> Result<Vec<CountersignedEntry>, ListError> {
+fn verify_entries(
+    account: AccountId,
+    entries: Vec<wire::CountersignedEntry>,
+) -> Result<Vec<CountersignedEntry>, ListError> {
     let verify = |(index, wire): (usize, wire::CountersignedEntry)| {
-        CountersignedEntry::verify(account, wire.entry, &wire.signature).map_err(|source| ListError::Entry { index, source })
+        CountersignedEntry::verify(account, wire.entry, &wire.signature)
+            .map_err(|source| ListError::Entry { index, source })
     };
     entries.into_iter().enumerate().map(verify).collect()
 }

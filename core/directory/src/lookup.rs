@@ -7,7 +7,12 @@ use bytes::Bytes;
 use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SessionToken, SuiteId, Timestamp};
 use prost::Message;
 
-use crate::{list::{LIST_BYTES_MAX, SignedList}, prekeys::Prekey, session::Session, wire};
+use crate::{
+    list::{LIST_BYTES_MAX, SignedList},
+    prekeys::Prekey,
+    session::Session,
+    wire,
+};
 
 /// Handles of one lookup. Clients ask in batches of about this size (DIR-20).
 pub const HANDLES_MAX: usize = 20;

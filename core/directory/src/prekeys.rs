@@ -163,7 +163,7 @@ pub(crate) mod tests {
         let (bob, mallory) = (SigningKey::generate_compact(&mut rng), SigningKey::generate_compact(&mut rng));
         let prekey = pair_ec_prekey(&bob, &mut rng);
         let read = Prekey::decode_upload(Prekey::encode_upload(std::slice::from_ref(&prekey))).unwrap();
-        assert_eq!(read, [prekey.clone()]);
+        assert_eq!(read, std::slice::from_ref(&prekey));
         assert_eq!(check_all(bob.verifying_key(), &read), Ok(()));
         assert_eq!(check(mallory.verifying_key(), &prekey), Err(PrekeyError::Unsigned));
         for at in 0..prekey.record.len() {

@@ -48,7 +48,10 @@ impl QueryKey {
     #[must_use]
     pub fn record(&self, asker: AccountId, handle: &Handle, now: Timestamp) -> QueryRecord {
         let parts: [&[u8]; 2] = [asker.as_bytes(), handle.as_uri().as_bytes()];
-        QueryRecord { mac: labelled_mac(Label::QueryLog, &self.0, &parts).into_public(), hour: now.as_millis() / HOUR_MS }
+        QueryRecord {
+            mac: labelled_mac(Label::QueryLog, &self.0, &parts).into_public(),
+            hour: now.as_millis() / HOUR_MS,
+        }
     }
 }
 

@@ -134,7 +134,9 @@ pub enum Refusal {
         device: DeviceId,
     },
     /// DIR-6: the strongest suite of a device is weaker than before.
-    #[error("device {device} offers only {offered} although it spoke {seen} before; nothing was sent, since this may be a forced downgrade")]
+    #[error(
+        "device {device} offers only {offered} although it spoke {seen} before; nothing was sent, since this may be a forced downgrade"
+    )]
     Weakened {
         /// The device.
         device: DeviceId,
@@ -163,7 +165,12 @@ pub enum Refusal {
 ///
 /// # Errors
 /// [`Refusal`], one variant for each lie.
-pub fn accept(known: Known<'_>, handle: &Handle, answer: &UnverifiedAccount, now: Timestamp) -> Result<Acceptance, Refusal> {
+pub fn accept(
+    known: Known<'_>,
+    handle: &Handle,
+    answer: &UnverifiedAccount,
+    now: Timestamp,
+) -> Result<Acceptance, Refusal> {
     let wire = &answer.wire;
     // DIR-3
     let list = SignedList::from_wire(wire.list.clone().ok_or(Refusal::Incomplete)?)?;

@@ -86,7 +86,13 @@ impl SessionKey {
     ///
     /// # Errors
     /// [`SessionError`]; the MAC is compared in constant time, and before the time.
-    pub fn check(&self, token: &[u8], asker: AccountId, recipient: AccountId, now: Timestamp) -> Result<(), SessionError> {
+    pub fn check(
+        &self,
+        token: &[u8],
+        asker: AccountId,
+        recipient: AccountId,
+        now: Timestamp,
+    ) -> Result<(), SessionError> {
         let (head, mac) = token.split_first_chunk::<8>().ok_or(SessionError::Malformed)?;
         if token.len() != SessionToken::LEN {
             return Err(SessionError::Malformed);

@@ -75,7 +75,9 @@ impl Account {
         let id = account_id(key.verifying_key().compact());
         let devices: Vec<Device> = names.iter().map(|name| Device::new(id, name, &BOTH_SUITES, rng)).collect();
         let first = SignedList::first(&key, devices[0].entry.clone(), NOW).unwrap();
-        let list = devices[1..].iter().fold(first, |list, device| list.next().with(device.entry.clone()).sign(&key, NOW).unwrap());
+        let list = devices[1..]
+            .iter()
+            .fold(first, |list, device| list.next().with(device.entry.clone()).sign(&key, NOW).unwrap());
         Self { key, devices, list }
     }
 
@@ -96,7 +98,11 @@ impl Account {
         });
         let session = SessionKey::from_secret(Secret::fill_with(|bytes| *bytes = [9; 32]));
         let asker = AccountId::from_bytes([0xa1; 16]);
-        ServedAccount { list: list.clone(), addresses: addresses.collect(), session: session.mint(asker, self.id(), NOW) }
+        ServedAccount {
+            list: list.clone(),
+            addresses: addresses.collect(),
+            session: session.mint(asker, self.id(), NOW),
+        }
     }
 
     pub(crate) fn answer(&self, list: &SignedList) -> UnverifiedAccount {

@@ -1,1 +1,125 @@
-//! Tests.
+use halcyon_crypto::kdf::labelled_hash;
+use halcyon_types::Duration;
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::*;
+
+const HOST: &str = "halcyon.example";
+const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+const PHONE: DeviceId = DeviceId::from_bytes([1; 16]);
+const TLS: ChannelBinding = ChannelBinding::Exporter([8; 32]);
+
+fn rng() -> StdRng {
+    StdRng::seed_from_u64(1)
+}
+
+fn key() -> SigningKey {
+    SigningKey::generate_compact(&mut rng())
+}
+
+fn begin(binding: ChannelBinding) -> (Handshake, Hello) {
+    let (handshake, frame) = Handshake::begin(HOST.into(), binding, &Limits::default(), NOON, &mut rng());
+    let ServerFrame::Hello(hello) = frame else { panic!("the server speaks first") };
+    (handshake, hello)
+}
+
+fn connect(hello: &Hello, audience: &str, binding: &ChannelBinding, now: Timestamp) -> ClientFrame {
+    ClientFrame::Connect(Connect::sign(PHONE, &key(), audience, hello, binding, Topics::messages_and_alerts(), now))
+}
+
+fn refused(end: Result<Claim, HandshakeEnd>) -> Close {
+    match end {
+        Err(HandshakeEnd::Refuse(close)) => close,
+        Err(HandshakeEnd::Left(_)) | Ok(_) => panic!("the server refuses"),
+    }
+}
+
+/// COU-10 to COU-12: Alice's phone proves itself over both bindings.
+#[test]
+fn a_device_proves_itself() {
+    for binding in [TLS, ChannelBinding::None] {
+        let (handshake, hello) = begin(binding);
+        let claim = handshake.connect(connect(&hello, HOST, &binding, NOON), NOON).unwrap();
+        assert_eq!(claim.device(), PHONE);
+        let authenticated = claim.verify(Some(key().verifying_key())).unwrap();
+        assert_eq!((authenticated.device(), authenticated.topics()), (PHONE, &Topics::messages_and_alerts()));
+    }
+}
+
+/// COU-12: audience before time, time before the signature; each with its own code.
+#[test]
+fn the_checks_come_in_order() {
+    let late = NOON.plus(CLOCK_SKEW_MAX).plus(Duration::from_millis(1));
+    let (handshake, hello) = begin(TLS);
+    let close = refused(handshake.connect(connect(&hello, "evil.example", &TLS, NOON), late));
+    assert_eq!(close.code, CloseCode::WrongAudience);
+    let (handshake, hello) = begin(TLS);
+    let close = refused(handshake.connect(connect(&hello, HOST, &TLS, NOON), late));
+    assert_eq!((close.code, close.server_time), (CloseCode::ClockSkew, Some(late)));
+    let (handshake, hello) = begin(TLS);
+    let edge = NOON.plus(CLOCK_SKEW_MAX);
+    assert!(handshake.connect(connect(&hello, HOST, &TLS, NOON), edge).is_ok());
+}
+
+/// COU-12: an unknown device and a wrong signature get the same bytes.
+#[test]
+fn unknown_and_unproven_are_one_answer() {
+    let stranger = SigningKey::generate_compact(&mut StdRng::seed_from_u64(2));
+    let answer = |key: Option<&VerifyingKey>| {
+        let (handshake, hello) = begin(TLS);
+        let claim = handshake.connect(connect(&hello, HOST, &TLS, NOON), NOON).unwrap();
+        claim.verify(key).map(|_| ()).unwrap_err()
+    };
+    assert_eq!(answer(None), answer(Some(stranger.verifying_key())));
+    assert_eq!(answer(None).code, CloseCode::Unauthenticated);
+}
+
+/// COU-11: a connect is bound to its nonce, its TLS connection, its device and its time.
+#[test]
+fn a_connect_cannot_be_carried_elsewhere() {
+    let verify = |frame: ClientFrame, binding| {
+        let (handshake, _) = begin(binding);
+        handshake
+            .connect(frame, NOON)
+            .unwrap()
+            .verify(Some(key().verifying_key()))
+            .map(|_| ())
+            .map_err(|close| close.code)
+    };
+    let (_, hello) = begin(TLS);
+    assert_eq!(verify(connect(&hello, HOST, &TLS, NOON), TLS), Ok(()));
+    let unproven = Err(CloseCode::Unauthenticated);
+    let other_nonce = Hello { nonce: [0; 32], ..hello };
+    assert_eq!(verify(connect(&other_nonce, HOST, &TLS, NOON), TLS), unproven);
+    assert_eq!(verify(connect(&hello, HOST, &TLS, NOON), ChannelBinding::Exporter([9; 32])), unproven);
+    assert_eq!(verify(connect(&hello, HOST, &TLS, NOON), ChannelBinding::None), unproven);
+    assert_eq!(verify(connect(&hello, HOST, &ChannelBinding::None, NOON), TLS), unproven);
+    let ClientFrame::Connect(good) = connect(&hello, HOST, &TLS, NOON) else { unreachable!() };
+    let redated = Connect { time: NOON.plus(Duration::from_millis(1)), ..good.clone() };
+    assert_eq!(verify(ClientFrame::Connect(redated), TLS), unproven);
+    let renamed = Connect { device: DeviceId::from_bytes([2; 16]), ..good };
+    assert_eq!(verify(ClientFrame::Connect(renamed), TLS), unproven);
+}
+
+/// COU-3, COU-14: whoever does not connect first, or not at all, is sent away.
+#[test]
+fn a_handshake_is_a_connect_in_time() {
+    let (handshake, _) = begin(TLS);
+    assert_eq!(handshake.deadline(), NOON.plus(Duration::from_secs(10)));
+    assert_eq!(Handshake::timed_out().code, CloseCode::HandshakeTimeout);
+    assert_eq!(refused(handshake.connect(ClientFrame::Ack { seq: 1 }, NOON)).code, CloseCode::MalformedFrame);
+    let (handshake, _) = begin(TLS);
+    let bye = Close::new(CloseCode::GoingAway, "");
+    assert!(matches!(handshake.connect(ClientFrame::Close(bye), NOON), Err(HandshakeEnd::Left(_))));
+}
+
+/// COU-11, IDN-11: the signed preimage, as its hash, pinned, with and without a channel binding.
+#[test]
+fn the_bytes_are_pinned() {
+    let time = NOON.as_millis().to_be_bytes();
+    let hash =
+        |binding| hex::encode(labelled_hash(Label::CourierConnect, &parts(&PHONE, &time, HOST, &[7; 32], &binding)));
+    assert_eq!(hash(TLS), "d8ecbdc9fdcdd17e0cc61a6bb7458f4248795cde9081a28d6fdbd03e503916cf");
+    assert_eq!(hash(ChannelBinding::None), "054b3dba3bd97719b4ac6f4a4d00653f1640ee907785cf0ae815375604d79a32");
+    assert_eq!(format!("{TLS:?}"), "Exporter(32 bytes)");
+}

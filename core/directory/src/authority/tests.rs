@@ -27,7 +27,10 @@ fn only_the_next_version_is_taken() {
     assert_eq!(update(&renamed, late, laptop.id()), Err(UpdateError::Conflict { current: 3, offered: 3 }));
     let ahead = renamed.next().sign(&alice.key, NOW).unwrap();
     assert_eq!(update(&alice.list, ahead, phone.id()), Err(UpdateError::Conflict { current: 2, offered: 4 }));
-    assert_eq!(update(&alice.list, alice.list.clone(), phone.id()), Err(UpdateError::Conflict { current: 2, offered: 2 }));
+    assert_eq!(
+        update(&alice.list, alice.list.clone(), phone.id()),
+        Err(UpdateError::Conflict { current: 2, offered: 2 })
+    );
 }
 
 /// DIR-5: a device that the new list lacks is to be revoked.

@@ -51,7 +51,8 @@ fn each_rule_of_an_entry_holds() {
 /// DIR-1, IDN-10: a device key that no point of the curve has is refused, with the right id too.
 #[test]
 fn a_key_off_the_curve_is_refused() {
-    let off = (0..=255).map(|byte| CompactKey::from_bytes([byte; 32])).find(|key| VerifyingKey::from_compact(key).is_err());
+    let off =
+        (0..=255).map(|byte| CompactKey::from_bytes([byte; 32])).find(|key| VerifyingKey::from_compact(key).is_err());
     let off = off.unwrap();
     let entry = altered(|e| {
         e.device_key = Bytes::copy_from_slice(off.as_bytes());
@@ -72,7 +73,8 @@ fn an_unknown_suite_is_kept() {
 #[test]
 fn a_counter_signature_binds_entry_and_account() {
     let phone = phone();
-    let verify = |account, bytes: &Bytes, signature: &[u8]| CountersignedEntry::verify(account, bytes.clone(), signature);
+    let verify =
+        |account, bytes: &Bytes, signature: &[u8]| CountersignedEntry::verify(account, bytes.clone(), signature);
     let (bytes, signature) = (phone.entry.bytes(), phone.entry.signature().as_bytes());
     let other_account = AccountId::from_bytes([0xb0; 16]);
     assert_eq!(verify(other_account, bytes, signature), Err(EntryError::Unsigned));
@@ -91,7 +93,10 @@ fn a_counter_signature_binds_entry_and_account() {
 fn the_bytes_are_pinned() {
     let key = fixed_key(1);
     let entry = DeviceEntry::new(key.verifying_key(), "phone", &[SuiteId::PAIR_EC], None, NOW).unwrap();
-    assert_eq!(hex::encode(entry.encode()), "0a10cbdab2b812029385769a109ccabefad912206ff03b949241ce1dadd43519e6960e0a85b41a69a05c328103aa2bce1594ca161a0570686f6e652a01023080d095ffbc31");
+    assert_eq!(
+        hex::encode(entry.encode()),
+        "0a10cbdab2b812029385769a109ccabefad912206ff03b949241ce1dadd43519e6960e0a85b41a69a05c328103aa2bce1594ca161a0570686f6e652a01023080d095ffbc31"
+    );
     let hash = labelled_hash(Label::DeviceEntry, &parts(&ACCOUNT, &entry.encode()));
     assert_eq!(hex::encode(hash), "b5fab67c9e2b5e0f9d39b66ffa929c2db6d5cb9fb1e96ad2c9f93ffa29b1b20d");
 }

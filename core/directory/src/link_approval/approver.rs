@@ -7,7 +7,8 @@
 
 use bytes::Bytes;
 use halcyon_crypto::{
-    AgreementKey, AgreementPublic, CompactKey, KeyError, Label, Rng, Secret, SigningKey, aead, commit::Commitment, sas::Sas,
+    AgreementKey, AgreementPublic, CompactKey, KeyError, Label, Rng, Secret, SigningKey, aead, commit::Commitment,
+    sas::Sas,
 };
 use halcyon_types::{DeviceId, Timestamp};
 
@@ -88,7 +89,9 @@ pub enum ApproverError {
     #[error("this device does not belong to the account any more")]
     NotTrusted,
     /// LNK-5: the revealed nonce is not what was committed to. The link is to be rejected, and the user told of an attack.
-    #[error("somebody tampered with this request; it was rejected. Do not approve devices over this server until you know why")]
+    #[error(
+        "somebody tampered with this request; it was rejected. Do not approve devices over this server until you know why"
+    )]
     Tampered,
     /// The next list could not be made.
     #[error("the next device list could not be made")]
@@ -144,8 +147,7 @@ impl Challenged {
         let opening = Secret::fill_with(|bytes| *bytes = newcomer_nonce);
         let ephemeral = *candidate.ephemeral.compact();
         let account = candidate.list.account();
-        let committed: [&[u8]; 3] =
-            [account.as_bytes(), candidate.entry.bytes(), ephemeral.as_bytes()];
+        let committed: [&[u8]; 3] = [account.as_bytes(), candidate.entry.bytes(), ephemeral.as_bytes()];
         if !candidate.commitment.opens_with(Label::ApprovalCommit, &committed, &opening) {
             return Err(ApproverError::Tampered);
         }

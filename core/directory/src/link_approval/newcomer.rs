@@ -6,9 +6,7 @@
 //! [`Newcomer`] —challenged→ [`Revealing`] —approved→ [`Linked`]
 
 use bytes::Bytes;
-use halcyon_crypto::{
-    AgreementKey, AgreementPublic, CompactKey, KeyError, Rng, Secret, SigningKey, aead, sas::Sas,
-};
+use halcyon_crypto::{AgreementKey, AgreementPublic, CompactKey, KeyError, Rng, Secret, SigningKey, aead, sas::Sas};
 use halcyon_types::{AccountId, PushToken};
 
 use super::{

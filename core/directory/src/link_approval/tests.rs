@@ -49,7 +49,9 @@ impl Stage {
 
     fn approve(&self) -> (Revealing, Approved) {
         let (revealing, comparing) = self.up_to_digits();
-        let Typed::Approved(approved) = comparing.typed(&revealing.digits().to_string()) else { panic!("the digits are right") };
+        let Typed::Approved(approved) = comparing.typed(&revealing.digits().to_string()) else {
+            panic!("the digits are right")
+        };
         (revealing, approved)
     }
 
@@ -87,7 +89,11 @@ fn a_list_that_moved_on_is_no_obstacle() {
     let second_try = approved.complete(&stage.alice.key, &moved_on, NOW).unwrap();
     assert_eq!(first_try.sealed, second_try.sealed);
     assert_eq!((second_try.list.version(), second_try.list.devices().len()), (4, 2));
-    let approval = Approval { device_list: second_try.list.encode(), sealed: second_try.sealed, push_token: push_token(stage.tablet.id()) };
+    let approval = Approval {
+        device_list: second_try.list.encode(),
+        sealed: second_try.sealed,
+        push_token: push_token(stage.tablet.id()),
+    };
     assert!(revealing.approved(&approval).is_ok());
 }
 
@@ -143,7 +149,8 @@ fn someone_in_between_gives_different_digits() {
     let stage = Stage::new();
     let tablet = stage.newcomer();
     let mallory = stage.newcomer_of_mallory();
-    let (towards_phone, challenge): (Challenged, Challenge) = stage.examine(&mallory.request()).unwrap().challenge(&mut rng(3));
+    let (towards_phone, challenge): (Challenged, Challenge) =
+        stage.examine(&mallory.request()).unwrap().challenge(&mut rng(3));
     let forged = Challenge { ephemeral: mallory.request().ephemeral, ..challenge };
     let on_tablet = tablet.challenged(forged).unwrap();
     let on_phone = towards_phone.revealed(mallory.challenged(challenge).unwrap().reveal()).unwrap();
@@ -205,7 +212,8 @@ fn a_foreign_account_key_is_refused() {
     let (revealing, approved) = stage.approve();
     let honest = approved.complete(&stage.alice.key, &stage.alice.list, NOW).unwrap();
     let foreign = approved.seal_for_test(&fixed_key(1));
-    let approval = Approval { device_list: honest.list.encode(), sealed: foreign, push_token: push_token(stage.tablet.id()) };
+    let approval =
+        Approval { device_list: honest.list.encode(), sealed: foreign, push_token: push_token(stage.tablet.id()) };
     assert_eq!(revealing.approved(&approval).map(|_| ()).unwrap_err(), NewcomerError::ForeignKey);
 }
 
@@ -224,7 +232,8 @@ fn the_bytes_are_pinned() {
     use halcyon_types::AccountId;
     let secret = |byte: u8| Secret::fill_with(|bytes| *bytes = [byte; 32]);
     let (en, et) = (AgreementKey::from_secret(secret(1)).unwrap(), AgreementKey::from_secret(secret(2)).unwrap());
-    let (account, tablet, phone) = (AccountId::from_bytes([0xa1; 16]), DeviceId::from_bytes([3; 16]), DeviceId::from_bytes([4; 16]));
+    let (account, tablet, phone) =
+        (AccountId::from_bytes([0xa1; 16]), DeviceId::from_bytes([3; 16]), DeviceId::from_bytes([4; 16]));
     let commitment = transcript::commit(account, b"entry", en.compact(), &secret(5));
     assert_eq!(hex::encode(commitment.as_bytes()), "306a1c75ce5208870eee7990bd3e437f617df6b65f368305457ae6259577e930");
     let transcript = Transcript {
@@ -241,5 +250,8 @@ fn the_bytes_are_pinned() {
     let by_tablet = transcript.transfer_key(&en, &AgreementPublic::from_compact(et.compact()).unwrap());
     assert!(by_phone.ct_eq(&by_tablet));
     assert_eq!(hex::encode(by_phone.expose()), "98e054d2febd2179182e9d12b5f404c56ca5f1c8bab4e09cf214bc7c34b2450e");
-    assert_eq!(hex::encode(transcript::associated_data(account, tablet, phone)), "a1".repeat(16) + &"03".repeat(16) + &"04".repeat(16));
+    assert_eq!(
+        hex::encode(transcript::associated_data(account, tablet, phone)),
+        "a1".repeat(16) + &"03".repeat(16) + &"04".repeat(16)
+    );
 }

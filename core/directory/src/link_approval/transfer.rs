@@ -36,7 +36,8 @@ mod tests {
     #[test]
     fn the_encoding_is_the_schemas() {
         let key = SigningKey::generate_compact(&mut StdRng::seed_from_u64(1));
-        let by_schema = wire::AccountTransfer { account_key: Bytes::copy_from_slice(key.to_secret().expose()) }.encode_to_vec();
+        let by_schema =
+            wire::AccountTransfer { account_key: Bytes::copy_from_slice(key.to_secret().expose()) }.encode_to_vec();
         assert_eq!(encode(&key).expose(), by_schema);
         let read = decode(&SecretBytes::from_vec(by_schema.clone())).unwrap();
         assert_eq!(read.verifying_key(), key.verifying_key());

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use halcyon_crypto::kdf::labelled_hash;
 use proptest::prelude::*;
@@ -10,7 +10,8 @@ use crate::{
 };
 
 const HOST: &str = "halcyon.example";
-const TARGET: RequestTarget<'_> = RequestTarget { method: "POST", path_and_query: "/v1/lookup?x=1", body: b"who is bob" };
+const TARGET: RequestTarget<'_> =
+    RequestTarget { method: "POST", path_and_query: "/v1/lookup?x=1", body: b"who is bob" };
 
 fn signed() -> (SigningKey, SignedRequest) {
     let phone = fixed_key(1);
@@ -19,7 +20,7 @@ fn signed() -> (SigningKey, SignedRequest) {
     (phone, request)
 }
 
-fn read(headers: &HashMap<&str, String>) -> Result<SignedRequest, RequestError> {
+fn read(headers: &BTreeMap<&str, String>) -> Result<SignedRequest, RequestError> {
     SignedRequest::from_headers(|name| headers.get(name).map(String::as_str))
 }
 
@@ -40,7 +41,10 @@ fn a_request_is_bound_to_all_its_parts() {
     let (phone, request) = signed();
     let verify = |request: &SignedRequest, target| request.verify(Some(phone.verifying_key()), HOST, target, NOW);
     assert_eq!(request.verify(None, HOST, TARGET, NOW), Err(RequestError::Unauthenticated));
-    assert_eq!(request.verify(Some(fixed_key(40).verifying_key()), HOST, TARGET, NOW), Err(RequestError::Unauthenticated));
+    assert_eq!(
+        request.verify(Some(fixed_key(40).verifying_key()), HOST, TARGET, NOW),
+        Err(RequestError::Unauthenticated)
+    );
     let others = [
         RequestTarget { method: "PUT", ..TARGET },
         RequestTarget { path_and_query: "/v1/lookup", ..TARGET },
@@ -80,7 +84,7 @@ fn a_request_for_another_server_is_refused() {
 #[test]
 fn malformed_headers_are_refused() {
     let (_, request) = signed();
-    let good: HashMap<&str, String> = request.headers().into_iter().collect();
+    let good: BTreeMap<&str, String> = request.headers().into_iter().collect();
     for name in good.keys() {
         let mut missing = good.clone();
         missing.remove(name);
@@ -106,7 +110,10 @@ fn malformed_headers_are_refused() {
 #[test]
 fn the_bytes_are_pinned() {
     let parts = Parts::of(HOST, TARGET, NOW, [7; 16]);
-    assert_eq!(hex::encode(labelled_hash(Label::Request, &parts.as_slices())), "9cc5ebb0468ce545b1dbe64ece0df89d13d4fb78a86e713ef907429180689447");
+    assert_eq!(
+        hex::encode(labelled_hash(Label::Request, &parts.as_slices())),
+        "9cc5ebb0468ce545b1dbe64ece0df89d13d4fb78a86e713ef907429180689447"
+    );
 }
 
 proptest! {

@@ -47,14 +47,25 @@ fn honest_changes_are_accepted_and_shown() {
     let laptop = Device::new(bob.id(), "laptop", &BOTH_SUITES, &mut rng(2));
     let renamed = bob.devices[0].entry.entry().renamed("old phone").unwrap();
     let renamed = crate::CountersignedEntry::sign(renamed, bob.id(), &bob.devices[0].key).unwrap();
-    let next = bob.list.next().with(laptop.entry.clone()).without(bob.devices[1].id()).with(renamed).sign(&bob.key, NOW).unwrap();
+    let next = bob
+        .list
+        .next()
+        .with(laptop.entry.clone())
+        .without(bob.devices[1].id())
+        .with(renamed)
+        .sign(&bob.key, NOW)
+        .unwrap();
     bob.devices.push(laptop);
     let after = again(&before, &bob.answer(&next)).unwrap();
     assert_eq!(after.changes.len(), 3);
     let (phone, tablet, laptop) = (bob.devices[0].id(), bob.devices[1].id(), bob.devices[2].id());
     assert!(after.changes.contains(&Change::DeviceRemoved { device: tablet, name: "tablet".into() }));
     assert!(after.changes.contains(&Change::DeviceAdded { device: laptop, name: "laptop".into() }));
-    assert!(after.changes.contains(&Change::DeviceRenamed { device: phone, was: "phone".into(), now: "old phone".into() }));
+    assert!(after.changes.contains(&Change::DeviceRenamed {
+        device: phone,
+        was: "phone".into(),
+        now: "old phone".into()
+    }));
     assert_eq!(again(&after, &bob.answer(&next)).unwrap().changes, []);
 }
 
@@ -80,7 +91,10 @@ fn a_rolled_back_list_is_refused() {
 #[test]
 fn a_contradicting_list_is_refused() {
     let bob = bob();
-    let (one, other) = (bob.list.next().sign(&bob.key, NOW).unwrap(), bob.list.next().without(bob.devices[1].id()).sign(&bob.key, NOW).unwrap());
+    let (one, other) = (
+        bob.list.next().sign(&bob.key, NOW).unwrap(),
+        bob.list.next().without(bob.devices[1].id()).sign(&bob.key, NOW).unwrap(),
+    );
     let before = accept(Known::default(), &bobs_handle(), &bob.answer(&one), NOW).unwrap();
     assert_eq!(again(&before, &bob.answer(&other)).unwrap_err(), Refusal::Contradicted { version: 3 });
 }
@@ -254,7 +268,8 @@ fn an_answer_to_another_question_is_refused() {
     let (bob, carol) = (bobs_handle(), Handle::parse("carol@example.org").unwrap());
     let request = LookupRequest::new(vec![bob.clone(), carol.clone()]).unwrap();
     assert_eq!(LookupRequest::decode(request.encode()), Ok(request.clone()));
-    let read = |answers: &[(Handle, Option<_>)]| request.read_response(encode_response(answers)).map(|answers| answers.len());
+    let read =
+        |answers: &[(Handle, Option<_>)]| request.read_response(encode_response(answers)).map(|answers| answers.len());
     assert_eq!(read(&[(bob.clone(), None), (carol.clone(), None)]), Ok(2));
     assert_eq!(read(&[(carol.clone(), None), (bob.clone(), None)]), Err(ResponseError::OtherHandles));
     assert_eq!(read(&[(bob.clone(), None)]), Err(ResponseError::OtherHandles));

@@ -39,7 +39,8 @@ impl VerifiedDevices {
 
     pub(super) fn assemble(known: &KnownAccount, addresses: &Addresses) -> Self {
         // DIR-22: the list decides who is there; addresses of others are never looked at.
-        let devices = known.list().devices().iter().map(|device| VerifiedDevice::of(known, device.entry(), Some(addresses)));
+        let devices =
+            known.list().devices().iter().map(|device| VerifiedDevice::of(known, device.entry(), Some(addresses)));
         Self {
             account: known.account(),
             list_version: known.version(),
