@@ -1,0 +1,3 @@
+//! The courier's public behavior: both halves of the protocol, over bytes.
+
+mod two_phones;
