@@ -42,11 +42,15 @@ pub enum Label {
     DeviceSecretCheck,
     /// The hash that names a conversation by its members (CON-6).
     ConversationId,
+    /// The keyed hash under which a server counts an address or handle against its limits (ACC-4).
+    RateLimit,
+    /// The keyed hash that stands in for the credential identifier of an unknown handle (ACC-40).
+    UnknownHandle,
 }
 
 impl Label {
     /// Every label, for tests that feed each one's output to every other's verifier.
-    pub const ALL: [Label; 16] = [
+    pub const ALL: [Label; 18] = [
         Label::DeviceList,
         Label::DeviceEntry,
         Label::CourierConnect,
@@ -63,6 +67,8 @@ impl Label {
         Label::ProfileKeyWrap,
         Label::DeviceSecretCheck,
         Label::ConversationId,
+        Label::RateLimit,
+        Label::UnknownHandle,
     ];
 
     /// Returns the label's bytes as they enter the preimage, without the zero byte.
@@ -87,6 +93,8 @@ impl Label {
             Label::AccountKeyTransfer => "halcyon account key transfer v1",
             Label::QueryLog => "halcyon query log v1",
             Label::EmailVerification => "halcyon email verification v1",
+            Label::RateLimit => "halcyon rate limit v1",
+            Label::UnknownHandle => "halcyon unknown handle v1",
             Label::ConversationId => "halcyon conversation id v1",
             Label::ClientStore => "halcyon client store v1",
             Label::ProfileKeyWrap => "halcyon profile key wrap v1",

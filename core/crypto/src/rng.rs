@@ -3,7 +3,7 @@
 //! Owns nothing. A caller in production passes the operating system's generator, a simulation passes a seeded one,
 //! and what is made from its bytes alone is then the same in every run.
 
-pub use rand_core::{CryptoRng, RngCore};
+pub use rand_core::{CryptoRng, Error as RngError, RngCore};
 
 /// A random generator fit for keys. Implemented by everything that is both [`RngCore`] and [`CryptoRng`].
 ///
