@@ -74,7 +74,14 @@ pub trait Mailboxes: Send + Sync {
     ///
     /// # Errors
     /// [`MailboxError`]
-    async fn read(&self, device: DeviceId, topics: &[Topic], after: u64, now: Timestamp, limit: ReadLimit) -> Result<Vec<StoredEnvelope>, MailboxError>;
+    async fn read(
+        &self,
+        device: DeviceId,
+        topics: &[Topic],
+        after: u64,
+        now: Timestamp,
+        limit: ReadLimit,
+    ) -> Result<Vec<StoredEnvelope>, MailboxError>;
 
     /// Deletes what a device acknowledged. May reach the disk later: a crash before brings a delivery again, which is allowed.
     ///

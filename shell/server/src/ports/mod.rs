@@ -3,10 +3,19 @@
 //! - No part of the server reads the clock, draws randomness, opens a file or a socket other than through these.
 //! - An operation that is documented as one commit has happened wholly, and on stable storage, when it returns `Ok`.
 
+mod directory_store;
 mod mailboxes;
 mod recipients;
 mod world;
 
+pub use directory_store::{
+    AccountProfile, AccountSnapshot, AccountStore, Admitted, Advanced, Aftermath, AftermathId, AftermathStore, Charge,
+    Completed, Created, Deed, DeviceAddress, DeviceRow, DirectoryStore, DirectoryStoreError, FoundAccount,
+    HandleRemoved, Housekeeping, LimitKey, LimitStore, Link, LinkOpened, LinkState, LinkStore, ListChange,
+    ListReplaced, ListStore, LookupStore, NewAccount, NewDevice, NewLink, NewVerification, Rate, SnapshotOf,
+    StoredList, StoredPrekey, Verification, VerificationId, VerificationPurpose, VerificationState, VerificationStore,
+    VerifyAttempt, VerifyOutcome,
+};
 pub use mailboxes::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, StoredEnvelope};
 pub use recipients::{KnownDevice, Notifier, Recipient, Recipients, RecipientsError};
-pub use world::{Clock, Mailer, MailError, OutgoingMail, Random};
+pub use world::{Clock, MailError, Mailer, OutgoingMail, Random, RandomRng};

@@ -1,5 +1,6 @@
 //! Time, randomness, mail.
 
+use halcyon_crypto::rng::{CryptoRng, RngCore, RngError};
 use halcyon_types::{Handle, Timestamp};
 
 /// What time it is. Timers are tokio's, which a simulation pauses.
@@ -13,6 +14,34 @@ pub trait Random: Send + Sync {
     /// Fills a buffer with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
+
+/// A [`Random`] as the generator that key-making functions ask for.
+pub struct RandomRng<'a>(pub &'a dyn Random);
+
+impl RngCore for RandomRng<'_> {
+    fn next_u32(&mut self) -> u32 {
+        let mut bytes = [0; 4];
+        self.0.fill(&mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), RngError> {
+        self.0.fill(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for RandomRng<'_> {}
 
 /// One mail to one person.
 #[derive(Clone)]
