@@ -1,0 +1,66 @@
+//! `/livez`, `/readyz`, `/metrics`, on a listener for the operator alone.
+//!
+//! - No counter has a handle, an id or an address as a label (I9).
+
+use std::sync::{Arc, OnceLock};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use halcyon_server::ports::DirectoryStore;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+
+use crate::stop::Stop;
+
+/// What the private listener answers from.
+#[derive(Clone)]
+pub struct Private {
+    /// Asked whether it can be read.
+    pub store: Arc<DirectoryStore>,
+    /// Whether the server ends.
+    pub stop: Stop,
+    /// Renders the counters.
+    pub metrics: PrometheusHandle,
+}
+
+/// Returns the router of the private listener.
+#[must_use]
+pub fn router(private: Private) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(private)
+}
+
+/// Returns the recorder of this process, installed at the first call: there is one for all servers in a process.
+pub fn recorder() -> PrometheusHandle {
+    static RECORDER: OnceLock<PrometheusHandle> = OnceLock::new();
+    let install = || {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        // An application that installed a recorder of its own keeps it; /metrics is empty then.
+        if metrics::set_global_recorder(recorder).is_err() {
+            tracing::warn!("another recorder of metrics is installed; /metrics stays empty");
+        }
+        handle
+    };
+    RECORDER.get_or_init(install).clone()
+}
+
+async fn ready(State(private): State<Private>) -> (StatusCode, &'static str) {
+    if private.stop.is_requested() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
+    }
+    match private.store.lookups.count().await {
+        Ok(_) => (StatusCode::OK, "ready\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n"),
+    }
+}
+
+async fn metrics(State(private): State<Private>) -> Response {
+    private.metrics.run_upkeep();
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], private.metrics.render()).into_response()
+}
