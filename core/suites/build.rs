@@ -1,5 +1,7 @@
 //! Compiles `proto/halcyon/pair_ec.proto` without an installed protoc.
 
+#![allow(clippy::disallowed_macros, reason = "a build script speaks to cargo by printing")]
+
 fn main() {
     let proto = "../../proto/halcyon/pair_ec.proto";
     println!("cargo:rerun-if-changed={proto}");

@@ -254,7 +254,7 @@ mod tests {
         START.plus(Duration::from_days(days))
     }
 
-    /// PEC-2, PEC-4: Bob's prekey rolls after a week, and its private half is gone 31 days after that.
+    /// PEC-1, PEC-2, PEC-4: Bob's prekey rolls after a week, and its private half is gone 31 days after that.
     #[test]
     fn prekeys_roll_weekly_and_are_wiped_a_month_later() {
         let (mut rng, bob) = bob();

@@ -117,3 +117,62 @@ impl MessageKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(hex: &str) -> Secret<32> {
+        Secret::try_from(hex::decode(hex).unwrap().as_slice()).unwrap()
+    }
+
+    /// SUI-10: a step with a KEM secret, and one without. The other rows are in spec/vectors/pq3-kdf.json.
+    #[test]
+    fn root_steps_give_the_published_keys() {
+        let info = hex::decode(concat!(
+            "126097bf46a090f8ee09a1beaa7484eec5675dfdd6ffe6ede98854170f1e31b6912290593ad8ab67334f20714d155f",
+            "5d16d5ff6b1443dceabfa01fad08acaa81e3996c701249ec7fab9b6a604d4a6a89a03737070305bcd76b8e430cf0d3"
+        ))
+        .unwrap();
+        let ecdh = secret("154ddd3e1307b06db801c8415d611421c40c31e2dbd365852eecc077dfa35491");
+        let kem = secret("a910c8dd0a842ac3a5c0218caa160e5e86cd7d40303fbfe586d2011ff64170e0");
+        let (first, chain) = RootKey::initial().step(&ecdh, Some(&kem), &[&info]);
+        assert_eq!(hex::encode(first.expose()), "ce9f738ffb6f984c84681d306f048ade6b6ddf79967e5c5ae9e2233d8353a76d");
+        assert_eq!(hex::encode(chain.expose()), "c08cab469b5516a46ca8d82561ab5e42357e6e08e218060565d9d784e1d64f4b");
+        let ecdh = secret("5f0cec7c7d2378d9d3639752506f71c3f7f1233b2eb0651a0a1b020545999459");
+        let (second, chain) = first.step(&ecdh, None, &[&hex::decode("3f171fb7159cf82db1").unwrap()]);
+        assert_eq!(hex::encode(second.expose()), "63f4d8c6821690c30e1ae4d3527d5e52748b75de050eaf241941ced5a66cf096");
+        assert_eq!(hex::encode(chain.expose()), "b030b3e344c0fa8d08bc04989294ae540780d2d3fa901aaa857ac8dd66d4a60d");
+    }
+
+    /// SUI-11, SUI-12: message key, next chain key, indicator, content key and counter block.
+    #[test]
+    fn a_chain_step_gives_the_published_keys() {
+        let chain = ChainKey::from_secret(secret("c08cab469b5516a46ca8d82561ab5e42357e6e08e218060565d9d784e1d64f4b"));
+        let (message, next) = chain.step();
+        assert_eq!(hex::encode(message.expose()), "3284bcb507b63d949421f818cfa21af49080ec74cf24d50ecad7d4d581bac0d4");
+        assert_eq!(hex::encode(next.expose()), "f44ccdaddd0b212e895c13b61c956af16442c02d3329aa9cbf68a273705dff59");
+        assert_eq!(
+            hex::encode(message.indicator().expose()),
+            "c8ed0190e6ffff4eb305223d112a11f158222b6778eb0339977c315a90bd5e62"
+        );
+        let content = message.content_keys();
+        assert_eq!(
+            hex::encode(content.key.expose()),
+            "0f3240dbc0f4fc40c71f668da9c39ce49433e22155eaffb21c158d9a99d037e7"
+        );
+        assert_eq!(hex::encode(content.counter.expose()), "c71f12d24b57db1b102ec39bf2c93739");
+    }
+
+    /// SUI-10: the parts of info are one string, and every byte of every input counts.
+    #[test]
+    fn every_input_of_a_root_step_counts() {
+        let (root, ecdh, kem) = (RootKey::initial(), secret(&"11".repeat(32)), secret(&"22".repeat(32)));
+        let step = |ecdh: &Secret<32>, kem: Option<&Secret<32>>, info: &[&[u8]]| *root.step(ecdh, kem, info).0.expose();
+        let base = step(&ecdh, Some(&kem), &[b"ab", b"c"]);
+        assert_eq!(base, step(&ecdh, Some(&kem), &[b"a", b"bc"]));
+        assert_ne!(base, step(&kem, Some(&ecdh), &[b"abc"]));
+        assert_ne!(base, step(&ecdh, None, &[b"abc"]));
+        assert_ne!(base, step(&ecdh, Some(&kem), &[b"abd"]));
+    }
+}

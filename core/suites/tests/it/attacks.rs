@@ -1,6 +1,6 @@
 //! What must not work. The table of attacks, for `pair` and `pair-ec`.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use halcyon_crypto::{AgreementKey, CompactKey, Label, Secret, Signature, hash, p256::legacy::LegacySigningKey};
 use halcyon_suites::{
@@ -210,7 +210,7 @@ fn prekeys_that_look_alike_are_told_apart() {
 
 /// Draws keys until two begin with the same two bytes: some hundreds.
 fn two_keys_alike(device: &mut Device) -> (AgreementKey, AgreementKey) {
-    let mut seen: HashMap<[u8; 2], AgreementKey> = HashMap::new();
+    let mut seen: BTreeMap<[u8; 2], AgreementKey> = BTreeMap::new();
     loop {
         let key = AgreementKey::generate(&mut device.rng);
         let [a, b, ..] = *key.compact().as_bytes();

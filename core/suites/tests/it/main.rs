@@ -1,5 +1,7 @@
 //! The suites from outside: Alice's phone, Bob's phone, and Eve who wants to be either.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod attacks;
 mod people;
 mod sessions;

@@ -1,7 +1,7 @@
 //! Devices with keys, and what one knows of another.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{LazyLock, Mutex},
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct Device {
 impl Device {
     /// Makes the device of that number. Its keys are made once a run: an RSA key takes its time.
     pub(crate) fn new(seed: u64) -> Self {
-        static MADE: LazyLock<Mutex<HashMap<u64, SecretBytes>>> = LazyLock::new(Mutex::default);
+        static MADE: LazyLock<Mutex<BTreeMap<u64, SecretBytes>>> = LazyLock::new(Mutex::default);
         let mut made = MADE.lock().unwrap();
         let stored = made.entry(seed).or_insert_with(|| {
             let mut rng = StdRng::seed_from_u64(seed);
