@@ -300,9 +300,13 @@ pub enum SendError {
     /// DIR-6, DIR-7.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// A recipient was never looked up, and the server does not answer now.
+    #[error("a recipient is new here and cannot be looked up now: {0}")]
+    Api(ApiError),
 }
 fault_of!(SendError,
     Self::Profile(error) => error.fault(),
+    Self::Api(error) => error.fault(),
     Self::Members(_) | Self::Content(_) | Self::NotOwnHandle | Self::Unknown { .. } => Fault::User,
     Self::Refused(_) => Fault::UntrustedKey,
 );

@@ -9,17 +9,42 @@
 //!
 //! Next: [`Client`] is the whole interface; `send.rs` and `receive.rs` are the two directions of a message.
 
+mod alerts;
+mod api;
+mod approve;
 mod client;
+mod connection;
+mod devices;
+mod doctor;
 pub mod error;
 pub mod event;
+mod fanout;
 mod fault;
+mod handles;
+mod history;
+mod link;
+mod outbox;
 pub mod ports;
+mod prekeys;
+mod receipts;
+mod receive;
+mod register;
+mod resolve;
+mod send;
 mod server_address;
+mod state;
+mod upkeep;
 
-pub use client::{
-    Account, AddedHandle, Approval, Check, Client, Draft, Events, Finding, LinkDraft, LinkRequestShown, LookedUp,
-    LookedUpDevice, OwnDevice, Parts, PendingLink, Registration, Until, Verification,
-};
+pub use approve::{Approval, LinkRequestShown};
+pub use client::{Account, Client, Events, Parts};
+pub use devices::OwnDevice;
+pub use doctor::{Check, Finding};
 pub use event::{ConnectionState, Event, Notice, SentMessage, ShownAlert, ShownDelivery, ShownMessage};
 pub use fault::Fault;
+pub use handles::AddedHandle;
+pub use link::{LinkDraft, PendingLink};
+pub use receipts::Until;
+pub use register::{Registration, Verification};
+pub use resolve::{LookedUp, LookedUpDevice};
+pub use send::Draft;
 pub use server_address::{ServerAddress, ServerAddressError};

@@ -1,0 +1,178 @@
+//! The own devices: list, rename this one, remove another. Spec: 11-directory.md §1 (DIR-4 to DIR-8).
+//!
+//! Owns the retry when another device changed the list at the same time. Does not verify lists: the resolver does, the own account's
+//! as anybody's.
+
+use halcyon_directory::{DeviceEntry, SignedList, list::NextList, resolver};
+use halcyon_types::{DeviceId, SuiteId, Timestamp};
+
+use crate::{
+    alerts,
+    api::{AccountAnswer, Request},
+    client::{Client, Inner},
+    error::{ApiError, DevicesError, ProfileError},
+    event::{Event, Notice},
+    ports::{Change, Commit},
+};
+
+/// One of the own devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// What it is called.
+    pub name: String,
+    /// Suites that it speaks.
+    pub suites: Vec<SuiteId>,
+    /// When it was added, by its own clock.
+    pub added: Timestamp,
+    /// Whether it is this one.
+    pub this: bool,
+}
+
+/// Times that a change is applied anew because another device was faster. People change lists by hand, so one is the usual.
+pub(crate) const LIST_TRIES_MAX: usize = 5;
+
+impl Client {
+    /// Returns the own devices, from the server's newest list.
+    ///
+    /// # Errors
+    /// [`DevicesError`]
+    pub async fn devices(&self) -> Result<Vec<OwnDevice>, DevicesError> {
+        let (list, this) = self.inner.current_list().await?;
+        Ok(list.devices().iter().map(|device| own_device(device.entry(), Some(this))).collect())
+    }
+
+    /// Calls this device differently.
+    ///
+    /// # Errors
+    /// [`DevicesError`]
+    pub async fn rename_device(&self, name: &str) -> Result<(), DevicesError> {
+        let inner = &*self.inner;
+        inner
+            .change_list(|list, this| {
+                let entry = list.device(this).ok_or(DevicesError::NoSuchDevice)?.entry();
+                let renamed = entry.renamed(name).map_err(DevicesError::Name)?;
+                let state = inner.state();
+                let own = state.own()?;
+                let signed = halcyon_directory::CountersignedEntry::sign(renamed, own.account, &own.keys.device);
+                Ok(list.next().with(signed.map_err(DevicesError::Name)?))
+            })
+            .await
+    }
+
+    /// Removes another device of this account (DIR-5).
+    ///
+    /// # Errors
+    /// [`DevicesError`]
+    pub async fn remove_device(&self, device: DeviceId) -> Result<(), DevicesError> {
+        self.inner
+            .change_list(|list, this| {
+                if device == this {
+                    return Err(DevicesError::ThisDevice);
+                }
+                list.device(device).ok_or(DevicesError::NoSuchDevice)?;
+                Ok(list.next().without(device))
+            })
+            .await
+    }
+}
+
+impl Inner {
+    /// Applies a change to the newest list and publishes it; when another device was faster, looks at its list and applies the change
+    /// again (DIR-4).
+    async fn change_list(
+        &self,
+        change: impl Fn(&SignedList, DeviceId) -> Result<NextList, DevicesError>,
+    ) -> Result<(), DevicesError> {
+        for _ in 0..LIST_TRIES_MAX {
+            let (current, this) = self.current_list().await?;
+            let next = change(&current, this)?;
+            let list = {
+                let state = self.state();
+                next.sign(&state.own()?.account_key, self.now()).map_err(DevicesError::List)?
+            };
+            let request = Request::device_list(&list);
+            match self.call_signed(request, |request| self.api.call(request)).await? {
+                Ok(_) => return Ok(self.accept_own_list(list)?.map(drop)?),
+                Err(error) if error.code() == Some("list_conflict") => {}
+                Err(error) => return Err(DevicesError::Api(error)),
+            }
+        }
+        Err(DevicesError::Conflict)
+    }
+
+    /// Asks for the own account, and accepts its list as the resolver does (DIR-6).
+    pub(crate) async fn current_list(&self) -> Result<(SignedList, DeviceId), DevicesError> {
+        let answer = self.fetch_account().await?;
+        let list = SignedList::decode(answer.device_list.into()).map_err(resolver::Refusal::from);
+        let list = match list {
+            Ok(list) => list,
+            Err(refusal) => return self.refuse_own_list(refusal),
+        };
+        match self.accept_own_list(list)? {
+            Ok(list) => Ok((list, self.state().own()?.device)),
+            Err(refusal) => self.refuse_own_list(refusal),
+        }
+    }
+
+    pub(crate) async fn fetch_account(&self) -> Result<AccountAnswer, DevicesError> {
+        self.state().own()?;
+        let answer = self.call_signed(Request::account(), |request| self.api.account(request)).await?;
+        let answer = answer.map_err(DevicesError::Api)?;
+        if answer.account != self.state().own()?.account {
+            return Err(DevicesError::Api(ApiError::Malformed("this account")));
+        }
+        Ok(answer)
+    }
+
+    /// Returns the own list as it was accepted last, and this device.
+    pub(crate) fn own_list(&self) -> Result<(SignedList, DeviceId), ProfileError> {
+        let mut state = self.state();
+        let (account, device) = (state.own()?.account, state.own()?.device);
+        let known = state.known(account)?.ok_or(ProfileError::Damaged("the own device list"))?;
+        Ok((known.list().clone(), device))
+    }
+
+    /// Accepts a list of the own account and commits it.
+    pub(crate) fn accept_own_list(
+        &self,
+        list: SignedList,
+    ) -> Result<Result<SignedList, resolver::Refusal>, ProfileError> {
+        let mut state = self.state();
+        let account = state.own()?.account;
+        let kept = state.known(account)?;
+        let (known, changes) = match resolver::accept_list(kept.as_ref(), list.clone(), self.now()) {
+            Ok(accepted) => accepted,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if changes.is_empty() {
+            return Ok(Ok(list));
+        }
+        // The addresses of the new devices are not known yet.
+        state.commit_known(known, Commit::new().with(Change::RemoveAddresses(account)))?;
+        let handle = state.store().own_handles()?.into_iter().next();
+        drop(state);
+        if let Some(handle) = handle {
+            self.tell(Event::DevicesChanged { handle, changes });
+        }
+        Ok(Ok(list))
+    }
+
+    fn refuse_own_list<T>(&self, refusal: resolver::Refusal) -> Result<T, DevicesError> {
+        if let Some(handle) = self.state().store().own_handles()?.into_iter().next() {
+            alerts::raise(self, Notice::Refused { handle, reason: refusal.to_string() })?;
+        }
+        Err(refusal.into())
+    }
+}
+
+pub(crate) fn own_device(entry: &DeviceEntry, this: Option<DeviceId>) -> OwnDevice {
+    OwnDevice {
+        device: entry.id(),
+        name: entry.name().to_owned(),
+        suites: entry.suites().to_vec(),
+        added: entry.added(),
+        this: this == Some(entry.id()),
+    }
+}

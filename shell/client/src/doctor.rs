@@ -1,0 +1,153 @@
+//! Looks at everything that commonly goes wrong, and says what to do.
+//!
+//! Owns the list of checks. Changes nothing but what a lookup of the own account changes.
+
+use halcyon_types::{Duration, Timestamp};
+
+use crate::{
+    client::{Client, Inner},
+    error::{DevicesError, ProfileError},
+    event::ConnectionState,
+};
+
+/// One thing that [`Client::doctor`] looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at, in a word or two.
+    pub name: &'static str,
+    /// How it is.
+    pub finding: Finding,
+    /// What was found and, unless it is good, what to do.
+    pub detail: String,
+}
+
+/// How something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// As it should be.
+    Good,
+    /// Worth knowing.
+    Notable,
+    /// To be repaired.
+    Bad,
+}
+
+/// A prekey is replaced after 7 days; one that is much older was not, and after 31 nobody seals to it (PEC-5).
+const PREKEY_AGE_NOTABLE: Duration = Duration::from_days(9);
+/// Clocks may be 5 minutes off (ACC-2); beyond half of it a warning comes in time.
+const CLOCK_OFF_NOTABLE_MS: u64 = 150_000;
+/// What is sent within an hour is ordinary.
+const OUTBOX_AGE_NOTABLE: Duration = Duration::from_mins(60);
+
+impl Client {
+    /// Looks at everything that commonly goes wrong.
+    pub async fn doctor(&self) -> Vec<Check> {
+        let inner = &*self.inner;
+        let mut checks = vec![inner.check_profile()];
+        if checks[0].finding == Finding::Bad {
+            return checks;
+        }
+        checks.push(inner.check_server().await);
+        checks.push(inner.check_clock());
+        checks.push(inner.check_connection());
+        for check in [inner.check_prekeys(), inner.check_outbox(), inner.check_unopened(), inner.check_alerts()] {
+            checks.push(check.unwrap_or_else(|error| Check::new("profile", Finding::Bad, error.to_string())));
+        }
+        checks
+    }
+}
+
+impl Check {
+    fn new(name: &'static str, finding: Finding, detail: impl Into<String>) -> Self {
+        Self { name, finding, detail: detail.into() }
+    }
+
+    fn good(name: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(name, Finding::Good, detail)
+    }
+}
+
+impl Inner {
+    fn check_profile(&self) -> Check {
+        match self.state().own() {
+            Ok(own) => Check::good("profile", format!("account {}, device {}", own.account, own.device)),
+            Err(error) => Check::new("profile", Finding::Bad, error.to_string()),
+        }
+    }
+
+    /// Server, certificate, device and list in one question.
+    async fn check_server(&self) -> Check {
+        match self.current_list().await {
+            Ok((list, device)) if list.device(device).is_some() => {
+                let count = list.devices().len();
+                Check::good("server", format!("reachable; device list {} has {count} devices", list.version()))
+            }
+            Ok(_) => Check::new("server", Finding::Bad, "this device is not in its account's list; link it again"),
+            Err(DevicesError::Refused(refusal)) => Check::new("server", Finding::Bad, refusal.to_string()),
+            Err(error) => Check::new("server", Finding::Bad, error.to_string()),
+        }
+    }
+
+    fn check_clock(&self) -> Check {
+        let off = self.server_ahead_ms().unsigned_abs();
+        if off < CLOCK_OFF_NOTABLE_MS {
+            return Check::good("clock", "agrees with the server's, as far as it matters");
+        }
+        let off = Duration::from_millis(off);
+        Check::new("clock", Finding::Bad, format!("{off} off by the server's clock; set this device's clock"))
+    }
+
+    fn check_connection(&self) -> Check {
+        match &*self.connection_state.borrow() {
+            ConnectionState::Online { .. } => Check::good("courier", "online"),
+            ConnectionState::Offline => Check::good("courier", "offline, since nobody asked to be online"),
+            ConnectionState::Connecting => Check::new("courier", Finding::Notable, "connecting"),
+            ConnectionState::Waiting { cause, .. } => Check::new("courier", Finding::Notable, cause.clone()),
+            ConnectionState::Refused { cause } => Check::new("courier", Finding::Bad, cause.clone()),
+        }
+    }
+
+    fn check_prekeys(&self) -> Result<Check, ProfileError> {
+        let state = self.state();
+        let own = state.own()?;
+        let age = self.now().since(own.keys.prekeys.made());
+        Ok(match (own.prekeys_uploaded, age > PREKEY_AGE_NOTABLE) {
+            (true, false) => Check::good("prekeys", format!("{age} old, with the server")),
+            (false, _) => Check::new("prekeys", Finding::Notable, "not uploaded yet; go online"),
+            (true, true) => Check::new("prekeys", Finding::Notable, format!("{age} old; go online to replace them")),
+        })
+    }
+
+    fn check_outbox(&self) -> Result<Check, ProfileError> {
+        let jobs = self.state().store().outbox_jobs()?;
+        let age = |since: Timestamp| self.now().since(since);
+        Ok(match jobs.iter().map(|job| age(job.created)).max() {
+            None => Check::good("outbox", "empty"),
+            Some(oldest) if oldest < OUTBOX_AGE_NOTABLE => Check::good("outbox", format!("{} waiting", jobs.len())),
+            Some(oldest) => {
+                let detail = format!("{} waiting, the oldest for {oldest}; see the courier and the alerts", jobs.len());
+                Check::new("outbox", Finding::Notable, detail)
+            }
+        })
+    }
+
+    fn check_unopened(&self) -> Result<Check, ProfileError> {
+        let unopened = self.state().store().unopened()?;
+        if unopened.is_empty() {
+            return Ok(Check::good("unopened", "every message opened"));
+        }
+        let mut causes: Vec<&str> = unopened.iter().map(|record| record.cause.as_str()).collect();
+        causes.sort_unstable();
+        causes.dedup();
+        let detail = format!("{} messages did not open ({}); ask their senders", unopened.len(), causes.join(", "));
+        Ok(Check::new("unopened", Finding::Notable, detail))
+    }
+
+    fn check_alerts(&self) -> Result<Check, ProfileError> {
+        let unseen = self.state().store().alerts()?.iter().filter(|alert| !alert.seen).count();
+        Ok(match unseen {
+            0 => Check::good("alerts", "none to be seen"),
+            unseen => Check::new("alerts", Finding::Notable, format!("{unseen} to be seen: halcyon alerts")),
+        })
+    }
+}

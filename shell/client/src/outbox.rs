@@ -1,0 +1,323 @@
+//! The outbox: what was committed and is not yet with the server. Spec: 60-client.md §1 (SND-2 to SND-6).
+//!
+//! Owns the life of a job: sealed when devices are known, sent when online, repaired when the server says that it is stale, given up
+//! when it cannot be helped. Does not know connections: [`plan`] says what to send next, and [`answer`] takes what the server said.
+//!
+//! - An envelope's id and bytes never change; it leaves the outbox only by an answer of the server, or by age (SND-2).
+//! - A device that has a message is never sealed for again (`OutboxTarget::done`).
+
+pub(crate) mod answer;
+pub(crate) mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use halcyon_directory::VerifiedDevices;
+use halcyon_suites::Session;
+use halcyon_types::{AccountId, DeviceId, Duration, EnvelopeId, Handle, MessageId, Timestamp};
+
+use crate::{
+    client::Inner,
+    error::ProfileError,
+    event::{Event, ShownDelivery},
+    fanout::{FanOut, Fanned},
+    ports::{
+        Change, Commit,
+        store::{Delivery, DeliveryState, OutboxEnvelope, OutboxJob, OutboxTarget, TargetState},
+    },
+    resolve::{Freshness, Resolved},
+    state::{PortRng, State},
+};
+
+/// What became of the handles that a job is for.
+pub(crate) type Targets = BTreeMap<Handle, Resolved>;
+
+/// SND-6, and what the courier keeps for an offline device: a message that nobody got in this time is shown as failed.
+pub(crate) const OUTBOX_AGE_MAX: Duration = Duration::from_days(30);
+/// SND-3: the first pause, and the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LONGEST: Duration = Duration::from_mins(5);
+
+/// SND-3: 1 second doubling to 5 minutes, the half of it at random, so that clients that failed together do not come back together.
+pub(crate) fn backoff(attempts: u32, rng: &mut PortRng<'_>) -> Duration {
+    let doubled = RETRY_FIRST.as_millis().saturating_mul(1 << attempts.min(16)).min(RETRY_LONGEST.as_millis());
+    let [random] = rng.array::<1>();
+    Duration::from_millis(doubled / 2 + doubled / 2 * u64::from(random) / 255)
+}
+
+/// Shows every known device of targets that cannot be sealed for now as waiting, and returns the handles of these targets.
+pub(crate) fn expect_devices(
+    state: &mut State,
+    job: &OutboxJob,
+    resolved: &Targets,
+    commit: &mut Commit,
+) -> Result<Vec<Handle>, ProfileError> {
+    let mut unsealed = Vec::new();
+    let own_device = state.own()?.device;
+    for target in &job.targets {
+        if matches!(resolved.get(&target.handle), Some(Resolved::Devices(..))) {
+            continue;
+        }
+        unsealed.push(target.handle.clone());
+        let Some(kept) = state.kept(&target.handle)? else { continue };
+        for device in kept.known.list().devices().iter().map(|device| device.entry().id()) {
+            if device != own_device {
+                let waiting = Delivery {
+                    message: job.message,
+                    account: kept.known.account(),
+                    device,
+                    suite: None,
+                    state: DeliveryState::Waiting,
+                };
+                commit.push(Change::PutDelivery(waiting));
+            }
+        }
+    }
+    Ok(unsealed)
+}
+
+/// Seals a job for those of its targets that were resolved, and adds what follows to the commit: sessions, envelopes, deliveries, and
+/// the job itself, or its removal if nothing is left to do. Returns what is to be told once it is committed.
+pub(crate) fn seal_job(
+    inner: &Inner,
+    state: &mut State,
+    job: &mut OutboxJob,
+    resolved: &Targets,
+    commit: &mut Commit,
+) -> Result<Vec<Event>, ProfileError> {
+    let mut events = Vec::new();
+    let kept = state.store().outbox_envelopes(job.message)?;
+    let mut envelopes = kept.len();
+    for at in 0..job.targets.len() {
+        let target = &job.targets[at];
+        if target.state != TargetState::ToSeal {
+            continue;
+        }
+        match resolved.get(&target.handle) {
+            None => {}
+            Some(Resolved::Devices(devices, _)) => {
+                let mut sealing =
+                    Sealing { inner, state: &mut *state, job: &*job, commit: &mut *commit, events: &mut events };
+                let mut sealed = target.clone();
+                // A second handle of an account that has the message already adds nothing.
+                let covered = job.targets.iter().any(|other| other.state == TargetState::Sealed(devices.account()));
+                if !covered {
+                    envelopes += sealing.seal(&mut sealed, devices, &kept)?;
+                }
+                sealed.state = TargetState::Sealed(devices.account());
+                job.targets[at] = sealed;
+            }
+            Some(Resolved::Unknown) => {
+                let account = state.known_handle(&target.handle)?.map(|pin| pin.account());
+                let reason = "the server does not know this handle any more";
+                let waiting = waiting_devices(state, job, account)?;
+                fail(state, job, account, &waiting, reason, commit, &mut events)?;
+                job.targets[at].state = TargetState::GivenUp;
+            }
+            // The person was alarmed, and may accept a new account; the server may be reachable again.
+            Some(Resolved::Refused(_) | Resolved::Unanswered(_)) => {
+                let target = &mut job.targets[at];
+                target.not_before = inner.now().plus(backoff(target.attempts, &mut inner.rng()));
+                target.attempts = target.attempts.saturating_add(1);
+            }
+        }
+    }
+    commit.push(if is_done(job, envelopes) {
+        Change::RemoveOutboxJob(job.message)
+    } else {
+        Change::PutOutboxJob(job.clone())
+    });
+    Ok(events)
+}
+
+/// Says whether nothing is left to do for a job that has so many envelopes.
+fn is_done(job: &OutboxJob, envelopes: usize) -> bool {
+    envelopes == 0 && job.targets.iter().all(|target| target.state != TargetState::ToSeal)
+}
+
+/// One target while it is sealed for.
+struct Sealing<'a> {
+    inner: &'a Inner,
+    state: &'a mut State,
+    job: &'a OutboxJob,
+    commit: &'a mut Commit,
+    events: &'a mut Vec<Event>,
+}
+
+impl Sealing<'_> {
+    /// Seals for the devices of one account that need the message still, and returns how many envelopes that made.
+    fn seal(
+        &mut self,
+        target: &mut OutboxTarget,
+        devices: &VerifiedDevices,
+        kept: &[OutboxEnvelope],
+    ) -> Result<usize, ProfileError> {
+        let own_device = self.state.own()?.device;
+        let under_way: BTreeSet<DeviceId> = kept.iter().map(|envelope| envelope.device).collect();
+        let done: BTreeSet<DeviceId> = target.done.iter().copied().collect();
+        let wanted = |device| device != own_device && !under_way.contains(&device) && !done.contains(&device);
+        let mut sessions: BTreeMap<DeviceId, Session> = BTreeMap::new();
+        for device in devices.devices().iter().map(|device| device.device_id()).filter(|device| wanted(*device)) {
+            sessions.insert(device, self.state.session(device)?);
+        }
+        let fan_out = FanOut {
+            plaintext: &self.job.content,
+            own: &self.state.own()?.keys,
+            forced: self.job.forced_suite,
+            now: self.inner.now(),
+        };
+        let fanned = fan_out.seal(devices, wanted, sessions, self.inner.rng().as_rng());
+        let mut envelopes = 0;
+        for Fanned { device, outcome } in fanned {
+            match outcome {
+                Ok(sealed) => {
+                    let session = sealed.next.to_secret_bytes();
+                    self.commit.push(Change::PutSession { device, session });
+                    self.commit.push(Change::PutOutboxEnvelope(OutboxEnvelope {
+                        id: EnvelopeId::from_bytes(self.inner.rng().array()),
+                        message: self.job.message,
+                        handle: target.handle.clone(),
+                        account: devices.account(),
+                        list_version: devices.list_version(),
+                        device,
+                        push_token: sealed.push_token,
+                        suite: sealed.suite,
+                        payload: sealed.payload,
+                        attempts: target.attempts,
+                        not_before: target.not_before,
+                    }));
+                    envelopes += 1;
+                    self.note(devices.account(), device, Some(sealed.suite), DeliveryState::Waiting)?;
+                }
+                // SND-4
+                Err(unsealable) => {
+                    target.done.push(device);
+                    self.note(devices.account(), device, None, DeliveryState::Failed(unsealable.to_string()))?;
+                }
+            }
+        }
+        self.fail_those_that_left(devices)?;
+        Ok(envelopes)
+    }
+
+    fn note(
+        &mut self,
+        account: AccountId,
+        device: DeviceId,
+        suite: Option<halcyon_types::SuiteId>,
+        state: DeliveryState,
+    ) -> Result<(), ProfileError> {
+        let delivery = Delivery { message: self.job.message, account, device, suite, state };
+        note(self.state, self.job, delivery, self.commit, self.events)
+    }
+
+    fn fail_those_that_left(&mut self, devices: &VerifiedDevices) -> Result<(), ProfileError> {
+        let mut left = waiting_devices(self.state, self.job, Some(devices.account()))?;
+        left.retain(|device| devices.device(*device).is_none());
+        let (account, reason) = (Some(devices.account()), "this device does not belong to the account any more");
+        fail(self.state, self.job, account, &left, reason, self.commit, self.events)
+    }
+}
+
+/// Puts a delivery into the commit and among what is to be told. Receipts are not shown.
+fn note(
+    state: &mut State,
+    job: &OutboxJob,
+    delivery: Delivery,
+    commit: &mut Commit,
+    events: &mut Vec<Event>,
+) -> Result<(), ProfileError> {
+    if job.receipt {
+        return Ok(());
+    }
+    events.push(Event::Delivery { message: job.message, delivery: shown_delivery(state, &delivery)? });
+    commit.push(Change::PutDelivery(delivery));
+    Ok(())
+}
+
+/// The devices of an account that a message still waits for.
+fn waiting_devices(state: &State, job: &OutboxJob, account: Option<AccountId>) -> Result<Vec<DeviceId>, ProfileError> {
+    let deliveries = state.store().deliveries(job.message)?;
+    let waiting = |delivery: &Delivery| Some(delivery.account) == account && delivery.state == DeliveryState::Waiting;
+    Ok(deliveries.into_iter().filter(waiting).map(|delivery| delivery.device).collect())
+}
+
+/// Shows a message as failed for some devices of an account.
+fn fail(
+    state: &mut State,
+    job: &OutboxJob,
+    account: Option<AccountId>,
+    devices: &[DeviceId],
+    reason: &str,
+    commit: &mut Commit,
+    events: &mut Vec<Event>,
+) -> Result<(), ProfileError> {
+    let Some(account) = account else { return Ok(()) };
+    for device in devices {
+        let failed = DeliveryState::Failed(reason.to_owned());
+        let delivery = Delivery { message: job.message, account, device: *device, suite: None, state: failed };
+        note(state, job, delivery, commit, events)?;
+    }
+    Ok(())
+}
+
+/// Returns how far a message came, device by device.
+pub(crate) fn shown_deliveries(state: &mut State, message: MessageId) -> Result<Vec<ShownDelivery>, ProfileError> {
+    let deliveries = state.store().deliveries(message)?;
+    deliveries.iter().map(|delivery| shown_delivery(state, delivery)).collect()
+}
+
+pub(crate) fn shown_delivery(state: &mut State, delivery: &Delivery) -> Result<ShownDelivery, ProfileError> {
+    Ok(ShownDelivery {
+        account: delivery.account,
+        device: delivery.device,
+        device_name: state.device_name(delivery.account, delivery.device),
+        own: state.any_own().is_some_and(|own| own.account == delivery.account),
+        suite: delivery.suite,
+        state: delivery.state.clone(),
+    })
+}
+
+impl Inner {
+    /// Looks up what unsealed jobs wait for, and seals them in their order, a commit each (SND-3, SND-5).
+    pub(crate) async fn seal_waiting(&self, handles: Vec<Handle>) -> Result<(), ProfileError> {
+        // The stale answer was dropped when the server refused it, so what is kept now is newer.
+        let resolved = self.resolve(&handles, Freshness::Kept).await?;
+        let resolved: Targets = handles.into_iter().zip(resolved).collect();
+        let jobs: Vec<MessageId> = self.state().store().outbox_jobs()?.into_iter().map(|job| job.message).collect();
+        for message in jobs {
+            let mut state = self.state();
+            let Some(mut job) = state.store().outbox_job(message)? else { continue };
+            let waits =
+                |target: &OutboxTarget| target.state == TargetState::ToSeal && resolved.contains_key(&target.handle);
+            if !job.targets.iter().any(waits) {
+                continue;
+            }
+            let mut commit = Commit::new();
+            let events = seal_job(self, &mut state, &mut job, &resolved, &mut commit)?;
+            state.commit(&commit)?;
+            drop(state);
+            self.tell_all(events);
+        }
+        Ok(())
+    }
+
+    /// SND-6
+    pub(crate) fn give_up_old_jobs(&self, now: Timestamp) -> Result<(), ProfileError> {
+        let jobs = self.state().store().outbox_jobs()?;
+        for job in jobs.into_iter().filter(|job| now.since(job.created) > OUTBOX_AGE_MAX) {
+            let mut state = self.state();
+            let mut commit = Commit::new().with(Change::RemoveOutboxJob(job.message));
+            let mut events = Vec::new();
+            for mut delivery in state.store().deliveries(job.message)? {
+                if delivery.state == DeliveryState::Waiting {
+                    delivery.state = DeliveryState::Failed("the server did not take it within 30 days".to_owned());
+                    note(&mut state, &job, delivery, &mut commit, &mut events)?;
+                }
+            }
+            state.commit(&commit)?;
+            drop(state);
+            self.tell_all(events);
+        }
+        Ok(())
+    }
+}

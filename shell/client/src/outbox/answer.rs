@@ -1,0 +1,183 @@
+//! What the server's answer to a send does to the outbox. Spec: 60-client.md §1 (SND-3).
+//!
+//! Owns the meaning of each status. One commit takes a whole answer.
+
+use std::collections::BTreeMap;
+
+use halcyon_courier::{Status, send::Sent};
+use halcyon_types::{AccountId, EnvelopeId, MessageId};
+
+use super::{backoff, is_done, note};
+use crate::{
+    client::Inner,
+    error::ProfileError,
+    event::Event,
+    ports::{
+        Change, Commit,
+        store::{Delivery, DeliveryState, OutboxEnvelope, OutboxJob, TargetState},
+    },
+    state::State,
+};
+
+/// What a status asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The server has it on stable storage.
+    Accepted,
+    /// Look up again, seal anew.
+    Stale,
+    /// The same bytes, later.
+    Later,
+    /// No use, with the reason for people.
+    GivenUp(&'static str),
+}
+
+/// SND-3
+fn verdict(status: Status) -> Verdict {
+    match status {
+        Status::Accepted => Verdict::Accepted,
+        Status::StaleList | Status::StaleSession | Status::UnknownToken => Verdict::Stale,
+        // A status from a later version is no answer that we can act upon.
+        Status::Quota | Status::RateLimited | Status::Unavailable | Status::Unspecified => Verdict::Later,
+        Status::TooLarge => Verdict::GivenUp("the server says that it is too large"),
+        Status::Malformed => Verdict::GivenUp("the server says that it is malformed"),
+        Status::Forbidden => Verdict::GivenUp("the server does not let this handle send"),
+    }
+}
+
+impl Inner {
+    /// Takes the answer to a send: one commit, then what is to be told.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; the outbox is as before, and the envelopes will be sent again.
+    pub(crate) fn take_answer(&self, sent: &Sent) -> Result<(), ProfileError> {
+        let mut state = self.state();
+        let mut answer = Answer { inner: self, commit: Commit::new(), events: Vec::new(), jobs: BTreeMap::new() };
+        for part in &sent.parts {
+            let Ok(id) = EnvelopeId::try_from(&part.envelope_id[..]) else { continue };
+            let Some(envelope) = state.store().outbox_envelope(id)? else { continue };
+            answer.take(&mut state, envelope, verdict(part.status))?;
+        }
+        let (commit, events) = answer.finish(&state)?;
+        state.commit(&commit)?;
+        drop(state);
+        self.tell_all(events);
+        Ok(())
+    }
+}
+
+struct Answer<'a> {
+    inner: &'a Inner,
+    commit: Commit,
+    events: Vec<Event>,
+    /// Jobs that the answer touches, and how many of their envelopes it removed.
+    jobs: BTreeMap<MessageId, (OutboxJob, usize)>,
+}
+
+impl Answer<'_> {
+    fn take(&mut self, state: &mut State, mut envelope: OutboxEnvelope, verdict: Verdict) -> Result<(), ProfileError> {
+        let mut job = match self.jobs.remove(&envelope.message) {
+            Some(touched) => touched,
+            None => match state.store().outbox_job(envelope.message)? {
+                Some(job) => (job, 0),
+                None => return Ok(()),
+            },
+        };
+        match verdict {
+            Verdict::Accepted => {
+                job.1 += 1;
+                self.settle(state, &mut job.0, &envelope, DeliveryState::Accepted(self.inner.now()))?;
+            }
+            Verdict::GivenUp(reason) => {
+                job.1 += 1;
+                self.settle(state, &mut job.0, &envelope, DeliveryState::Failed(reason.to_owned()))?;
+            }
+            Verdict::Later => {
+                envelope.not_before = self.inner.now().plus(backoff(envelope.attempts, &mut self.inner.rng()));
+                envelope.attempts = envelope.attempts.saturating_add(1);
+                self.commit.push(Change::PutOutboxEnvelope(envelope.clone()));
+            }
+            Verdict::Stale => {
+                job.1 += 1;
+                self.commit.push(Change::RemoveOutboxEnvelope(envelope.id));
+                self.commit.push(Change::RemoveAddresses(envelope.account));
+                self.seal_anew(&mut job.0, envelope.account);
+            }
+        }
+        self.jobs.insert(envelope.message, job);
+        Ok(())
+    }
+
+    /// The server said its last word about an envelope.
+    fn settle(
+        &mut self,
+        state: &mut State,
+        job: &mut OutboxJob,
+        envelope: &OutboxEnvelope,
+        reached: DeliveryState,
+    ) -> Result<(), ProfileError> {
+        self.commit.push(Change::RemoveOutboxEnvelope(envelope.id));
+        for target in job.targets.iter_mut().filter(|target| target.handle == envelope.handle) {
+            target.done.push(envelope.device);
+        }
+        let kept = state.store().deliveries(job.message)?;
+        let told = kept.iter().any(|delivery| {
+            delivery.device == envelope.device && matches!(delivery.state, DeliveryState::Delivered(_))
+        });
+        if told {
+            return Ok(()); // The receipt overtook the answer.
+        }
+        let delivery = Delivery {
+            message: job.message,
+            account: envelope.account,
+            device: envelope.device,
+            suite: Some(envelope.suite),
+            state: reached,
+        };
+        note(state, job, delivery, &mut self.commit, &mut self.events)
+    }
+
+    /// The first repair is made at once; if it does not help, the next ones take their time.
+    fn seal_anew(&mut self, job: &mut OutboxJob, account: AccountId) {
+        for target in job.targets.iter_mut().filter(|target| target.state == TargetState::Sealed(account)) {
+            target.state = TargetState::ToSeal;
+            if target.attempts > 0 {
+                target.not_before = self.inner.now().plus(backoff(target.attempts, &mut self.inner.rng()));
+            }
+            target.attempts = target.attempts.saturating_add(1);
+        }
+    }
+
+    fn finish(mut self, state: &State) -> Result<(Commit, Vec<Event>), ProfileError> {
+        for (message, (job, removed)) in self.jobs {
+            let left = state.store().outbox_envelopes(message)?.len().saturating_sub(removed);
+            self.commit.push(if is_done(&job, left) {
+                Change::RemoveOutboxJob(message)
+            } else {
+                Change::PutOutboxJob(job)
+            });
+        }
+        Ok((self.commit, self.events))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SND-3: every status has its consequence, and only the server's yes empties the outbox as sent.
+    #[test]
+    fn every_status_has_its_consequence() {
+        use Status::*;
+        assert_eq!(verdict(Accepted), Verdict::Accepted);
+        for stale in [StaleList, StaleSession, UnknownToken] {
+            assert_eq!(verdict(stale), Verdict::Stale);
+        }
+        for later in [Quota, RateLimited, Unavailable, Unspecified] {
+            assert_eq!(verdict(later), Verdict::Later);
+        }
+        for hopeless in [TooLarge, Malformed, Forbidden] {
+            assert!(matches!(verdict(hopeless), Verdict::GivenUp(_)));
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Delivery receipts: those that this device owes, and those that it waits for. Spec: 60-client.md §2 (RCV-5, RCV-7), 50-content.md (CON-4).
+//!
+//! Owns the batching of receipts for one person into one sealed message, and the effect of a receipt on a message.
+//! Receipts are never answered.
+
+use std::collections::BTreeMap;
+
+use halcyon_content::{Content, ConversationMembers, Kind, RECEIPT_IDS_MAX, Receipt, ReceiptKind};
+use halcyon_types::{AccountId, DeviceId, Handle, MessageId, Timestamp};
+
+use crate::{
+    client::{Client, Inner},
+    error::ProfileError,
+    event::{Event, ShownDelivery},
+    outbox,
+    ports::{
+        Change, Commit,
+        store::{Delivery, DeliveryState, OutboxJob, OutboxTarget, PendingReceipt},
+    },
+    state::State,
+};
+
+/// What to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The server has it, or gave it up, for every device.
+    Accepted,
+    /// Every device of other people said so in a receipt, or it was given up.
+    Delivered,
+}
+
+impl Until {
+    fn is_reached(self, delivery: &ShownDelivery) -> bool {
+        match (&delivery.state, self) {
+            (DeliveryState::Waiting, _) => false,
+            // RCV-6: own devices do not answer.
+            (DeliveryState::Accepted(_), Self::Delivered) => delivery.own,
+            (DeliveryState::Accepted(_), Self::Accepted)
+            | (DeliveryState::Delivered(_) | DeliveryState::Failed(_), _) => true,
+        }
+    }
+}
+
+impl Client {
+    /// Waits until a message came so far for every device. Waits for ever if a device stays offline: set a timeout around it.
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub async fn wait_delivered(&self, message: MessageId, until: Until) -> Result<Vec<ShownDelivery>, ProfileError> {
+        // Subscribed before the first look, so that nothing is missed in between.
+        let mut events = self.subscribe();
+        loop {
+            let deliveries = self.deliveries(message)?;
+            let in_outbox = self.inner.state().store().outbox_job(message)?.is_some();
+            let settled = match until {
+                Until::Accepted => !in_outbox,
+                Until::Delivered => true,
+            };
+            if settled && deliveries.iter().all(|delivery| until.is_reached(delivery)) {
+                return Ok(deliveries);
+            }
+            let about_it = |event: &Event| match event {
+                Event::Delivery { message: of, .. } => *of == message,
+                Event::Missed(_) => true,
+                _ => false,
+            };
+            while let Some(event) = events.next().await {
+                if about_it(&event) {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// Makes jobs of the receipts that wait: those for one person, from one own handle, in one (RCV-5).
+    pub(crate) fn gather_receipts(&self) -> Result<(), ProfileError> {
+        let mut state = self.state();
+        let pending = state.store().pending_receipts()?;
+        let mut by_person: BTreeMap<(Handle, Handle), Vec<PendingReceipt>> = BTreeMap::new();
+        for receipt in pending {
+            by_person.entry((receipt.to.clone(), receipt.from.clone())).or_default().push(receipt);
+        }
+        for ((to, from), receipts) in by_person {
+            for batch in receipts.chunks(RECEIPT_IDS_MAX) {
+                self.commit_receipts(&mut state, &to, &from, batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn commit_receipts(
+        &self,
+        state: &mut State,
+        to: &Handle,
+        from: &Handle,
+        batch: &[PendingReceipt],
+    ) -> Result<(), ProfileError> {
+        let mut commit = Commit::new();
+        for receipt in batch {
+            commit.push(Change::RemovePendingReceipt(receipt.clone()));
+        }
+        if let Some(job) = self.receipt_job(to, from, batch) {
+            commit.push(Change::PutOutboxJob(job));
+        }
+        Ok(state.commit(&commit)?)
+    }
+
+    /// None if the receipt could not be written, which cannot happen for handles that were accepted.
+    fn receipt_job(&self, to: &Handle, from: &Handle, batch: &[PendingReceipt]) -> Option<OutboxJob> {
+        let message_ids = batch.iter().map(|receipt| receipt.message).collect();
+        let content = Content {
+            message_id: MessageId::from_bytes(self.rng().array()),
+            sent: self.now(),
+            members: ConversationMembers::new(from.clone(), [to.clone()]).ok()?,
+            kind: Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids }),
+        };
+        Some(OutboxJob {
+            message: content.message_id,
+            receipt: true,
+            sender: from.clone(),
+            content: halcyon_content::encode(&content).ok()?.into(),
+            forced_suite: None,
+            targets: vec![OutboxTarget::new(to.clone())],
+            created: self.now(),
+        })
+    }
+}
+
+/// Adds the effect of a receipt to a commit: it counts for messages of this account to the account that sealed it (RCV-7).
+pub(crate) fn take_receipt(
+    state: &mut State,
+    receipt: &Receipt,
+    from: (&Handle, AccountId, DeviceId),
+    now: Timestamp,
+    commit: &mut Commit,
+) -> Result<Vec<Event>, ProfileError> {
+    let (handle, account, device) = from;
+    let mut events = Vec::new();
+    for id in &receipt.message_ids {
+        let Some(message) = state.store().own_message(*id)? else { continue };
+        let conversation = state.store().conversation(message.message.conversation)?;
+        let addressed = conversation.is_some_and(|conversation| conversation.members.contains(handle));
+        if !addressed || *handle == message.message.sender {
+            continue;
+        }
+        let before = state.store().deliveries(*id)?.into_iter().find(|delivery| delivery.device == device);
+        if before.as_ref().is_some_and(|delivery| matches!(delivery.state, DeliveryState::Delivered(_))) {
+            continue;
+        }
+        let suite = before.and_then(|delivery| delivery.suite);
+        let delivery = Delivery { message: *id, account, device, suite, state: DeliveryState::Delivered(now) };
+        events.push(Event::Delivery { message: *id, delivery: outbox::shown_delivery(state, &delivery)? });
+        commit.push(Change::PutDelivery(delivery));
+    }
+    Ok(events)
+}

@@ -1,0 +1,254 @@
+//! From handles to devices that may be sealed for. Spec: 11-directory.md §3 (DIR-6 to DIR-9, DIR-20 to DIR-24).
+//!
+//! Owns when the server is asked, what of its answer is committed, and the alarm when it is not believed.
+//! Does not decide whether to believe: that is `directory::resolver`.
+//!
+//! - What was accepted is committed before its devices are returned.
+//! - A refusal is committed as an alert before it is returned.
+
+use halcyon_directory::{
+    VerifiedDevices,
+    lookup::{HANDLES_MAX, LookupAnswer, LookupRequest, UnverifiedAccount},
+    resolver::{self, Acceptance, Known, Refusal},
+};
+use halcyon_types::{AccountId, DeviceId, Handle, SuiteId};
+
+use crate::{
+    alerts,
+    api::Request,
+    client::{Client, Inner},
+    error::{ApiError, LookupError, ProfileError},
+    event::{Event, Notice},
+    ports::{Change, Commit, store::KnownHandleRecord},
+    state::{State, addresses_record},
+};
+
+/// What a lookup found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LookedUp {
+    /// The handle.
+    pub handle: Handle,
+    /// Its account.
+    pub account: AccountId,
+    /// The version of its device list.
+    pub list_version: u64,
+    /// Its devices.
+    pub devices: Vec<LookedUpDevice>,
+    /// What changed since it was looked up last (DIR-8).
+    pub changes: Vec<resolver::Change>,
+}
+
+/// A device that a lookup found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookedUpDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// What it is called.
+    pub name: String,
+    /// Suites that it speaks.
+    pub suites: Vec<SuiteId>,
+    /// Whether the server gave an address to deliver to (DIR-22).
+    pub deliverable: bool,
+}
+
+/// What became of one handle.
+#[derive(Clone, Debug)]
+pub(crate) enum Resolved {
+    /// Its devices, and what changed if the server was asked.
+    Devices(VerifiedDevices, Vec<resolver::Change>),
+    /// DIR-21.
+    Unknown,
+    /// The answer was not believed.
+    Refused(Refusal),
+    /// The server was to be asked and did not answer.
+    Unanswered(ApiError),
+}
+
+/// Whether what is kept will do.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// What is kept, until it is to be refreshed (DIR-24); also after that, if the server cannot be reached.
+    Kept,
+    /// Ask the server.
+    Fresh,
+}
+
+/// Whether a handle may stand for another account than before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pin {
+    Held,
+    /// The user said so (DIR-7).
+    Replaced,
+}
+
+impl Client {
+    /// Looks a handle up anew and shows its devices (DIR-20).
+    ///
+    /// # Errors
+    /// [`LookupError`]
+    pub async fn lookup(&self, handle: &Handle) -> Result<LookedUp, LookupError> {
+        self.inner.look_up_one(handle, Pin::Held).await
+    }
+
+    /// Looks a handle up and accepts that it stands for another account than before, because its owner said so (DIR-7).
+    ///
+    /// # Errors
+    /// [`LookupError`]
+    pub async fn dangerous_accept_new_account(&self, handle: &Handle) -> Result<LookedUp, LookupError> {
+        let found = self.inner.look_up_one(handle, Pin::Replaced).await?;
+        // What waited for the refused account can go on.
+        self.inner.outbox.notify_one();
+        Ok(found)
+    }
+}
+
+impl Inner {
+    /// Resolves handles, in their order. Asks the server once for every 20 that need it (DIR-24).
+    pub(crate) async fn resolve(
+        &self,
+        handles: &[Handle],
+        freshness: Freshness,
+    ) -> Result<Vec<Resolved>, ProfileError> {
+        let mut resolved: Vec<Option<Resolved>> = Vec::with_capacity(handles.len());
+        for handle in handles {
+            resolved.push(match freshness {
+                Freshness::Kept => self.state().kept_devices(handle, KeptUse::UntilRefresh(self.now()))?,
+                Freshness::Fresh => None,
+            });
+        }
+        let asked: Vec<usize> = (0..handles.len()).filter(|at| resolved[*at].is_none()).collect();
+        for batch in asked.chunks(HANDLES_MAX) {
+            let wanted = batch.iter().map(|at| handles[*at].clone()).collect();
+            match self.ask(wanted).await? {
+                Ok(answers) => {
+                    for (at, answer) in batch.iter().zip(answers) {
+                        resolved[*at] = Some(self.judge(answer, Pin::Held)?);
+                    }
+                }
+                Err(error) => {
+                    for at in batch {
+                        let kept = match freshness {
+                            Freshness::Kept => self.state().kept_devices(&handles[*at], KeptUse::WhileUnreachable)?,
+                            Freshness::Fresh => None,
+                        };
+                        resolved[*at] = Some(kept.unwrap_or_else(|| Resolved::Unanswered(error.clone())));
+                    }
+                }
+            }
+        }
+        let unanswered = || Resolved::Unanswered(ApiError::Malformed("a lookup"));
+        Ok(resolved.into_iter().map(|found| found.unwrap_or_else(unanswered)).collect())
+    }
+
+    async fn look_up_one(&self, handle: &Handle, pin: Pin) -> Result<LookedUp, LookupError> {
+        let answers = self.ask(vec![handle.clone()]).await?.map_err(LookupError::Api)?;
+        let answer = answers.into_iter().next().ok_or(LookupError::Api(ApiError::Malformed("a lookup")))?;
+        match self.judge(answer, pin)? {
+            Resolved::Devices(devices, changes) => Ok(shown(handle, &devices, changes)),
+            Resolved::Unknown => Err(LookupError::Unknown),
+            Resolved::Refused(refusal) => Err(LookupError::Refused(refusal)),
+            Resolved::Unanswered(error) => Err(LookupError::Api(error)),
+        }
+    }
+
+    async fn ask(&self, handles: Vec<Handle>) -> Result<Result<Vec<LookupAnswer>, ApiError>, ProfileError> {
+        self.state().own()?;
+        let Ok(asked) = LookupRequest::new(handles) else { return Ok(Ok(Vec::new())) };
+        self.call_signed(Request::lookup(&asked), |request| self.api.lookup(&asked, request)).await
+    }
+
+    /// Decides on one answer, and commits what follows.
+    fn judge(&self, answer: LookupAnswer, pin: Pin) -> Result<Resolved, ProfileError> {
+        let Some(account) = answer.account else { return Ok(Resolved::Unknown) };
+        match self.accept(&answer.handle, &account, pin)? {
+            Ok(acceptance) => {
+                let known_before = !matches!(acceptance.changes.as_slice(), [resolver::Change::FirstMet { .. }] | []);
+                if known_before {
+                    // DIR-8
+                    let changes = acceptance.changes.clone();
+                    self.tell(Event::DevicesChanged { handle: answer.handle, changes });
+                }
+                Ok(Resolved::Devices(acceptance.devices, acceptance.changes))
+            }
+            Err(refusal) => {
+                let notice = Notice::Refused { handle: answer.handle, reason: refusal.to_string() };
+                alerts::raise(self, notice)?;
+                Ok(Resolved::Refused(refusal))
+            }
+        }
+    }
+
+    fn accept(
+        &self,
+        handle: &Handle,
+        answer: &UnverifiedAccount,
+        pin: Pin,
+    ) -> Result<Result<Acceptance, Refusal>, ProfileError> {
+        let now = self.now();
+        let mut state = self.state();
+        let pinned = match pin {
+            Pin::Held => state.known_handle(handle)?,
+            Pin::Replaced => None,
+        };
+        let account = match answer.claimed_account() {
+            Some(claimed) => state.known(claimed)?,
+            None => None,
+        };
+        let known = Known { handle: pinned.as_ref(), account: account.as_ref() };
+        let acceptance = match resolver::accept(known, handle, answer, now) {
+            Ok(acceptance) => acceptance,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        state.commit_acceptance(handle, &acceptance)?;
+        Ok(Ok(acceptance))
+    }
+}
+
+/// How kept addresses are to be used.
+#[derive(Clone, Copy)]
+enum KeptUse {
+    UntilRefresh(halcyon_types::Timestamp),
+    /// Old addresses are better than none: the server refuses what is out of date, and the outbox repairs it.
+    WhileUnreachable,
+}
+
+impl State {
+    fn kept_devices(&mut self, handle: &Handle, usage: KeptUse) -> Result<Option<Resolved>, ProfileError> {
+        let Some(kept) = self.kept(handle)? else { return Ok(None) };
+        let Some((addresses, refresh)) = kept.addresses else { return Ok(None) };
+        match usage {
+            KeptUse::UntilRefresh(now) if now >= refresh => Ok(None),
+            KeptUse::UntilRefresh(_) | KeptUse::WhileUnreachable => {
+                Ok(Some(Resolved::Devices(VerifiedDevices::from_kept(&kept.known, &addresses), Vec::new())))
+            }
+        }
+    }
+
+    /// DIR-6: what was accepted is committed before anything is sealed.
+    fn commit_acceptance(&mut self, handle: &Handle, acceptance: &Acceptance) -> Result<(), ProfileError> {
+        let commit = Commit::new()
+            .with(Change::PutKnownHandle(KnownHandleRecord {
+                handle: handle.clone(),
+                account: acceptance.handle.account(),
+                known: acceptance.handle.encode().into(),
+            }))
+            .with(Change::PutAddresses(addresses_record(acceptance.known.account(), &acceptance.addresses)));
+        Ok(self.commit_known(acceptance.known.clone(), commit)?)
+    }
+}
+
+fn shown(handle: &Handle, devices: &VerifiedDevices, changes: Vec<resolver::Change>) -> LookedUp {
+    let device = |device: &halcyon_directory::VerifiedDevice| LookedUpDevice {
+        device: device.device_id(),
+        name: device.name().to_owned(),
+        suites: device.suites().to_vec(),
+        deliverable: device.push_token().is_some(),
+    };
+    LookedUp {
+        handle: handle.clone(),
+        account: devices.account(),
+        list_version: devices.list_version(),
+        devices: devices.devices().iter().map(device).collect(),
+        changes,
+    }
+}

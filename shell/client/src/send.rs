@@ -1,0 +1,177 @@
+//! Sending: from a draft to the outbox. Spec: 60-client.md §1 (SND-1).
+//!
+//! The parent of one direction: it owns the order of the steps. Does not know how a plaintext is encoded, whom to believe, how to
+//! seal, or how envelopes travel.
+//!
+//! - One commit holds the message, its envelopes and the sessions after them. Before it nothing leaves; if it fails, nothing happened.
+//!
+//! Next: [`crate::resolve`] finds devices, [`crate::fanout`] seals, [`crate::outbox`] sends and repairs.
+
+use halcyon_content::{Content, ConversationMembers, Kind, Message};
+use halcyon_types::{Handle, MessageId, SuiteId};
+
+use crate::{
+    client::{Client, Inner},
+    error::{ProfileError, SendError},
+    event::{Event, SentMessage},
+    handles, history,
+    outbox::{self, Targets},
+    ports::{
+        Change, Commit,
+        store::{Conversation, MessageKind, NewMessage, Origin, OutboxJob, OutboxTarget, TargetState},
+    },
+    resolve::{Freshness, Resolved},
+    state::State,
+};
+
+/// A message to be written.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// To whom, 1 to 32.
+    pub recipients: Vec<Handle>,
+    /// From which own handle; none: the default one.
+    pub from: Option<Handle>,
+    /// The text.
+    pub text: String,
+    /// Sealed with this suite and no other. `pair` is never picked unless it is named here, where both sides speak more.
+    pub suite: Option<SuiteId>,
+}
+
+impl Client {
+    /// Commits a message to the outbox, sealed for every device that is known or can be looked up now (SND-1). Once this returned,
+    /// it is sent whenever this client is online, in this process or a later one.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing was committed.
+    pub async fn send(&self, draft: Draft) -> Result<SentMessage, SendError> {
+        let inner = &*self.inner;
+        // 1. Draft: from whom, to whom.
+        let content = inner.content(&draft)?;
+        // 2. Encode.
+        let plaintext = halcyon_content::encode(&content)?;
+        // 3. Look up every recipient, and the own other devices like anybody's.
+        let resolved = inner.resolve_members(&content.members, &draft.recipients).await?;
+        // 4. Seal for every device, and commit; 5. only then may bytes leave.
+        let job = new_job(&content, plaintext, draft.suite, inner.now());
+        let (sent, events) = inner.commit_message(job, content, &resolved)?;
+        inner.tell_all(events);
+        inner.outbox.notify_one();
+        Ok(sent)
+    }
+}
+
+impl Inner {
+    fn content(&self, draft: &Draft) -> Result<Content, SendError> {
+        let state = self.state();
+        state.own()?;
+        let own_handles = handles::own_handles(state.store())?;
+        let sender = match &draft.from {
+            Some(from) if own_handles.contains(from) => from.clone(),
+            Some(_) => return Err(SendError::NotOwnHandle),
+            None => own_handles.first().cloned().ok_or(SendError::NotOwnHandle)?,
+        };
+        Ok(Content {
+            message_id: MessageId::from_bytes(self.rng().array()),
+            sent: self.now(),
+            members: ConversationMembers::new(sender, draft.recipients.iter().cloned())?,
+            kind: Kind::Message(Message::text(draft.text.clone())),
+        })
+    }
+
+    /// Resolves everybody. Who is not known at all must be found now; who is known can be sealed for later.
+    async fn resolve_members(&self, members: &ConversationMembers, asked: &[Handle]) -> Result<Targets, SendError> {
+        let mut wanted = members.recipients().to_vec();
+        wanted.push(members.sender().clone());
+        let resolved = self.resolve(&wanted, Freshness::Kept).await?;
+        for (handle, found) in wanted.iter().zip(&resolved) {
+            match found {
+                Resolved::Devices(..) => {}
+                Resolved::Unknown => return Err(unknown(handle, asked)),
+                Resolved::Refused(refusal) => return Err(SendError::Refused(refusal.clone())),
+                Resolved::Unanswered(error) => {
+                    let stranger = self.state().known_handle(handle)?.is_none();
+                    if stranger && handle != members.sender() {
+                        return Err(SendError::Api(error.clone()));
+                    }
+                }
+            }
+        }
+        Ok(wanted.into_iter().zip(resolved).collect())
+    }
+
+    /// SND-1: one commit of message, envelopes and sessions.
+    fn commit_message(
+        &self,
+        mut job: OutboxJob,
+        content: Content,
+        resolved: &Targets,
+    ) -> Result<(SentMessage, Vec<Event>), ProfileError> {
+        let mut state = self.state();
+        let message = new_message(&state, &job, &content, self)?;
+        let mut commit = Commit::new()
+            .with(Change::AddConversation(conversation(&content.members)))
+            .with(Change::AddMessage(message.clone()));
+        let unsealed = outbox::expect_devices(&mut state, &job, resolved, &mut commit)?;
+        outbox::seal_job(self, &mut state, &mut job, resolved, &mut commit)?;
+        state.commit(&commit)?;
+
+        let number = state.store().own_message(message.id)?.map_or(0, |record| record.number);
+        let shown = history::shown(&mut state, number, message);
+        let deliveries = outbox::shown_deliveries(&mut state, content.message_id)?;
+        drop(state);
+        let sent = SentMessage { message: shown.clone(), unsealed, deliveries };
+        Ok((sent, vec![Event::Message(shown)]))
+    }
+}
+
+fn unknown(handle: &Handle, asked: &[Handle]) -> SendError {
+    let place = asked.iter().position(|asked| asked == handle);
+    SendError::Unknown { number: place.map_or(0, |place| place + 1) }
+}
+
+fn new_job(content: &Content, plaintext: Vec<u8>, forced: Option<SuiteId>, now: halcyon_types::Timestamp) -> OutboxJob {
+    let members = &content.members;
+    let target = |handle: &Handle| OutboxTarget::new(handle.clone());
+    let own = std::iter::once(members.sender());
+    OutboxJob {
+        message: content.message_id,
+        receipt: false,
+        sender: members.sender().clone(),
+        content: plaintext.into(),
+        forced_suite: forced,
+        targets: members.recipients().iter().chain(own).map(target).collect(),
+        created: now,
+    }
+}
+
+fn new_message(state: &State, job: &OutboxJob, content: &Content, inner: &Inner) -> Result<NewMessage, ProfileError> {
+    let own = state.own()?;
+    Ok(NewMessage {
+        id: content.message_id,
+        conversation: content.members.id(),
+        origin: Origin::Here,
+        kind: MessageKind::Message,
+        sender: content.members.sender().clone(),
+        sender_account: own.account,
+        sender_device: own.device,
+        suite: None,
+        sent: content.sent,
+        stored: inner.now(),
+        content: job.content.clone(),
+    })
+}
+
+/// CON-6
+pub(crate) fn conversation(members: &ConversationMembers) -> Conversation {
+    let mut handles = members.recipients().to_vec();
+    handles.push(members.sender().clone());
+    handles.sort();
+    Conversation { id: members.id(), members: handles }
+}
+
+impl OutboxTarget {
+    /// Returns a target for which nothing was done yet.
+    pub(crate) fn new(handle: Handle) -> Self {
+        Self { handle, state: TargetState::ToSeal, done: Vec::new(), attempts: 0, not_before: Default::default() }
+    }
+}
