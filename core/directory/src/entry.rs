@@ -214,7 +214,7 @@ impl DeviceEntry {
 }
 
 impl CountersignedEntry {
-    /// Signs an entry for an account with the device's own key (DIR-2).
+    /// Signs an entry for an account with the device's own key (DIR-2, IDN-14).
     ///
     /// # Errors
     /// [`EntryError::Unsigned`] if the key is not the entry's.

@@ -69,7 +69,7 @@ fn an_unknown_suite_is_kept() {
     assert_eq!(entry.suites().len(), 4);
 }
 
-/// DIR-2: an entry counts for one account, and by the hand of its own device.
+/// DIR-2, IDN-14: an entry counts for one account, and by the hand of its own device.
 #[test]
 fn a_counter_signature_binds_entry_and_account() {
     let phone = phone();
