@@ -1,1 +1,7 @@
-//! The server's embedded store: mailboxes and directory in SQLite.
+//! The server's embedded store: mailboxes and directory in SQLite, and the folder that both are in.
+
+pub mod directory;
+pub mod folder;
+mod mailboxes;
+
+pub use mailboxes::{MailboxStore, OpenError as MailboxOpenError, Options as MailboxOptions};

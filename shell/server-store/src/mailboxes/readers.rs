@@ -1,0 +1,119 @@
+//! Reads what waits for a device, beside the writer (COU-50).
+//!
+//! Owns a few connections that are opened when first needed. Each read is one statement, so it sees one commit and holds
+//! up no other.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use halcyon_server::ports::{MailboxError, ReadLimit, StoredEnvelope};
+use halcyon_types::{DeviceId, Timestamp, Topic};
+use rusqlite::types::{ToSql, Value};
+use rusqlite::{Connection, params_from_iter};
+use tokio::sync::Semaphore;
+
+use super::schema::{self, TopicKey};
+use super::{expiry, failure};
+
+/// The reading connections.
+pub(super) struct Readers {
+    path: PathBuf,
+    vfs: Option<String>,
+    idle: Mutex<Vec<Connection>>,
+    turns: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(path: PathBuf, vfs: Option<String>) -> Self {
+        Self { path, vfs, idle: Mutex::new(Vec::new()), turns: Arc::new(Semaphore::new(READERS_MAX)) }
+    }
+
+    /// Returns what waits for a device on these topics after a position, oldest first.
+    pub(super) async fn read(
+        self: &Arc<Self>,
+        device: DeviceId,
+        topics: &[Topic],
+        after: u64,
+        now: Timestamp,
+        limit: ReadLimit,
+    ) -> Result<Vec<StoredEnvelope>, MailboxError> {
+        let topics = topics.to_vec();
+        self.run(move |connection| waiting(connection, device, &topics, after, now, limit)).await
+    }
+
+    /// Runs a query on one of the connections, off the runtime's threads.
+    pub(super) async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, MailboxError> {
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| MailboxError::Stopped)?;
+        let readers = self.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let connection = match readers.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+                Some(connection) => connection,
+                None => schema::open_reader(&readers.path, readers.vfs.as_deref())?,
+            };
+            let found = query(&connection);
+            // A connection that failed is not used again: what it holds in memory may be what is wrong.
+            if found.is_ok() {
+                readers.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+            }
+            found
+        });
+        match done.await {
+            Ok(found) => found.map_err(|error| failure::of_read(&error)),
+            Err(_) => Err(MailboxError::Failed("a read was cut off by the server's end".into())),
+        }
+    }
+}
+
+fn waiting(
+    connection: &Connection,
+    device: DeviceId,
+    topics: &[Topic],
+    after: u64,
+    now: Timestamp,
+    limit: ReadLimit,
+) -> rusqlite::Result<Vec<StoredEnvelope>> {
+    let mut statement = connection.prepare_cached(&waiting_sql(topics.len()))?;
+    let keys: Vec<TopicKey<'_>> = topics.iter().map(TopicKey).collect();
+    let head = [
+        Value::Blob(device.as_bytes().to_vec()),
+        expiry::integer(after),
+        expiry::integer(now.as_millis()),
+        expiry::integer(limit.count as u64),
+    ];
+    let parameters = head.iter().map(|value| value as &dyn ToSql).chain(keys.iter().map(|key| key as &dyn ToSql));
+    let mut rows = statement.query(params_from_iter(parameters))?;
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    while let Some(row) = rows.next()? {
+        let envelope = row.get_ref(1)?.as_blob()?;
+        bytes += envelope.len();
+        if bytes > limit.bytes && !found.is_empty() {
+            break;
+        }
+        found.push(StoredEnvelope {
+            position: row.get::<_, i64>(0)?.unsigned_abs(),
+            envelope: Bytes::copy_from_slice(envelope),
+        });
+    }
+    Ok(found)
+}
+
+/// The conditions are all on columns of the index, so rows of other topics and expired ones cost no page of the table.
+fn waiting_sql(topics: usize) -> String {
+    let mut sql = String::from(
+        "SELECT position, envelope FROM envelopes INDEXED BY waiting WHERE device = ?1 AND position > ?2 AND expires > ?3 AND topic IN (",
+    );
+    for n in 0..topics {
+        sql.push_str(&format!("{}?{}", if n == 0 { "" } else { "," }, n + 5));
+    }
+    sql.push_str(") ORDER BY position LIMIT ?4");
+    sql
+}
+
+/// Reads that run at a time: enough to keep a disk busy, few enough that a storm of reconnects does not take every thread.
+const READERS_MAX: usize = 4;

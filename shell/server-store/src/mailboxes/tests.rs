@@ -1,0 +1,170 @@
+use std::fs;
+
+use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes};
+use halcyon_testkit::conformance::mailboxes as conformance;
+use tempfile::TempDir;
+
+use super::*;
+use conformance::{LAPTOP, NOW, PHONE, accept, message, read, texts};
+
+fn small() -> Options {
+    Options {
+        envelopes_max: conformance::ENVELOPES_MAX,
+        bytes_max: conformance::BYTES_MAX,
+        reserve_bytes: 1 << 16,
+        ..Options::default()
+    }
+}
+
+fn roomy() -> Options {
+    Options { reserve_bytes: 1 << 16, ..Options::default() }
+}
+
+/// COU-31, COU-32, COU-41, COU-45, COU-52, COU-54
+#[tokio::test]
+async fn the_store_conforms() {
+    let folder = TempDir::new().unwrap();
+    let count = std::cell::Cell::new(0);
+    let fresh = || {
+        count.set(count.get() + 1);
+        let own = folder.path().join(count.get().to_string());
+        fs::create_dir(&own).unwrap();
+        MailboxStore::open(&own, small()).unwrap()
+    };
+    conformance::all(fresh).await;
+}
+
+/// COU-41: a clean end loses nothing.
+#[tokio::test]
+async fn accepted_survives_a_clean_end() {
+    let folder = TempDir::new().unwrap();
+    conformance::accepted_survives(|| MailboxStore::open(folder.path(), roomy()).unwrap(), drop).await;
+}
+
+/// COU-41: so does the folder as a killed process leaves it: a copy made while the store still runs.
+#[tokio::test]
+async fn accepted_survives_a_kill() {
+    let folder = TempDir::new().unwrap();
+    let run = std::cell::Cell::new(0);
+    let path = |n: u32| folder.path().join(n.to_string());
+    fs::create_dir(path(0)).unwrap();
+    let kill = |running: MailboxStore| {
+        let (old, new) = (path(run.get()), path(run.get() + 1));
+        fs::create_dir(&new).unwrap();
+        for file in ["mailboxes.db", "mailboxes.db-wal"] {
+            fs::copy(old.join(file), new.join(file)).unwrap();
+        }
+        run.set(run.get() + 1);
+        drop(running);
+    };
+    conformance::accepted_survives(|| MailboxStore::open(&path(run.get()), roomy()).unwrap(), kill).await;
+}
+
+/// COU-44: on a full disk appends fail, and everything else goes on; with room again, so do appends.
+#[tokio::test]
+async fn a_full_disk_refuses_appends_alone() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), Options { file_bytes_max: Some(256 << 10), ..roomy() }).unwrap();
+    let large = "x".repeat(8 << 10);
+    let mut accepted = Vec::new();
+    let refusal = loop {
+        match store.append(vec![message(PHONE, &large)]).await {
+            Ok(outcomes) => accepted.extend(outcomes.into_iter().map(|outcome| match outcome {
+                AppendOutcome::Accepted(position) => position,
+                AppendOutcome::Quota => panic!("the disk is full before the mailbox is"),
+            })),
+            Err(refusal) => break refusal,
+        }
+        assert!(accepted.len() < 100);
+    };
+    assert!(matches!(refusal, MailboxError::Full), "{refusal}");
+    assert!(!store.is_stopped());
+    assert_eq!(read(&store, PHONE, 0).await.len(), accepted.len());
+
+    // Acknowledging goes on; clearing waits for the writer, so the acknowledgements before it are done.
+    store.acknowledge(PHONE, accepted[..10].to_vec()).await.unwrap();
+    store.clear(LAPTOP).await.unwrap();
+    assert_eq!(read(&store, PHONE, 0).await.len(), accepted.len() - 10);
+    assert!(store.expire(NOW).await.is_ok());
+
+    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    accept(&store, vec![message(PHONE, "there is room again")]).await;
+}
+
+/// COU-44: what damaged the file stops the writer for good, and says so.
+#[tokio::test]
+async fn damage_stops_the_writer() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    accept(&store, (0..200).map(|n| message(DeviceId::from_bytes([n; 16]), &"x".repeat(500))).collect()).await;
+    drop(store);
+    let path = folder.path().join("mailboxes.db");
+    let mut bytes = fs::read(&path).unwrap();
+    // The pages after the first hold the tables; the header stays, so that it still opens.
+    bytes[4096 * 2..].fill(0xff);
+    fs::write(&path, bytes).unwrap();
+
+    match MailboxStore::open(folder.path(), roomy()) {
+        // Found when opening.
+        Err(OpenError::Sqlite(_)) => {}
+        Err(other) => panic!("{other}"),
+        Ok(store) => {
+            assert!(matches!(store.append(vec![message(PHONE, "hello")]).await, Err(MailboxError::Stopped)));
+            assert!(matches!(store.append(vec![message(PHONE, "again")]).await, Err(MailboxError::Stopped)));
+            assert!(store.is_stopped());
+        }
+    }
+}
+
+/// COU-54: what expired gives its disk back.
+#[tokio::test]
+async fn expiry_gives_the_disk_back() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    let kilobytes = "x".repeat(16 << 10);
+    for n in 0..30u8 {
+        let device = DeviceId::from_bytes([n; 16]);
+        accept(&store, (0..100).map(|_| Append { expires: NOW, ..message(device, &kilobytes) }).collect()).await;
+    }
+    accept(&store, vec![message(PHONE, "stays")]).await;
+    while store.expire(NOW).await.unwrap() > 0 {}
+    drop(store);
+    let left = fs::metadata(folder.path().join("mailboxes.db")).unwrap().len();
+    assert!(left < 24 << 20, "{left} bytes are left of 48 MiB");
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    assert_eq!(texts(&read(&store, PHONE, 0).await), ["stays"]);
+}
+
+/// A file of another version is not touched.
+#[test]
+fn another_version_is_refused() {
+    let folder = TempDir::new().unwrap();
+    drop(MailboxStore::open(folder.path(), roomy()).unwrap());
+    let connection = rusqlite::Connection::open(folder.path().join("mailboxes.db")).unwrap();
+    connection.execute_batch("PRAGMA user_version = 99").unwrap();
+    drop(connection);
+    assert!(matches!(MailboxStore::open(folder.path(), roomy()), Err(OpenError::Version { found: 99 })));
+}
+
+/// Drains and counts use the index alone where they can: nothing on the hot path scans a table.
+#[tokio::test]
+async fn queries_use_their_index() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    let plan = |sql: &'static str| {
+        let readers = store.readers.clone();
+        async move {
+            readers
+                .run(move |connection| {
+                    connection.query_row(&format!("EXPLAIN QUERY PLAN {sql}"), [], |row| row.get::<_, String>(3))
+                })
+                .await
+                .unwrap()
+        }
+    };
+    let count =
+        plan("SELECT count(*), coalesce(sum(bytes), 0) FROM envelopes INDEXED BY waiting WHERE device = x'00'").await;
+    assert!(count.contains("USING COVERING INDEX waiting (device=?)"), "{count}");
+    let sweep = plan("SELECT device, position, expires FROM envelopes INDEXED BY waiting WHERE (device, position) > (x'00', 5) ORDER BY device, position").await;
+    assert!(sweep.contains("USING COVERING INDEX waiting (device>?)"), "{sweep}");
+}
