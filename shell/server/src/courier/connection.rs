@@ -1,0 +1,351 @@
+//! One device's connection, from connected to its end. Spec: 30-courier.md §2 to §5.
+//!
+//! Owns the order in which one connection reads, stores, delivers and writes, and its timers. What a frame means and what
+//! is due is [`Hub`]'s to say; this only does it.
+//!
+//! - One future, polled by hand: it waits for bytes, for its inbox, for storage and for time at once, and while it waits
+//!   for bytes alone it holds no buffer.
+//! - It reads no further frame while too much waits to be written or stored, so a device costs bounded memory.
+//! - Sends of one connection are checked one after the other and stored in that order.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use halcyon_courier::frame::ServerFrame;
+use halcyon_courier::hub::{Action, Hub, Stored};
+use halcyon_courier::{ClientFrame, Close, SendRequest};
+use halcyon_types::{AccountId, DeviceId};
+use tokio::time::{Instant, Sleep};
+
+use super::accept::{self, Checked};
+use super::commit::{Reply, Submission, Work};
+use super::connections::Handle;
+use super::frames::{Frames, Received};
+use super::{Shared, deliver};
+use crate::ports::MailboxError;
+
+/// Who is at the other end, as authenticated.
+#[derive(Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) account: AccountId,
+    pub(super) device: DeviceId,
+}
+
+/// The future of one connection.
+pub(super) struct Connection<F: Frames> {
+    shared: Arc<Shared>,
+    frames: F,
+    handle: Arc<Handle>,
+    peer: Peer,
+    hub: Hub,
+    /// What the hub wants done. Empty between polls.
+    actions: Vec<Action>,
+    /// The read of the mailbox that is under way.
+    reading: Option<Task<Result<Vec<Stored>, MailboxError>>>,
+    /// The send that is being checked and put in line.
+    accepting: Option<Task<()>>,
+    /// The acknowledgement that is being handed over, and those that came meanwhile.
+    acknowledging: Option<Task<()>>,
+    acknowledged: Vec<u64>,
+    /// Sends that are not answered.
+    unanswered: usize,
+    /// The device said good-bye.
+    left: bool,
+    ending: Option<Ending>,
+    /// Since when the device takes none of what waits to be written.
+    stalled_since: Option<Instant>,
+    timer: Pin<Box<Sleep>>,
+}
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A connection on its way out.
+enum Ending {
+    /// Answers are outstanding; then the close is sent.
+    Answering { close: Close, until: Instant },
+    /// The close is being written.
+    Closing { until: Instant },
+}
+
+impl<F: Frames> Connection<F> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        frames: F,
+        handle: Arc<Handle>,
+        peer: Peer,
+        hub: Hub,
+        actions: Vec<Action>,
+    ) -> Self {
+        let timer = Box::pin(tokio::time::sleep(shared.limits.idle_timeout().to_std()));
+        Self {
+            shared,
+            frames,
+            handle,
+            peer,
+            hub,
+            actions,
+            reading: None,
+            accepting: None,
+            acknowledging: None,
+            acknowledged: Vec::new(),
+            unanswered: 0,
+            left: false,
+            ending: None,
+            stalled_since: None,
+            timer,
+        }
+    }
+
+    /// Does everything that can be done now. Ready when the connection is over.
+    fn advance(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.act();
+        self.take_inbox(cx);
+        self.advance_tasks(cx);
+        if self.receive(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.flush(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        self.watch(cx)
+    }
+
+    /// Takes what others have for this connection.
+    fn take_inbox(&mut self, cx: &Context<'_>) {
+        let inbox = self.handle.take(cx);
+        for sent in inbox.sent {
+            self.unanswered = self.unanswered.saturating_sub(1);
+            self.hub.sent(sent, &mut self.actions);
+        }
+        for notification in inbox.notifications {
+            self.hub.on_notification(notification, &mut self.actions);
+        }
+        if let Some(close) = inbox.close {
+            self.end(close);
+        }
+        self.act();
+    }
+
+    /// Polls what is under way until none of it gets further.
+    fn advance_tasks(&mut self, cx: &mut Context<'_>) {
+        while let Some(found) = poll_task(&mut self.reading, cx) {
+            match found {
+                Ok(found) => self.hub.read(found, &mut self.actions),
+                Err(failure) => {
+                    tracing::warn!(%failure, "a mailbox could not be read");
+                    self.hub.read_failed();
+                }
+            }
+            self.act();
+        }
+        while poll_task(&mut self.acknowledging, cx).is_some() {
+            self.act();
+        }
+        let _ = poll_task(&mut self.accepting, cx);
+    }
+
+    /// Takes frames while there is room for what follows from them. Ready when the device is gone.
+    fn receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..FRAMES_AT_A_TIME {
+            if !self.may_receive() {
+                return Poll::Pending;
+            }
+            match self.frames.poll_receive(cx, self.shared.limits.frame_bytes_max) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Received::Gone) => return Poll::Ready(()),
+                Poll::Ready(Received::Malformed(error)) => self.end(error.to_close()),
+                Poll::Ready(Received::Frame(frame)) => match ClientFrame::decode(frame) {
+                    Ok(frame) => self.hub.on_frame(frame, self.shared.ports.clock.now(), &mut self.actions),
+                    Err(error) => self.end(error.to_close()),
+                },
+            }
+            self.act();
+            if self.left {
+                return Poll::Ready(());
+            }
+            self.advance_tasks(cx);
+        }
+        // There may be more at hand: others have their turn first.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn may_receive(&self) -> bool {
+        let room = self.frames.queued_bytes() < QUEUED_BYTES_MAX;
+        self.ending.is_none() && self.accepting.is_none() && self.hub.wants_frames() && room
+    }
+
+    /// Does what the hub wants done.
+    fn act(&mut self) {
+        if self.actions.is_empty() {
+            return;
+        }
+        for action in std::mem::take(&mut self.actions) {
+            match action {
+                Action::Write(frame) if !self.is_closing() => self.frames.queue(frame),
+                Action::Write(_) => {}
+                Action::Accept(request) => self.accept(request),
+                Action::Read(read) => {
+                    let read = deliver::read(self.shared.clone(), self.peer.device, self.hub.topics().clone(), read);
+                    self.reading = Some(Box::pin(read));
+                }
+                Action::Acknowledge(positions) => self.acknowledged.extend(positions),
+                Action::Close(close) => self.end(close),
+                Action::Left(_) => self.left = true,
+            }
+        }
+        if !self.acknowledged.is_empty() && self.acknowledging.is_none() {
+            let (shared, device, positions) =
+                (self.shared.clone(), self.peer.device, std::mem::take(&mut self.acknowledged));
+            self.acknowledging = Some(Box::pin(async move {
+                if let Err(failure) = shared.ports.mailboxes.acknowledge(device, positions).await {
+                    // They come again after the next connect, and are dropped there (COU-53).
+                    tracing::debug!(%failure, "an acknowledgement could not be stored");
+                }
+            }));
+        }
+    }
+
+    fn accept(&mut self, request: SendRequest) {
+        self.unanswered += 1;
+        let (shared, handle, peer) = (self.shared.clone(), self.handle.clone(), self.peer);
+        self.accepting = Some(Box::pin(async move {
+            let Checked { sent, entries } =
+                accept::check(request, peer, &*shared.ports.recipients, shared.ports.clock.now()).await;
+            if entries.is_empty() {
+                return handle.sent(sent);
+            }
+            let submission = Submission { entries, reply: Reply::Connection { handle, sent } };
+            if let Err(refused) = shared.work.send(Work::Store(submission)).await
+                && let Work::Store(Submission { reply: Reply::Connection { handle, sent }, .. }) = refused.0
+            {
+                // The server is stopping, and this did not get in line: its envelopes stand as unavailable.
+                handle.sent(sent);
+            }
+        }));
+    }
+
+    /// Begins the end, unless it began already.
+    fn end(&mut self, close: Close) {
+        if self.ending.is_none() {
+            self.ending = Some(Ending::Answering { close, until: Instant::now() + ENDING_MAX });
+        }
+    }
+
+    fn is_closing(&self) -> bool {
+        matches!(self.ending, Some(Ending::Closing { .. }))
+    }
+
+    /// Writes what waits; ready when the last frame is out, or the device cannot be reached.
+    fn flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // COU-56: what was stored is answered before the end.
+        let answered = self.unanswered == 0 && self.accepting.is_none();
+        if let Some(Ending::Answering { close, until }) =
+            self.ending.take_if(|ending| answered && matches!(ending, Ending::Answering { .. }))
+        {
+            self.frames.queue(ServerFrame::Close(close));
+            self.ending = Some(Ending::Closing { until });
+        }
+        let before = self.frames.queued_bytes();
+        match self.frames.poll_flush(cx) {
+            Poll::Ready(Ok(())) => {
+                self.stalled_since = None;
+                if self.is_closing() {
+                    return self.frames.poll_shutdown(cx).map(drop);
+                }
+                Poll::Pending
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(()),
+            Poll::Pending => {
+                if self.stalled_since.is_none() || self.frames.queued_bytes() < before {
+                    self.stalled_since = Some(Instant::now());
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Looks at the time; ready when it is up.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let soonest = self.soonest();
+            if soonest < self.timer.deadline() {
+                self.timer.as_mut().reset(soonest);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            let now = Instant::now();
+            let gave_up = match &self.ending {
+                Some(Ending::Answering { until, .. } | Ending::Closing { until }) => now >= *until,
+                // A reader that stopped holds buffers.
+                None => self.stalled_since.is_some_and(|since| now >= since + STALLED_MAX),
+            };
+            if gave_up {
+                return Poll::Ready(());
+            }
+            let present = self.shared.ports.clock.now();
+            self.hub.on_deadline(present, &mut self.actions); // COU-15
+            let silent_for = self.hub.deadline().since(present).to_std().max(TIMER_STEP);
+            self.timer.as_mut().reset(now + silent_for);
+            if !self.actions.is_empty() {
+                // The close of a silent connection is to be written.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// When the timer must fire at the latest for what is short-lived. The idle deadline only moves away, so the timer is
+    /// set for it anew when it fires, not at every frame.
+    fn soonest(&self) -> Instant {
+        match (&self.ending, self.stalled_since) {
+            (Some(Ending::Answering { until, .. } | Ending::Closing { until }), _) => *until,
+            (None, Some(since)) => since + STALLED_MAX,
+            (None, None) => self.timer.deadline(),
+        }
+    }
+}
+
+impl<F: Frames> Future for Connection<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.get_mut().advance(cx)
+    }
+}
+
+impl<F: Frames> Drop for Connection<F> {
+    fn drop(&mut self) {
+        self.shared.connections.remove(&self.handle);
+    }
+}
+
+/// Returns what a task came to, and takes it away.
+fn poll_task<T>(task: &mut Option<Task<T>>, cx: &mut Context<'_>) -> Option<T> {
+    match task.as_mut()?.as_mut().poll(cx) {
+        Poll::Ready(done) => {
+            *task = None;
+            Some(done)
+        }
+        Poll::Pending => None,
+    }
+}
+
+/// Frames that one connection takes before others have their turn.
+const FRAMES_AT_A_TIME: usize = 64;
+
+/// Bytes that may wait to be written before no more frames are taken. Deliveries are bounded by the window as well.
+const QUEUED_BYTES_MAX: usize = 256 * 1024;
+
+/// How long a device may take none of what waits for it.
+const STALLED_MAX: Duration = Duration::from_secs(30);
+
+/// How long an ending connection waits for answers and for the device to take them: inside the time of a shutdown.
+const ENDING_MAX: Duration = Duration::from_secs(5);
+
+/// A timer is never set for less, whatever two clocks say.
+const TIMER_STEP: Duration = Duration::from_millis(1);
