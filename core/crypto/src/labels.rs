@@ -107,23 +107,25 @@ impl Label {
 pub mod fixed {
     /// Opens the preimage of a `pair-ec` prekey signature (PEC-3).
     pub const PAIR_EC_PREKEY: &[u8] = b"NGMPrekeySignature";
-    /// HKDF salt of a `pair-ec` message (PEC-11).
+    /// HKDF salt of a `pair-ec` message (PEC-9).
     pub const PAIR_EC_MESSAGE_KEYS: &[u8] = b"LastPawn-MessageKeys";
-    /// Opens the info of the ratchet's root step.
+    /// Opens the info of the ratchet's root step (SUI-10).
     pub const PQ3_ROOT: &[u8] = b"rkDerivation-";
-    /// Info of a message key.
+    /// Info of a message key (SUI-11).
     pub const PQ3_MESSAGE_KEY: &[u8] = b"msgKeyDerivation";
-    /// Info of the next chain key.
+    /// Info of the next chain key (SUI-11).
     pub const PQ3_CHAIN_KEY: &[u8] = b"chainKeyDerivation";
-    /// Info of a message key's indicator.
+    /// Info of a message key's indicator (SUI-12).
     pub const PQ3_INDICATOR: &[u8] = b"msg-key-ind";
-    /// Info of the content key and counter block.
+    /// Info of the content key and counter block (SUI-12).
     pub const PQ3_CONTENT: &[u8] = b"aes-ctr";
+    /// HMAC key that turns an RSA private key into the secret behind refused blocks (PAIR-13). Never leaves the device.
+    pub const RSA_REJECTION: &[u8] = b"halcyon rsa rejection v1";
     /// Context of the password protocol (ACC-30).
     pub const OPAQUE_CONTEXT: &[u8] = b"halcyon opaque v1";
 
     /// All of the above, for the tests.
-    pub const ALL: [&[u8]; 8] = [
+    pub const ALL: [&[u8]; 9] = [
         PAIR_EC_PREKEY,
         PAIR_EC_MESSAGE_KEYS,
         PQ3_ROOT,
@@ -131,6 +133,7 @@ pub mod fixed {
         PQ3_CHAIN_KEY,
         PQ3_INDICATOR,
         PQ3_CONTENT,
+        RSA_REJECTION,
         OPAQUE_CONTEXT,
     ];
 }

@@ -170,6 +170,9 @@ impl SigningKey {
 
     /// Signs the concatenation of `message`, for formats whose preimage is fixed by others. New structures use
     /// [`sign`](Self::sign).
+    ///
+    /// On native targets the nonce is the library's own and random, so two signatures of one message differ, even in a
+    /// simulation that fixes everything else; their length does not.
     #[must_use]
     pub fn sign_raw(&self, message: &[&[u8]]) -> Signature {
         Signature(self.signer.sign(message))

@@ -14,6 +14,7 @@ pub use oaep::MESSAGE_BYTES_MAX;
 use crate::{
     backend,
     kdf::hmac_sha256,
+    labels::fixed::RSA_REJECTION,
     rng::Rng,
     secret::{Secret, SecretBytes},
 };
@@ -73,7 +74,7 @@ impl RsaPrivateKey {
 
     fn from_raw(raw: backend::RsaPrivate) -> Result<Self, RsaKeyError> {
         let public = RsaPublicKey::from_modulus(&raw.modulus())?;
-        let rejection = hmac_sha256(b"halcyon rsa rejection", &[raw.to_pkcs8().expose()]);
+        let rejection = hmac_sha256(RSA_REJECTION, &[raw.to_pkcs8().expose()]);
         Ok(Self { raw, rejection, public })
     }
 

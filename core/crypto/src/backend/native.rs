@@ -1,10 +1,11 @@
-//! aws-lc: hashes, HMAC, AES-GCM, P-256 and raw RSA-1280.
+//! aws-lc: hashes, HMAC, AES-CTR, AES-GCM, P-256 and raw RSA-1280.
 //!
 //! Keys are parsed once, on construction, and reused; nothing here parses per operation except a peer's key that is
 //! new.
 
 use aws_lc_rs::{
     aead, agreement,
+    cipher::{AES_128, AES_256, Algorithm, DecryptingKey, DecryptionContext, UnboundCipherKey},
     digest::{self, Digest},
     encoding::AsBigEndian,
     hmac,
@@ -35,6 +36,14 @@ pub(crate) fn hmac_sha256(key: &[u8], parts: &[&[u8]], out: &mut [u8; 32]) {
 
 pub(crate) fn hmac_sha384(key: &[u8], parts: &[&[u8]], out: &mut [u8; 48]) {
     hmac_of(hmac::HMAC_SHA384, key, parts, out);
+}
+
+pub(crate) fn aes128_ctr(key: &[u8; 16], counter: &[u8; 16], buffer: &mut [u8]) {
+    apply_ctr(&AES_128, key, counter, buffer);
+}
+
+pub(crate) fn aes256_ctr(key: &[u8; 32], counter: &[u8; 16], buffer: &mut [u8]) {
+    apply_ctr(&AES_256, key, counter, buffer);
 }
 
 pub(crate) fn gcm_seal(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {
@@ -210,6 +219,14 @@ fn hmac_of(algorithm: hmac::Algorithm, key: &[u8], parts: &[&[u8]], out: &mut [u
         context.update(part);
     }
     out.copy_from_slice(context.sign().as_ref());
+}
+
+/// In counter mode decrypting is encrypting; the decrypting key is the one that takes a counter from outside.
+fn apply_ctr(algorithm: &'static Algorithm, key: &[u8], counter: &[u8; 16], buffer: &mut [u8]) {
+    UnboundCipherKey::new(algorithm, key)
+        .and_then(DecryptingKey::ctr)
+        .and_then(|key| key.decrypt(buffer, DecryptionContext::Iv128(counter.into())).map(|_| ()))
+        .expect("the key has its algorithm's length, and counter mode takes any buffer");
 }
 
 fn gcm_key(key: &[u8; 32]) -> aead::LessSafeKey {

@@ -16,9 +16,14 @@ use ::rsa::{
     pkcs8::EncodePrivateKey as _,
     traits::PublicKeyParts,
 };
+use aes::{Aes128, Aes256};
 use aes_gcm::{
     Aes256Gcm, KeyInit,
     aead::{Aead, Payload},
+};
+use ctr::{
+    Ctr128BE,
+    cipher::{KeyIvInit as _, StreamCipher as _},
 };
 use hmac::{Hmac, Mac, digest::Digest};
 use sha1::Sha1;
@@ -52,6 +57,14 @@ pub(crate) fn hmac_sha384(key: &[u8], parts: &[&[u8]], out: &mut [u8; 48]) {
     let mut mac = <Hmac<Sha384> as Mac>::new_from_slice(key).expect("HMAC takes keys of any length");
     parts.iter().for_each(|part| mac.update(part));
     out.copy_from_slice(&mac.finalize().into_bytes());
+}
+
+pub(crate) fn aes128_ctr(key: &[u8; 16], counter: &[u8; 16], buffer: &mut [u8]) {
+    Ctr128BE::<Aes128>::new(key.into(), counter.into()).apply_keystream(buffer);
+}
+
+pub(crate) fn aes256_ctr(key: &[u8; 32], counter: &[u8; 16], buffer: &mut [u8]) {
+    Ctr128BE::<Aes256>::new(key.into(), counter.into()).apply_keystream(buffer);
 }
 
 pub(crate) fn gcm_seal(key: &[u8; 32], nonce: &[u8; 12], aad: &[u8], plaintext: &[u8]) -> Vec<u8> {

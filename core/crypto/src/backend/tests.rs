@@ -100,6 +100,25 @@ fn pkcs8_is_read_alike() {
     }
 }
 
+/// Every length around a block, and counters that wrap.
+#[test]
+fn counter_mode_agrees() {
+    let mut near_the_end = [0xff; 16];
+    near_the_end[15] = 0xf8;
+    for len in (0..70).chain([255, 256, 257, 4096, 16_384]) {
+        for counter in [[0; 16], [0xff; 16], near_the_end] {
+            let plain: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            let (mut by_native, mut by_portable) = (plain.clone(), plain.clone());
+            native::aes128_ctr(&[3; 16], &counter, &mut by_native);
+            portable::aes128_ctr(&[3; 16], &counter, &mut by_portable);
+            assert_eq!(by_native, by_portable, "{len} bytes");
+            native::aes256_ctr(&[4; 32], &counter, &mut by_native);
+            portable::aes256_ctr(&[4; 32], &counter, &mut by_portable);
+            assert_eq!(by_native, by_portable, "{len} bytes");
+        }
+    }
+}
+
 #[test]
 fn rsa_agrees() {
     let mut rng = StdRng::seed_from_u64(3);
