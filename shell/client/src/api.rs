@@ -9,6 +9,7 @@ mod accounts;
 mod codec;
 mod directory;
 mod links;
+mod server;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) use accounts::{AccountAnswer, RegistrationUpload};
 pub(crate) use links::{LinkListed, LinkState};
+pub use server::discover_courier;
 
 use crate::{
     error::{ApiError, Problem},
@@ -124,9 +126,13 @@ impl Api {
     /// # Errors
     /// [`ApiError`]
     pub(crate) async fn call(&self, request: Request) -> Result<Bytes, ApiError> {
-        let response = self.http.call(request.http).await?;
-        if (200..300).contains(&response.status) { Ok(response.body) } else { Err(problem(&response)) }
+        answer(self.http.call(request.http).await?)
     }
+}
+
+/// Returns the body of a successful answer.
+fn answer(response: HttpResponse) -> Result<Bytes, ApiError> {
+    if (200..300).contains(&response.status) { Ok(response.body) } else { Err(problem(&response)) }
 }
 
 fn read_json<T: DeserializeOwned>(body: &[u8], what: &'static str) -> Result<T, ApiError> {

@@ -5,6 +5,8 @@
 use bytes::Bytes;
 use halcyon_types::Duration;
 
+pub use crate::api::discover_courier;
+
 /// The methods in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
