@@ -176,7 +176,6 @@ fn a_header_lost_after_its_first_frame_is_damage() {
     let mut log = disk.open().unwrap();
     begin(log.as_mut());
     commit(log.as_mut(), 0);
-    commit(log.as_mut(), 1);
     begin(log.as_mut());
     commit(log.as_mut(), 0);
     drop(log);
@@ -200,4 +199,22 @@ fn a_frame_of_the_generation_before_is_not_taken_for_one_of_this() {
     let mut log = disk.open().unwrap();
     assert_eq!(read_frame(log.as_mut(), 1), Ok([0; FRAME_BYTES]));
     assert_eq!(read_page(log.as_mut(), 0), Ok(page(0)));
+}
+
+/// SQLite writes a page over within a transaction, and then the headers with checksums anew.
+#[test]
+fn a_page_or_a_header_can_be_written_over() {
+    let disk = Log::new();
+    let mut log = disk.open().unwrap();
+    begin(log.as_mut());
+    commit(log.as_mut(), 0);
+    log.write_at(place(1), &[0; FRAME_HEADER_BYTES]).unwrap();
+    log.write_at(place(1) + FRAME_HEADER_BYTES as u64, &page(1)).unwrap();
+    log.write_at(place(1) + FRAME_HEADER_BYTES as u64, &page(5)).unwrap();
+    log.write_at(place(1), &[9; FRAME_HEADER_BYTES]).unwrap();
+    log.sync().unwrap();
+    drop(log);
+    let frame = read_frame(disk.open().unwrap().as_mut(), 1).unwrap();
+    assert_eq!(frame[..FRAME_HEADER_BYTES], [9; FRAME_HEADER_BYTES]);
+    assert_eq!(frame[FRAME_HEADER_BYTES..], page(5));
 }

@@ -46,8 +46,8 @@ pub struct Diary {
 impl Diary {
     fn new(db: EncryptedDb) -> rusqlite::Result<Self> {
         db.execute_batch(
-            "PRAGMA cache_size = 8;
-             PRAGMA wal_autocheckpoint = 24;
+            "PRAGMA cache_size = 4;
+             PRAGMA wal_autocheckpoint = 20;
              BEGIN;
              CREATE TABLE IF NOT EXISTS pages (day INTEGER PRIMARY KEY, text TEXT NOT NULL);
              CREATE TABLE IF NOT EXISTS scratch (day INTEGER PRIMARY KEY, text TEXT NOT NULL);
@@ -62,22 +62,29 @@ impl Diary {
         let transaction = self.db.transaction()?;
         transaction.execute("INSERT INTO pages VALUES (?1, ?2)", params![day, text(day)])?;
         transaction.execute("INSERT INTO words (rowid, text) VALUES (?1, ?2)", params![day, text(day)])?;
-        let scribbles = if day % 5 == 0 { 20 } else { 2 };
-        for i in 0..scribbles {
-            let scribble = text(day * 100 + i).repeat(9);
+        // Long days touch more pages than the cache holds, and each of them twice: SQLite then writes pages of a
+        // transaction into the log before it ends, and over what it wrote.
+        let scribbles = if day % 7 == 3 { 24 } else { 2 };
+        for i in (0..scribbles).chain(0..scribbles) {
+            let scribble = text(day * 100 + i).repeat(12);
             transaction.execute("INSERT OR REPLACE INTO scratch VALUES (?1, ?2)", params![i, scribble])?;
         }
         transaction.execute("DELETE FROM scratch WHERE day % 3 = ?1", [day % 3])?;
         transaction.commit()
     }
 
-    /// Returns how many days were written, after checking that they are all there and as they were.
+    /// Returns how many days were written, after SQLite has found the database whole and everything is as it was.
     pub fn read(&self) -> rusqlite::Result<i64> {
         let verdict: String = self.db.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
         if verdict != "ok" {
             let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
             return Err(rusqlite::Error::SqliteFailure(corrupt, Some(verdict)));
         }
+        self.days()
+    }
+
+    /// Returns how many days were written, after checking that they are all there and as they were.
+    pub fn days(&self) -> rusqlite::Result<i64> {
         let mut statement = self.db.prepare("SELECT day, text FROM pages ORDER BY day")?;
         let mut rows = statement.query([])?;
         let mut days = 0;

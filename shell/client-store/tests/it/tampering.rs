@@ -64,7 +64,7 @@ fn the_untouched_store_is_whole() {
 #[test]
 fn every_flipped_bit_in_the_database_is_noticed_or_harmless() {
     let mut rng = StdRng::seed_from_u64(1);
-    for (written, least_noticed) in [(closed(), 200), (written(), 20)] {
+    for (written, least_noticed) in [(closed(), 100), (written(), 20)] {
         let size = written.content("store.db").len();
         let mut noticed = 0;
         for round in 0..400 {
