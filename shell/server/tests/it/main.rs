@@ -1,0 +1,10 @@
+//! The courier's server over pipes: what a device says, and what it gets. One file a topic; the world is in `world.rs`.
+
+#![allow(clippy::unwrap_used)]
+
+mod connect;
+mod deliver;
+mod frames;
+mod send;
+mod shutdown;
+mod world;
