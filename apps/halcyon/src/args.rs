@@ -187,9 +187,9 @@ pub struct Listen {
     /// End after this many messages.
     #[arg(long, value_name = "COUNT")]
     pub count: Option<u64>,
-    /// End when everything that waited at the server is there.
-    #[arg(long)]
-    pub drain: bool,
+    /// End after this many seconds.
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub seconds: Option<u64>,
 }
 
 /// `halcyon history`
@@ -248,14 +248,17 @@ pub enum HandlesAction {
     Add {
         /// The address.
         handle: Handle,
-        /// Do not wait for the code or the link; `handles verify` goes on.
+        /// Do not wait for the code or the link: print the verification's id, for `handles verify`.
         #[arg(long)]
         no_wait: bool,
     },
-    /// Give the code from the mail for an address that was added
+    /// Give the code from the mail for an address that was added with --no-wait
     Verify {
         /// The address.
         handle: Handle,
+        /// The verification's id.
+        #[arg(long, value_name = "ID")]
+        id: String,
         /// The six digits; asked for when not given.
         #[arg(long, value_name = "DIGITS")]
         code: Option<String>,
@@ -332,13 +335,13 @@ mod tests {
             "halcyon link alice@example.org --server https://example.org --password-fd 3 --passphrase-fd 4",
             "halcyon approve laptop --timeout 5",
             "halcyon send bob@example.org carol@example.org --text -hi- --from alice@example.org --wait",
-            "halcyon listen --output json --count 3",
+            "halcyon listen --output json --count 3 --for 60",
             "halcyon history bob@example.org --limit 5 --profile work",
             "halcyon devices",
             "halcyon devices rename desk --output json",
             "halcyon devices remove tablet",
             "halcyon handles add alice@example.com --no-wait",
-            "halcyon handles verify alice@example.com --code 123456",
+            "halcyon handles verify alice@example.com --id 0123 --code 123456",
             "halcyon handles default",
             "halcyon lookup bob@example.org --accept",
             "halcyon alerts --all",

@@ -10,8 +10,15 @@
 //! Next: [`run()`] is the whole program.
 
 pub mod args;
+mod blame;
+mod commands;
 pub mod failure;
+pub mod line;
+pub mod native;
 pub mod output;
 pub mod profile;
 pub mod prompt;
+mod session;
 pub mod text;
+
+pub use commands::run;

@@ -1,0 +1,85 @@
+//! `history`: what was said, from the profile alone; nothing is asked of the server.
+
+use std::collections::BTreeSet;
+
+use halcyon_client::ports::store::Conversation;
+use halcyon_types::Handle;
+use serde::Serialize;
+
+use super::Context;
+use crate::args::History;
+use crate::failure::Failure;
+use crate::line::Line;
+use crate::output::Style;
+use crate::session::Session;
+
+/// A conversation, where they are listed.
+#[derive(Serialize)]
+struct ConversationLine {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    conversation: String,
+    members: Vec<String>,
+    /// The number of its newest message.
+    newest: Option<u64>,
+}
+
+pub(super) async fn run(context: &mut Context, options: &History) -> Result<(), Failure> {
+    let session = Session::open(context).await?;
+    let result = history(context, &session, options);
+    session.close().await;
+    result
+}
+
+fn history(context: &Context, session: &Session, options: &History) -> Result<(), Failure> {
+    let conversations = session.client().conversations()?;
+    if options.with.is_empty() {
+        return conversations.iter().try_for_each(|conversation| list(context, session, conversation));
+    }
+    let own: BTreeSet<Handle> = session.account()?.handles.into_iter().collect();
+    let with: BTreeSet<Handle> = options.with.iter().cloned().collect();
+    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
+    let mut messages = Vec::new();
+    for conversation in
+        conversations.iter().filter(|conversation| is_with(conversation, &with, &own, options.from.as_ref()))
+    {
+        messages.extend(session.client().history(conversation.id, u64::MAX, limit)?);
+    }
+    if messages.is_empty() {
+        return Err(Failure::user("there is no conversation with these people")
+            .next("`halcyon history` lists the conversations"));
+    }
+    // With several own handles there may be several conversations with the same people; numbers rise across all of them.
+    messages.sort_by_key(|message| message.number);
+    for message in &messages[messages.len().saturating_sub(limit)..] {
+        let line = Line::Message(message.into());
+        context.output.result(&line, |output| line.words(output))?;
+    }
+    Ok(())
+}
+
+fn is_with(
+    conversation: &Conversation,
+    with: &BTreeSet<Handle>,
+    own: &BTreeSet<Handle>,
+    from: Option<&Handle>,
+) -> bool {
+    let others: BTreeSet<&Handle> = conversation.members.iter().filter(|member| !own.contains(member)).collect();
+    let asked: BTreeSet<&Handle> = with.iter().filter(|handle| !own.contains(handle)).collect();
+    others == asked && from.is_none_or(|from| conversation.members.contains(from))
+}
+
+fn list(context: &Context, session: &Session, conversation: &Conversation) -> Result<(), Failure> {
+    let newest = session.client().history(conversation.id, u64::MAX, 1)?;
+    let line = ConversationLine {
+        kind: "conversation",
+        conversation: conversation.id.to_hex(),
+        members: conversation.members.iter().map(ToString::to_string).collect(),
+        newest: newest.last().map(|message| message.number),
+    };
+    context.output.result(&line, |output| {
+        let members: Vec<&str> = conversation.members.iter().map(Handle::address).collect();
+        let last = newest.last().map(|message| Line::Message(message.into()).words(output)).unwrap_or_default();
+        format!("{}\n    {}", output.styled(Style::Strong, members.join(", ")), last)
+    })
+}

@@ -1,0 +1,132 @@
+//! `send`: one message, from argument or standard input, and what became of it.
+//!
+//! - The message is in the outbox before anything leaves (SND-1), so a failure from then on says that it stays there.
+
+use halcyon_client::error::SendError;
+use halcyon_client::event::DeliveryState;
+use halcyon_client::{Draft, SentMessage, ShownDelivery, Until};
+use serde::Serialize;
+
+use super::Context;
+use crate::args::Send;
+use crate::failure::{Failure, Kind};
+use crate::line::{DeliveryLine, MessageLine};
+use crate::output::Style;
+use crate::session::Session;
+use crate::text::one_line;
+
+/// The result of `send --output json`.
+#[derive(Serialize)]
+struct Line {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// Whether the server has it, or with `--wait` a device of every recipient, for every device.
+    done: bool,
+    message: MessageLine,
+    /// Handles that it could not be sealed for yet.
+    unsealed: Vec<String>,
+    deliveries: Vec<DeliveryLine>,
+}
+
+pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Failure> {
+    if options.text.is_none() && !context.input.is_terminal() {
+        context.input.reserve_for_text();
+    }
+    let session = Session::open(context).await?;
+    let result = send(context, &session, &options).await;
+    session.close().await;
+    result
+}
+
+async fn send(context: &mut Context, session: &Session, options: &Send) -> Result<(), Failure> {
+    let text = match &options.text {
+        Some(text) => text.clone(),
+        None => {
+            if context.input.is_terminal() {
+                context.output.note("Type the message; Ctrl-D on an empty line ends it.");
+            }
+            context.input.rest()?
+        }
+    };
+    let client = session.client();
+    client.go_online();
+    let draft = Draft { recipients: options.to.clone(), from: options.from.clone(), text, suite: None };
+    let sent = client.send(draft).await.map_err(|error| refused(&error, options))?;
+    let until = if options.wait { Until::Delivered } else { Until::Accepted };
+    let progress = context.output.progress("sending");
+    let waited = tokio::time::timeout(context.timeout(), client.wait_delivered(sent.message.id, until)).await;
+    drop(progress);
+    let deliveries = match &waited {
+        Ok(deliveries) => deliveries.clone()?,
+        Err(_) => client.deliveries(sent.message.id)?,
+    };
+    let outcome = outcome(context, session, &deliveries, waited.is_err());
+    show(context, &sent, &deliveries, outcome.is_ok())?;
+    outcome
+}
+
+/// The client does not repeat handles in its errors, but whoever typed them wants to know which one it is.
+fn refused(error: &SendError, options: &Send) -> Failure {
+    match error {
+        SendError::Unknown { number } => {
+            let handle = number.checked_sub(1).and_then(|index| options.to.get(index));
+            let who = handle.map_or("a recipient", |handle| handle.address());
+            Failure::user(format!(
+                "the server knows nobody as {who}, or they do not want to be found; nothing was sent"
+            ))
+            .next("check the address, or ask them for another one")
+        }
+        other => other.clone().into(),
+    }
+}
+
+fn outcome(context: &Context, session: &Session, deliveries: &[ShownDelivery], timed_out: bool) -> Result<(), Failure> {
+    let failed = deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Failed(_))).count();
+    if failed > 0 {
+        return Err(Failure::new(
+            Kind::Network,
+            format!("the message was given up for {failed} of {} devices", deliveries.len()),
+        )
+        .next("the lines above say why for each; send it again when that is mended"));
+    }
+    if !timed_out {
+        return Ok(());
+    }
+    let waiting = session.client().outbox_len()?;
+    let seconds = context.global.timeout;
+    let cause = session.trouble().map(|cause| format!(" ({})", one_line(&cause))).unwrap_or_default();
+    let what = if waiting == 0 {
+        format!("the server has the message, but not every device said within {seconds} seconds that it does")
+    } else {
+        format!(
+            "the server did not take the message for every device within {seconds} seconds{cause}; it stays in the outbox ({waiting} there)"
+        )
+    };
+    let next = if waiting == 0 {
+        "nothing: devices that are offline get it when they connect"
+    } else {
+        "it leaves with the next `halcyon send` or `halcyon listen` that reaches the server; `halcyon doctor` looks for the cause"
+    };
+    Err(Failure::network(what).next(next))
+}
+
+fn show(context: &Context, sent: &SentMessage, deliveries: &[ShownDelivery], done: bool) -> Result<(), Failure> {
+    let id = sent.message.id.to_hex();
+    let line = Line {
+        kind: "sent",
+        done,
+        message: (&sent.message).into(),
+        unsealed: sent.unsealed.iter().map(ToString::to_string).collect(),
+        deliveries: deliveries.iter().map(|delivery| DeliveryLine::new(&id, delivery)).collect(),
+    };
+    context.output.result(&line, |output| {
+        let mut text = Vec::new();
+        for delivery in &line.deliveries {
+            text.push(delivery.words(output));
+        }
+        if line.deliveries.is_empty() {
+            text.push(output.styled(Style::Faint, "no device yet: nobody could be looked up"));
+        }
+        text.join("\n")
+    })
+}

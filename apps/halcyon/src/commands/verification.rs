@@ -1,0 +1,61 @@
+//! Waiting for the code or the link of a verification mail, whichever comes first (ACC-21, ACC-23).
+
+use std::time::Duration;
+
+use halcyon_client::error::VerificationError;
+use halcyon_client::{Client, Verification};
+
+use super::Context;
+use crate::failure::Failure;
+
+/// How often the server is asked whether the link was followed. A person takes longer to switch windows.
+const POLL: Duration = Duration::from_secs(2);
+
+/// Returns when the handle is verified.
+///
+/// # Errors
+/// [`Failure`] when tries or time ran out.
+pub(super) async fn wait(context: &mut Context, client: &Client, verification: &Verification) -> Result<(), Failure> {
+    let address = verification.handle.address();
+    context
+        .output
+        .note(format!("A mail with a code and a link went to {address}. Type the six digits, or follow the link."));
+    loop {
+        let code = tokio::select! {
+            line = context.input.line(Some("code")) => line?,
+            followed = link_followed(client, verification) => {
+                followed?;
+                context.output.note("The link was followed.");
+                return Ok(());
+            }
+        };
+        match try_code(client, verification, &code).await {
+            Ok(()) => return Ok(()),
+            Err(error @ VerificationError::WrongCode { .. }) => context.output.note(error),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Gives one code.
+///
+/// # Errors
+/// [`VerificationError`]
+pub(super) async fn try_code(
+    client: &Client,
+    verification: &Verification,
+    code: &str,
+) -> Result<(), VerificationError> {
+    // People copy the spaces around and within the digits, too.
+    let digits: String = code.chars().filter(|c| !c.is_whitespace()).collect();
+    client.verify_code(verification, &digits).await
+}
+
+async fn link_followed(client: &Client, verification: &Verification) -> Result<(), VerificationError> {
+    loop {
+        tokio::time::sleep(POLL).await;
+        if client.is_verified(verification).await? {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! Events, messages and deliveries as lines: JSON for scripts, words for people.
+//!
+//! Owns the JSON fields, which are part of the interface: fields are added, never renamed or removed.
+//! Does not know when something is printed.
+//!
+//! - Ids are lower-case hex, times are milliseconds since 1970 in UTC (`…_ms`), handles are URIs.
+//! - In words, whatever a peer or server chose is sanitized (CON-3); in JSON it is as it was sent.
+
+mod words;
+
+pub(crate) use words::{short as short_id, time as time_words};
+
+use halcyon_client::event::{
+    ConnectionState, DeliveryState, Event, Notice, Origin, ShownAlert, ShownDelivery, ShownMessage,
+};
+use halcyon_directory::alert::AlertEvent;
+use halcyon_directory::resolver::Change;
+use serde::Serialize;
+
+/// One line of `halcyon listen --output json`, also used wherever else the same thing is shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Line {
+    /// A message: one that arrived, or was written on an own device.
+    Message(MessageLine),
+    /// A message's way to one device.
+    Delivery(DeliveryLine),
+    /// Something arrived that does not open.
+    Unopened {
+        /// The device that it claims to be from.
+        device: Option<String>,
+        /// Why, in one word.
+        cause: String,
+    },
+    /// Somebody's devices changed, as that person signed it.
+    DevicesChanged {
+        /// The person.
+        handle: String,
+        /// What changed.
+        changes: Vec<ChangeLine>,
+    },
+    /// An alert of the server, or an alarm of this client.
+    Alert(AlertLine),
+    /// The connection is in another state.
+    Connection(ConnectionLine),
+    /// So many events were not printed, because they were not read in time. They are in the profile.
+    Missed {
+        /// How many.
+        count: u64,
+    },
+}
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MessageLine {
+    /// The same on every device.
+    pub id: String,
+    /// Rises in the order in which this device stored messages.
+    pub number: u64,
+    /// The same for all messages between the same people.
+    pub conversation: String,
+    /// `here`, `own-device` or `peer`.
+    pub origin: &'static str,
+    /// The sender's handle.
+    pub sender: String,
+    /// The sender's device.
+    pub sender_device: String,
+    /// Its name, if known.
+    pub sender_device_name: Option<String>,
+    /// Everybody else in the conversation.
+    pub recipients: Vec<String>,
+    /// The suite that it arrived in; null for one written here.
+    pub suite: Option<String>,
+    /// By the sender's clock.
+    pub sent_ms: u64,
+    /// By this device's clock.
+    pub stored_ms: u64,
+    /// Null if this version cannot show it.
+    pub text: Option<String>,
+}
+
+/// A message's way to one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeliveryLine {
+    /// The message.
+    pub message: String,
+    /// The device's account.
+    pub account: String,
+    /// The device.
+    pub device: String,
+    /// Its name, if known.
+    pub device_name: Option<String>,
+    /// Whether it is an own device; those do not send receipts.
+    pub own: bool,
+    /// The suite that it was sealed with.
+    pub suite: Option<String>,
+    /// `waiting`, `accepted`, `delivered` or `failed`.
+    pub state: &'static str,
+    /// When it was accepted or delivered.
+    pub at_ms: Option<u64>,
+    /// Why it failed.
+    pub reason: Option<String>,
+}
+
+/// A change of somebody's devices.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ChangeLine {
+    /// `first-met`, `device-added`, `device-removed`, `device-renamed` or `other`.
+    pub change: &'static str,
+    /// The device; null for `first-met`.
+    pub device: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AlertLine {
+    /// Names it.
+    pub id: String,
+    /// When it was stored here.
+    pub at_ms: u64,
+    /// Whether it was shown by `halcyon alerts` before.
+    pub seen: bool,
+    /// `device-added`, `device-removed`, `handle-added`, `handle-removed`, `link-requested`, `refused`, `link-tampered`,
+    /// `removed` or `unknown`.
+    pub notice: &'static str,
+    /// Which device, where it is about one.
+    pub device: Option<String>,
+    /// What the device is called.
+    pub device_name: Option<String>,
+    /// Which handle, where it is about one.
+    pub handle: Option<String>,
+    /// Why an answer was refused.
+    pub reason: Option<String>,
+}
+
+/// How it stands with the connection.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConnectionLine {
+    /// `offline`, `connecting`, `online`, `waiting` or `refused`.
+    pub state: &'static str,
+    /// Why there is none.
+    pub cause: Option<String>,
+    /// When it is tried again.
+    pub until_ms: Option<u64>,
+}
+
+impl Line {
+    /// Returns the line of an event; nothing for an event that this version of the command line does not know.
+    #[must_use]
+    pub fn of_event(event: &Event) -> Option<Self> {
+        Some(match event {
+            Event::Message(message) => Self::Message(message.into()),
+            Event::Delivery { message, delivery } => Self::Delivery(DeliveryLine::new(&message.to_hex(), delivery)),
+            Event::Unopened { device, cause } => {
+                Self::Unopened { device: device.map(|device| device.to_hex()), cause: cause.clone() }
+            }
+            Event::DevicesChanged { handle, changes } => Self::DevicesChanged {
+                handle: handle.to_string(),
+                changes: changes.iter().map(ChangeLine::from).collect(),
+            },
+            Event::Alert(alert) => Self::Alert(alert.into()),
+            Event::Connection(state) => Self::Connection(state.into()),
+            Event::Missed(count) => Self::Missed { count: *count },
+            _ => return None,
+        })
+    }
+}
+
+impl From<&ShownMessage> for MessageLine {
+    fn from(message: &ShownMessage) -> Self {
+        Self {
+            id: message.id.to_hex(),
+            number: message.number,
+            conversation: message.conversation.to_hex(),
+            origin: match message.origin {
+                Origin::Here => "here",
+                Origin::OwnDevice => "own-device",
+                Origin::Peer => "peer",
+            },
+            sender: message.sender.to_string(),
+            sender_device: message.sender_device.to_hex(),
+            sender_device_name: message.sender_device_name.clone(),
+            recipients: message.recipients.iter().map(ToString::to_string).collect(),
+            suite: message.suite.map(|suite| suite.to_string()),
+            sent_ms: message.sent.as_millis(),
+            stored_ms: message.stored.as_millis(),
+            text: message.text.clone(),
+        }
+    }
+}
+
+impl DeliveryLine {
+    /// Returns the line of a delivery of the message with this id in hex.
+    #[must_use]
+    pub fn new(message: &str, delivery: &ShownDelivery) -> Self {
+        let (state, at, reason) = match &delivery.state {
+            DeliveryState::Waiting => ("waiting", None, None),
+            DeliveryState::Accepted(at) => ("accepted", Some(*at), None),
+            DeliveryState::Delivered(at) => ("delivered", Some(*at), None),
+            DeliveryState::Failed(reason) => ("failed", None, Some(reason.clone())),
+            _ => ("unknown", None, None),
+        };
+        Self {
+            message: message.to_owned(),
+            account: delivery.account.to_hex(),
+            device: delivery.device.to_hex(),
+            device_name: delivery.device_name.clone(),
+            own: delivery.own,
+            suite: delivery.suite.map(|suite| suite.to_string()),
+            state,
+            at_ms: at.map(halcyon_types::Timestamp::as_millis),
+            reason,
+        }
+    }
+}
+
+impl From<&Change> for ChangeLine {
+    fn from(change: &Change) -> Self {
+        let line = |change, device: &halcyon_types::DeviceId, name: &str| Self {
+            change,
+            device: Some(device.to_hex()),
+            name: Some(name.to_owned()),
+        };
+        match change {
+            Change::FirstMet { .. } => Self { change: "first-met", device: None, name: None },
+            Change::DeviceAdded { device, name } => line("device-added", device, name),
+            Change::DeviceRemoved { device, name } => line("device-removed", device, name),
+            Change::DeviceRenamed { device, now, .. } => line("device-renamed", device, now),
+            _ => Self { change: "other", device: None, name: None },
+        }
+    }
+}
+
+impl From<&ShownAlert> for AlertLine {
+    fn from(alert: &ShownAlert) -> Self {
+        let mut line = Self {
+            id: alert.id.to_hex(),
+            at_ms: alert.at.as_millis(),
+            seen: alert.seen,
+            notice: "unknown",
+            device: None,
+            device_name: None,
+            handle: None,
+            reason: None,
+        };
+        match &alert.notice {
+            Notice::Server(AlertEvent::DeviceAdded(device)) => {
+                line.notice = "device-added";
+                line.device = Some(device.device.to_hex());
+                line.device_name = Some(device.name.clone());
+            }
+            Notice::Server(AlertEvent::DeviceRemoved(device)) => {
+                line.notice = "device-removed";
+                line.device = Some(device.device.to_hex());
+                line.device_name = Some(device.name.clone());
+            }
+            Notice::Server(AlertEvent::HandleAdded(handle)) => {
+                line.notice = "handle-added";
+                line.handle = Some(handle.to_string());
+            }
+            Notice::Server(AlertEvent::HandleRemoved(handle)) => {
+                line.notice = "handle-removed";
+                line.handle = Some(handle.to_string());
+            }
+            Notice::Server(AlertEvent::LinkRequested { name, .. }) => {
+                line.notice = "link-requested";
+                line.device_name = Some(name.clone());
+            }
+            Notice::Refused { handle, reason } => {
+                line.notice = "refused";
+                line.handle = Some(handle.to_string());
+                line.reason = Some(reason.clone());
+            }
+            Notice::LinkTampered { name } => {
+                line.notice = "link-tampered";
+                line.device_name = Some(name.clone());
+            }
+            Notice::Removed => line.notice = "removed",
+            _ => {}
+        }
+        line
+    }
+}
+
+impl From<&ConnectionState> for ConnectionLine {
+    fn from(state: &ConnectionState) -> Self {
+        let line = |state| Self { state, cause: None, until_ms: None };
+        match state {
+            ConnectionState::Offline => line("offline"),
+            ConnectionState::Connecting => line("connecting"),
+            ConnectionState::Online { .. } => line("online"),
+            ConnectionState::Waiting { cause, until } => {
+                Self { state: "waiting", cause: Some(cause.clone()), until_ms: Some(until.as_millis()) }
+            }
+            ConnectionState::Refused { cause } => Self { state: "refused", cause: Some(cause.clone()), until_ms: None },
+            _ => line("unknown"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

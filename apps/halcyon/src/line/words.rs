@@ -1,0 +1,180 @@
+//! Lines in words, for people.
+//!
+//! - Everything that a peer or server chose goes through `sanitize` or `one_line` (CON-3).
+
+use halcyon_types::Timestamp;
+
+use super::{AlertLine, ChangeLine, ConnectionLine, DeliveryLine, Line, MessageLine};
+use crate::output::{Output, Style};
+use crate::text::{one_line, sanitize};
+
+/// What stands for a device whose name is not known: enough of its id to tell devices apart.
+const SHORT_ID_CHARS: usize = 8;
+
+impl Line {
+    /// Returns the line in words.
+    #[must_use]
+    pub fn words(&self, output: &Output) -> String {
+        match self {
+            Self::Message(message) => message.words(output),
+            Self::Delivery(delivery) => delivery.words(output),
+            Self::Unopened { device, cause } => {
+                let from = device.as_deref().map_or("an unknown device", short);
+                output
+                    .styled(Style::Bad, format!("something from {} did not open: {}", one_line(from), one_line(cause)))
+            }
+            Self::DevicesChanged { handle, changes } => {
+                let changes: Vec<String> = changes.iter().map(ChangeLine::words).collect();
+                output.styled(Style::Strong, format!("devices of {}: {}", address(handle), changes.join(", ")))
+            }
+            Self::Alert(alert) => alert.words(output),
+            Self::Connection(connection) => output.styled(Style::Faint, connection.words()),
+            Self::Missed { count } => {
+                output.styled(Style::Bad, format!("{count} events went by unread; `halcyon history` has the messages"))
+            }
+        }
+    }
+}
+
+impl MessageLine {
+    /// Returns the message in words: who, from which device, in which suite, what.
+    #[must_use]
+    pub fn words(&self, output: &Output) -> String {
+        let time = output.styled(Style::Faint, format!("[{}]", time(self.sent_ms)));
+        let device = self.sender_device_name.as_deref().map_or_else(|| short(&self.sender_device).to_owned(), one_line);
+        let suite = self.suite.as_deref().map(|suite| format!(", {suite}")).unwrap_or_default();
+        let sender = output.styled(Style::Strong, address(&self.sender));
+        let recipients: Vec<String> = self.recipients.iter().map(|handle| address(handle)).collect();
+        // Between two people, who it is for goes without saying when it came from the other one.
+        let to = if self.origin == "peer" && recipients.len() == 1 {
+            String::new()
+        } else {
+            format!(" to {}", recipients.join(", "))
+        };
+        let text = match &self.text {
+            // A further line is indented, so that it cannot pass for another message.
+            Some(text) => sanitize(text).replace('\n', "\n    "),
+            None => output.styled(Style::Faint, "(a message that this version cannot show)"),
+        };
+        format!("{time} {sender}{to} ({device}{suite}): {text}")
+    }
+}
+
+impl DeliveryLine {
+    /// Returns the delivery in words.
+    #[must_use]
+    pub fn words(&self, output: &Output) -> String {
+        let device = self.device_name.as_deref().map_or_else(|| short(&self.device).to_owned(), one_line);
+        let own = if self.own { "own device " } else { "" };
+        let suite = self.suite.as_deref().map(|suite| format!(" ({suite})")).unwrap_or_default();
+        let message = short(&self.message);
+        match self.state {
+            "delivered" => output.styled(Style::Good, format!("{message} delivered to {own}{device}{suite}")),
+            "failed" => {
+                let reason = one_line(self.reason.as_deref().unwrap_or("no reason given"));
+                output.styled(Style::Bad, format!("{message} failed for {own}{device}: {reason}"))
+            }
+            state => output.styled(Style::Faint, format!("{message} {state} for {own}{device}{suite}")),
+        }
+    }
+}
+
+impl ChangeLine {
+    /// Returns the change in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let name = one_line(self.name.as_deref().unwrap_or("a device"));
+        match self.change {
+            "first-met" => "met for the first time".to_owned(),
+            "device-added" => format!("{name} is new"),
+            "device-removed" => format!("{name} is gone"),
+            "device-renamed" => format!("one is now called {name}"),
+            _ => "changed in a way that this version does not know".to_owned(),
+        }
+    }
+}
+
+impl AlertLine {
+    /// Returns the alert in words, with what to do about it.
+    #[must_use]
+    pub fn words(&self, output: &Output) -> String {
+        let device = one_line(self.device_name.as_deref().unwrap_or("a device"));
+        let handle = self.handle.as_deref().map(address).unwrap_or_default();
+        let reason = one_line(self.reason.as_deref().unwrap_or_default());
+        let what = match self.notice {
+            "device-added" => format!(
+                "device {device} joined this account; if that was not you, remove it with `halcyon devices remove`"
+            ),
+            "device-removed" => format!("device {device} was removed from this account"),
+            "handle-added" => format!("{handle} was added to this account"),
+            "handle-removed" => format!("{handle} was removed from this account"),
+            "link-requested" => {
+                format!("device {device} asks to join this account: `halcyon approve`, or `halcyon approve --reject`")
+            }
+            "refused" => format!("an answer about {handle} was refused: {reason}"),
+            "link-tampered" => format!("somebody tampered with the linking of {device}; it was not linked"),
+            "removed" => "this device was removed from its account".to_owned(),
+            _ => "the server says something that this version does not know".to_owned(),
+        };
+        let alarm = matches!(self.notice, "refused" | "link-tampered" | "removed");
+        let style = if alarm { Style::Bad } else { Style::Strong };
+        format!("{} {}", output.styled(Style::Faint, format!("[{}]", time(self.at_ms))), output.styled(style, what))
+    }
+}
+
+impl ConnectionLine {
+    fn words(&self) -> String {
+        let cause = one_line(self.cause.as_deref().unwrap_or_default());
+        match self.state {
+            "waiting" => format!("no connection: {cause}; it is tried again"),
+            "refused" => format!("the server refuses this device: {cause}"),
+            state => state.to_owned(),
+        }
+    }
+}
+
+/// Returns the first characters of an id.
+pub(crate) fn short(id: &str) -> &str {
+    id.get(..SHORT_ID_CHARS).unwrap_or(id)
+}
+
+/// Returns a handle as people read it, without its scheme.
+pub(crate) fn address(handle: &str) -> String {
+    one_line(handle.split_once(':').map_or(handle, |(_, address)| address))
+}
+
+/// Returns a time as `2026-05-04 09:30:00Z`.
+pub(crate) fn time(millis: u64) -> String {
+    let seconds = Timestamp::from_millis(millis).as_secs();
+    let (year, month, day) = civil(seconds / 86_400);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+}
+
+/// Days since 1970 to the Gregorian calendar: counts in years that begin in March, so that the leap day comes last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    const DAYS_FROM_MARCH_0000: u64 = 719_468;
+    let days = days.saturating_add(DAYS_FROM_MARCH_0000);
+    let (era, day_of_era) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(time(0), "1970-01-01 00:00:00Z");
+        assert_eq!(time(951_827_696_000), "2000-02-29 12:34:56Z");
+        assert_eq!(time(1_767_225_599_999), "2025-12-31 23:59:59Z");
+        // IDN-9: a peer's time may be anything, and must not panic.
+        assert!(time(u64::MAX).ends_with('Z'));
+    }
+}

@@ -1,0 +1,175 @@
+//! A profile that is open, and its client: the one place that knows where the client runs.
+//!
+//! Owns the order of opening: folder, passphrase, store, server, client. Does not know what is done with it.
+//!
+//! - Today the client runs in this process, and one process at a time has a profile open. When an agent owns the profile, this file
+//!   talks to it instead, and no command changes.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use halcyon_client::error::ProfileError;
+use halcyon_client::ports::Store;
+use halcyon_client::ports::store::{Change, Commit};
+use halcyon_client::{Account, Client, ConnectionState, ServerAddress};
+use halcyon_client_store::SqliteStore;
+
+use crate::blame;
+use crate::commands::Context;
+use crate::failure::{Failure, Kind};
+use crate::native::{self, Trust};
+use crate::profile;
+use crate::prompt::{SecretSource, SecretUse};
+
+/// A certificate authority's file is at most this long; a longer one is a mistaken file.
+const CA_BYTES_MAX: u64 = 256 * 1024;
+/// Under which name the store keeps the authority that the person chose.
+const CA_SETTING: &str = "app.server-authority";
+
+/// A profile that is open.
+#[derive(Clone)]
+pub(crate) struct Session {
+    client: Client,
+}
+
+/// A profile that is to become a device of an account.
+pub(crate) struct NewProfile {
+    session: Session,
+    /// The folder, if this attempt made the profile in it.
+    made: Option<PathBuf>,
+}
+
+impl Session {
+    /// Opens the profile that the options name; it has an account.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub(crate) async fn open(context: &mut Context) -> Result<Self, Failure> {
+        let folder = folder(context)?;
+        if !native::has_profile(&folder)? {
+            return Err(halcyon_client_store::ProfileError::Missing.into());
+        }
+        let store = open_store(context, &folder).await?;
+        let profile = store.profile().map_err(store_failure)?.ok_or(ProfileError::NoAccount)?;
+        let trust = match store.setting(CA_SETTING).map_err(store_failure)? {
+            Some(authority) => Trust::Pem(authority.into_bytes()),
+            None => Trust::Web,
+        };
+        let session = Self { client: native::client(store, address(&profile.server)?, &trust)? };
+        session.account()?;
+        Ok(session)
+    }
+
+    /// Returns the client.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Returns who this is.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub(crate) fn account(&self) -> Result<Account, Failure> {
+        Ok(self.client.account()?.ok_or(ProfileError::NoAccount)?)
+    }
+
+    /// Returns why there is no connection, if there is a reason to tell.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        match self.client.connection() {
+            ConnectionState::Waiting { cause, .. } | ConnectionState::Refused { cause } => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Ends the client's work in good order.
+    pub(crate) async fn close(&self) {
+        self.client.shutdown().await;
+    }
+}
+
+impl NewProfile {
+    /// Makes the profile that the options name, or opens one that never got an account.
+    ///
+    /// # Errors
+    /// [`Failure`] if it has an account, or the address or authority is not usable.
+    pub(crate) async fn at(context: &mut Context, server: &str, ca: Option<&Path>) -> Result<Self, Failure> {
+        let server = address(server)?;
+        let authority = ca.map(read_authority).transpose()?;
+        let folder = folder(context)?;
+        let exists = native::has_profile(&folder)?;
+        let mut store = if exists { open_store(context, &folder).await? } else { make_store(context, &folder).await? };
+        let kept = match &authority {
+            Some(authority) => Change::PutSetting { name: CA_SETTING.to_owned(), value: authority.clone() },
+            None => Change::RemoveSetting(CA_SETTING.to_owned()),
+        };
+        store.commit(&Commit::new().with(kept)).map_err(store_failure)?;
+        let trust = authority.map_or(Trust::Web, |authority| Trust::Pem(authority.into_bytes()));
+        let client = native::client(store, server, &trust)?;
+        if client.account()?.is_some() {
+            return Err(Failure::from(ProfileError::HasAccount).next("`--profile NAME` makes another one"));
+        }
+        Ok(Self { session: Session { client }, made: (!exists).then_some(folder) })
+    }
+
+    /// Returns the session.
+    pub(crate) fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Ends an attempt that came to nothing: a profile that it made is removed, so that the next attempt starts from nothing.
+    pub(crate) async fn abandon(self) {
+        self.session.close().await;
+        if let Some(folder) = self.made {
+            // What cannot be removed is in nobody's way: the next attempt opens it.
+            let _ = fs::remove_dir_all(folder);
+        }
+    }
+}
+
+/// Returns the folder of the profile that the options name.
+///
+/// # Errors
+/// [`Failure`]
+pub(crate) fn folder(context: &Context) -> Result<PathBuf, Failure> {
+    profile::folder(context.global.profile_folder.as_deref(), &context.global.profile)
+}
+
+async fn open_store(context: &mut Context, folder: &Path) -> Result<SqliteStore, Failure> {
+    let passphrase = passphrase(context, SecretUse::Known).await?;
+    let _progress = context.output.progress("opening the profile");
+    native::open_store(folder, &passphrase)
+}
+
+async fn make_store(context: &mut Context, folder: &Path) -> Result<SqliteStore, Failure> {
+    if folder.exists() && fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
+        return Err(Failure::user(format!("the folder {} has files in it that are no profile", folder.display()))
+            .next("choose an empty folder, or one that does not exist"));
+    }
+    context.output.note("This profile gets a passphrase of its own: it protects the keys on this machine, and is asked for by every command.");
+    let passphrase = passphrase(context, SecretUse::New).await?;
+    profile::make_folder(folder)?;
+    let _progress = context.output.progress("making the profile");
+    native::create_store(folder, &passphrase)
+}
+
+async fn passphrase(context: &mut Context, usage: SecretUse) -> Result<halcyon_crypto::SecretBytes, Failure> {
+    let source = SecretSource::from_options(context.global.passphrase_fd, context.global.passphrase_file.as_deref());
+    context.input.secret(&source, "passphrase of the profile", usage).await
+}
+
+fn address(server: &str) -> Result<ServerAddress, Failure> {
+    server.parse().map_err(|error: halcyon_client::ServerAddressError| Failure::user(error.to_string()))
+}
+
+fn read_authority(path: &Path) -> Result<String, Failure> {
+    let unreadable =
+        |error| Failure::user(format!("the certificate authority {} cannot be read: {error}", path.display()));
+    let mut text = String::new();
+    File::open(path).map_err(unreadable)?.take(CA_BYTES_MAX).read_to_string(&mut text).map_err(unreadable)?;
+    Ok(text)
+}
+
+fn store_failure(error: halcyon_client::ports::StoreError) -> Failure {
+    blame::failure(&error, Kind::Network)
+}

@@ -1,0 +1,121 @@
+//! Two people on two machines.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::world::{World, run, text};
+
+/// SND-1, RCV-1, RCV-5: what alice sends is at bob's, and alice knows.
+#[test]
+fn alice_sends_and_bob_listens() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let listening = bob.start(&["listen", "--output", "json", "--count", "1", "--for", "60"]);
+    assert_eq!(listening.json("connection")["type"], "connection");
+
+    let sent = alice.json(&["send", &bob.handle, "--text", "hello, bob", "--wait"]);
+    assert_eq!(sent[0]["done"], true);
+    assert_eq!(sent[0]["deliveries"][0]["state"], "delivered");
+    assert_eq!(sent[0]["deliveries"][0]["device_name"], "phone");
+
+    let message = listening.json("message");
+    assert_eq!(message["text"], "hello, bob");
+    assert_eq!(message["sender"], "mailto:alice@example.org");
+    assert_eq!(message["sender_device_name"], "phone");
+    assert_eq!(message["suite"], "pair-ec");
+    assert_eq!(message["origin"], "peer");
+    assert_eq!(message["id"], sent[0]["message"]["id"]);
+    listening.end_well();
+
+    let history = bob.json(&["history", &alice.handle]);
+    assert_eq!(history[0]["text"], "hello, bob");
+    let words = text(&alice.run(&["history"]).stdout);
+    assert!(words.contains("hello, bob"), "{words}");
+}
+
+/// COU-53: what was sent while nobody listened waits, and comes in order.
+#[test]
+fn messages_wait_for_bob() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    for number in 1..=3 {
+        assert_eq!(alice.json(&["send", &bob.handle, "--text", &format!("number {number}")])[0]["done"], true);
+    }
+    let heard = bob.json(&["listen", "--count", "3", "--for", "60"]);
+    let texts: Vec<&str> =
+        heard.iter().filter(|line| line["type"] == "message").map(|line| line["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["number 1", "number 2", "number 3"]);
+}
+
+/// What arrived while another command was connected is printed by the next listener, once.
+#[test]
+fn a_listener_passes_nothing_over() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    alice.json(&["send", &bob.handle, "--text", "first"]);
+    // Bob's own send connects, and receives what waits.
+    bob.json(&["send", &alice.handle, "--text", "are you there?", "--timeout", "60"]);
+    alice.json(&["send", &bob.handle, "--text", "second"]);
+    let heard = bob.json(&["listen", "--count", "2", "--for", "60"]);
+    let texts: Vec<&str> =
+        heard.iter().filter(|line| line["type"] == "message").map(|line| line["text"].as_str().unwrap()).collect();
+    assert_eq!(texts, ["first", "second"]);
+}
+
+/// A pipe is a message.
+#[test]
+fn standard_input_is_the_text() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let mut child = alice.halcyon(&["send", &bob.handle]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all("two\nlines\n".as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success());
+    let heard = bob.json(&["listen", "--count", "1", "--for", "60"]);
+    let message = heard.iter().find(|line| line["type"] == "message").unwrap();
+    assert_eq!(message["text"], "two\nlines");
+}
+
+/// SND-2: a message that finds no server stays in the outbox, and leaves with the next command that reaches it.
+#[test]
+fn a_message_outlives_a_server_that_is_away() {
+    let mut world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    alice.json(&["lookup", &bob.handle]);
+    world.stop_server();
+    let (code, said) = alice.fails(&["send", &bob.handle, "--text", "patience", "--timeout", "2"]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("stays in the outbox"), "{said}");
+    world.start_server();
+    let output = run(alice.halcyon(&["send", &bob.handle, "--text", "now", "--wait", "--timeout", "60"]));
+    drop(output);
+    let listening = bob.start(&["listen", "--output", "json", "--count", "2", "--for", "60"]);
+    assert_eq!(listening.json("message")["text"], "patience");
+    assert_eq!(listening.json("message")["text"], "now");
+    listening.end_well();
+}
+
+/// ACC-51, ACC-52: a second address, verified by the link, can be sent from.
+#[test]
+fn alice_gets_a_second_address() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let begun = alice.json(&["handles", "add", "alice@example.com", "--no-wait"]);
+    let code = world.code("alice@example.com");
+    let id = begun[0]["id"].as_str().unwrap();
+    let handles = alice.json(&["handles", "verify", "alice@example.com", "--id", id, "--code", &code]);
+    assert_eq!(handles.len(), 2);
+    alice.json(&["handles", "default", "alice@example.com"]);
+    alice.json(&["send", &bob.handle, "--text", "from my other address"]);
+    let heard = bob.json(&["listen", "--count", "1", "--for", "60"]);
+    let message = heard.iter().find(|line| line["type"] == "message").unwrap();
+    assert_eq!(message["sender"], "mailto:alice@example.com");
+    assert_eq!(alice.json(&["handles", "remove", "alice@example.com"]).len(), 1);
+    let (code, said) = alice.fails(&["handles", "remove", "alice@example.org"]);
+    assert_eq!(code, 1, "{said}");
+}
