@@ -29,7 +29,7 @@ pub(crate) enum Line<'a> {
     Delivered { to: Device, at: Device, text: &'a str },
     /// Something stored: what `/history` shows.
     History { at: Device, from: &'a str, text: &'a str },
-    /// Anything else.
+    /// An answer to a question, as `/devices` is one.
     Note(&'a str),
     /// Something that went wrong.
     Problem(&'a str),
@@ -59,6 +59,19 @@ impl Screen {
             writeln!(out, "{line}")?;
         }
         out.flush()
+    }
+
+    /// Tells something that is no event: on standard error, so that a pipe has events only.
+    pub(crate) fn note(&self, note: &str) -> io::Result<()> {
+        let mut err = io::stderr().lock();
+        if self.prompt.is_some() {
+            write!(err, "\r\u{1b}[K")?;
+        }
+        writeln!(err, "{note}")?;
+        if let Some(prompt) = &self.prompt {
+            write!(err, "{prompt}")?;
+        }
+        err.flush()
     }
 
     /// Shows who speaks, and that a line can be typed.

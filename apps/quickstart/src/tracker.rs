@@ -68,11 +68,26 @@ impl Tracker {
         self.note(id, |sent| sent.arrivals_missing.remove(&at));
     }
 
-    /// Notes that the sender got a device's receipt, and returns the text of the message, if it is one of this run.
-    pub(crate) fn delivered(&mut self, id: MessageId, to: Device) -> Option<String> {
-        let text = self.by_id.get(&id).and_then(|number| self.sent.get(number)).map(|sent| sent.text.clone());
+    /// Notes that the sender got a device's receipt. Returns the text if `at` is the device that sent the message in this run: every
+    /// device of the sender gets the receipt, and one of them tells.
+    pub(crate) fn delivered(&mut self, id: MessageId, to: Device, at: Device) -> Option<String> {
+        let text = self.sent_by(id, at).map(|sent| sent.text.clone())?;
         self.note(id, |sent| sent.receipts_missing.remove(&to));
-        text
+        Some(text)
+    }
+
+    /// Notes that the sender gave a device up, so that it is not waited for. Returns whether `at` is the device that sent the message
+    /// in this run.
+    pub(crate) fn failed(&mut self, id: MessageId, to: Device, at: Device) -> bool {
+        if self.sent_by(id, at).is_none() {
+            return false;
+        }
+        self.note(id, |sent| sent.receipts_missing.remove(&to) | sent.arrivals_missing.remove(&to));
+        true
+    }
+
+    fn sent_by(&self, id: MessageId, device: Device) -> Option<&Sent> {
+        self.by_id.get(&id).and_then(|number| self.sent.get(number)).filter(|sent| sent.from == device)
     }
 
     fn note(&mut self, id: MessageId, note: impl FnOnce(&mut Sent) -> bool) {
@@ -151,8 +166,9 @@ mod tests {
         let receipts: Vec<_> = tracker.expected().into_iter().map(|missing| (missing.device, missing.what)).collect();
         assert_eq!(receipts, [(BobPhone, What::Receipt), (BobTablet, What::Receipt)]);
         assert_eq!(tracker.messages_expected(), 1);
-        assert_eq!(tracker.delivered(id(1), BobPhone).as_deref(), Some("hello"));
-        tracker.delivered(id(1), BobTablet);
+        assert_eq!(tracker.delivered(id(1), BobPhone, AliceLaptop), None);
+        assert_eq!(tracker.delivered(id(1), BobPhone, AlicePhone).as_deref(), Some("hello"));
+        tracker.delivered(id(1), BobTablet, AlicePhone);
         assert_eq!(tracker.expected(), []);
         assert_eq!(tracker.messages_expected(), 0);
     }
@@ -165,7 +181,7 @@ mod tests {
         for device in [AliceLaptop, BobPhone] {
             tracker.arrived(id(1), device);
         }
-        tracker.delivered(id(1), BobPhone);
+        tracker.delivered(id(1), BobPhone, AlicePhone);
         assert_eq!(tracker.expected(), []);
         let waiting = Missing { device: BobTablet, what: What::Arrival, text: "hello".into() };
         assert_eq!(tracker.waiting(), [waiting.clone()]);
@@ -183,10 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_was_given_up_is_not_waited_for() {
+        let mut tracker = Tracker::default();
+        tracker.sent(id(1), AlicePhone, "hello");
+        assert!(tracker.failed(id(1), BobTablet, AlicePhone));
+        assert!(tracker.expected().iter().all(|missing| missing.device != BobTablet));
+    }
+
+    #[test]
     fn what_was_sent_before_this_run_is_nobodys_expectation() {
         let mut tracker = Tracker::default();
         tracker.arrived(id(9), BobPhone);
-        assert_eq!(tracker.delivered(id(9), BobPhone), None);
+        assert_eq!(tracker.delivered(id(9), BobPhone, AlicePhone), None);
         assert_eq!(tracker.expected(), []);
     }
 }
