@@ -16,6 +16,7 @@ pub mod problem;
 pub mod registrations;
 pub mod request;
 pub mod routes;
+pub mod server;
 pub mod sign_ins;
 pub mod verifications;
 
@@ -42,6 +43,8 @@ pub struct Api {
     pub services: Arc<Services>,
     /// The server's time, for answers that say it.
     pub clock: Arc<dyn Clock>,
+    /// What the server says about itself (ACC-5).
+    pub about: Arc<server::About>,
 }
 
 /// Returns the router of the HTTPS listener; `courier` has the courier's WebSocket (COU-2).
@@ -55,6 +58,7 @@ pub fn router(api: Api, courier: Router<Api>) -> Router {
         .merge(directory::routes())
         .merge(page::routes())
         .merge(openapi::routes())
+        .merge(server::routes())
         .merge(courier);
     routes
         .fallback(|| async { Problem::no_such_endpoint() })

@@ -30,6 +30,7 @@ use crate::courier::native::{self, ALPN_COURIER};
 use crate::courier::websocket;
 use crate::dev_authority::{self, AuthorityError};
 use crate::http::private::{self, Private};
+use crate::http::server::About;
 use crate::http::{self, Api};
 use crate::mail::folder::MailFolder;
 use crate::mail::smtp::{SmtpError, SmtpMailer};
@@ -194,7 +195,12 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     mails.spawn(mail::deliver(mail_bag, mailer));
     let mut tasks = JoinSet::new();
     tasks.spawn(native::run(courier_listener, courier_tls, courier.clone(), stop.clone()));
-    let router = http::router(Api { services: services.clone(), clock: world.clock }, websocket::routes(courier));
+    let about = About {
+        audience: settings.host.clone(),
+        courier: format!("{}:{}", settings.host, addresses.courier.port()),
+    };
+    let api = Api { services: services.clone(), clock: world.clock, about: Arc::new(about) };
+    let router = http::router(api, websocket::routes(courier));
     tasks.spawn(https::run(https_listener, Some(https_tls), router, stop.clone()));
     if let Some(listener) = private_listener {
         let private = Private { store: Arc::new(store), stop: stop.clone(), metrics: private::recorder() };

@@ -149,6 +149,10 @@ fn link_json(link: &Link, viewer: Viewer, now: Timestamp) -> Value {
             answer["ephemeral"] = json!(to_base64(&link.new.ephemeral));
             answer["commitment"] = json!(to_base64(&link.new.commitment));
             answer["created_ms"] = json!(link.new.created.as_millis());
+            if let Some((approver, _, nonce)) = &link.challenge {
+                answer["approver_device"] = json!(approver.to_hex());
+                answer["nonce"] = json!(to_base64(nonce));
+            }
             // LNK-5: rN, once it was revealed.
             if let LinkState::Revealed { nonce } = &link.state {
                 answer["nonce"] = json!(to_base64(nonce));
@@ -163,7 +167,7 @@ fn link_json(link: &Link, viewer: Viewer, now: Timestamp) -> Value {
             if let LinkState::Approved { sealed, list, push_token } = &link.state {
                 answer["sealed"] = json!(to_base64(sealed));
                 answer["device_list"] = json!(to_base64(list));
-                answer["push_token"] = json!(to_base64(push_token.as_bytes()));
+                answer["push_token"] = json!(push_token.to_hex());
             }
         }
     }

@@ -55,7 +55,7 @@ async fn finish(State(api): State<Api>, received: Received) -> Result<(StatusCod
     let registered = registered.map_err(|error: RegistrationError| Problem::from(error).with_time(api.clock.now()))?;
     let answer = json!({
         "account_id": registered.account.to_hex(),
-        "push_token": to_base64(registered.push_token.as_bytes()),
+        "push_token": registered.push_token.to_hex(),
     });
     Ok((StatusCode::CREATED, Json(answer)))
 }

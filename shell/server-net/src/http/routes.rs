@@ -93,5 +93,6 @@ pub const ROUTES: &[Route] = &[
     route(("PUT", "/v1/device-list"), Member, (Protobuf, None), 204, ("DIR-4", "Replaces the device list.")),
     route(("PUT", "/v1/prekeys"), Member, (Protobuf, None), 204, ("DIR-10", "Replaces the device's prekeys.")),
     route(("GET", "/v1/courier"), Anyone, (None, WebSocket), 101, ("COU-2", "Opens a courier connection, which authenticates inside.")),
+    route(("GET", "/v1/server"), Anyone, (None, Json), 200, ("ACC-5", "Says where the courier listens.")),
     route(("GET", "/v1/openapi.json"), Anyone, (None, Json), 200, ("ACC-3", "Describes these endpoints.")),
 ];

@@ -1,0 +1,18 @@
+//! Whole servers on loopback, asked over real TLS. One file a topic; the people are in `people.rs`, the server with its
+//! clock and its mail folder in `world.rs`.
+
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod handles;
+mod http;
+mod links;
+mod lists;
+mod logs;
+mod lookups;
+mod operation;
+mod people;
+mod registration;
+mod requests;
+mod sign_in;
+mod verification;
+mod world;
