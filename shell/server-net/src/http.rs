@@ -78,7 +78,8 @@ async fn observe(request: Request, next: Next) -> Response {
     let status = response.status().as_u16();
     let took = begun.elapsed();
     tracing::debug!(%method, route, status, took_us = took.as_micros() as u64, "answered");
-    metrics::counter!("halcyon_http_requests_total", "route" => route.clone(), "status" => status.to_string()).increment(1);
+    metrics::counter!("halcyon_http_requests_total", "route" => route.clone(), "status" => status.to_string())
+        .increment(1);
     metrics::histogram!("halcyon_http_request_seconds", "route" => route).record(took.as_secs_f64());
     response
 }

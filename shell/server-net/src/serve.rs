@@ -195,10 +195,8 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     mails.spawn(mail::deliver(mail_bag, mailer));
     let mut tasks = JoinSet::new();
     tasks.spawn(native::run(courier_listener, courier_tls, courier.clone(), stop.clone()));
-    let about = About {
-        audience: settings.host.clone(),
-        courier: format!("{}:{}", settings.host, addresses.courier.port()),
-    };
+    let about =
+        About { audience: settings.host.clone(), courier: format!("{}:{}", settings.host, addresses.courier.port()) };
     let api = Api { services: services.clone(), clock: world.clock, about: Arc::new(about) };
     let router = http::router(api, websocket::routes(courier));
     tasks.spawn(https::run(https_listener, Some(https_tls), router, stop.clone()));
