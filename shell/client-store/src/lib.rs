@@ -8,7 +8,7 @@
 //! - What was changed behind our back is an error, not an answer. (Whoever can put back an older copy of the whole
 //!   folder, or of a single page of it, is not noticed: nothing outside the folder remembers.)
 //!
-//! Next: [`Profile`] makes and opens, [`disk`] is the seam below, docs/decisions/0003-client-store-encryption.md says
+//! Next: [`Profile`] makes and opens, [`SqliteStore`] is the client's port on it, [`disk`] is the seam below, docs/decisions/0003-client-store-encryption.md says
 //! why it is built so.
 
 mod database;
@@ -20,8 +20,10 @@ mod profile_key;
 mod sealed_files;
 mod sealed_log;
 mod sealed_pages;
+mod store;
 
 pub use database::{DatabaseError, EncryptedDb};
 pub use device_secret::{DEVICE_SECRET_FILE, DeviceSecretError, DeviceSecretStore, FileDeviceSecret};
 pub use profile::{DATABASE_FILE, LOCK_FILE, Profile, ProfileError};
 pub use profile_key::{KEY_FILE, KeyFileError};
+pub use store::SqliteStore;

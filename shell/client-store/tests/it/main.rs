@@ -7,4 +7,5 @@ mod diary;
 mod profile;
 mod secrecy;
 mod sim_disk;
+mod store;
 mod tampering;

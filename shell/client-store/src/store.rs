@@ -1,0 +1,267 @@
+//! The client's [`Store`] port on the encrypted database.
+//!
+//! Owns the tables. Does not know protocols, or how pages are sealed and synced: that is [`EncryptedDb`]'s.
+//!
+//! - One commit is one transaction, and `Ok` comes after SQLite synced it (SND-1, RCV-1).
+//! - What is read back and does not parse is damage, said so, never guessed at.
+//!
+//! Next: [`schema`] for the tables, [`apply`] for writing, [`columns`] for how values become columns.
+
+mod apply;
+mod columns;
+mod schema;
+
+use bytes::Bytes;
+use halcyon_client::ports::store::{
+    AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, MessageRecord,
+    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile, SeenMark, Store, StoreError, UnopenedRecord,
+};
+use halcyon_crypto::SecretBytes;
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+
+use self::columns::{handle, id, millis, number};
+use crate::{DatabaseError, EncryptedDb};
+
+/// The columns of a message in the order of [`columns::message`], with a condition.
+macro_rules! messages {
+    ($condition:literal) => {
+        concat!(
+            "SELECT number, id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent, stored,
+             content FROM message ",
+            $condition
+        )
+    };
+}
+/// The columns of an envelope in the order of [`columns::outbox_envelope`], with a condition.
+macro_rules! envelopes {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, message, handle, account, list_version, device, push_token, suite, payload, attempts,
+             not_before FROM outbox_envelope ",
+            $condition
+        )
+    };
+}
+/// The store of one profile. Dropping it closes the profile.
+#[derive(Debug)]
+pub struct SqliteStore {
+    database: EncryptedDb,
+}
+
+impl SqliteStore {
+    /// Brings the tables of an open profile to this version, and returns its store.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if the tables were made by a newer version: update the program.
+    pub fn new(mut database: EncryptedDb) -> Result<Self, StoreError> {
+        schema::migrate(&mut database)?;
+        Ok(Self { database })
+    }
+
+    /// Returns the database, as to change its passphrase.
+    #[must_use]
+    pub fn database(&self) -> &EncryptedDb {
+        &self.database
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut statement = self.database.prepare_cached(sql).map_err(store_error)?;
+        statement.query_row(params, read).optional().map_err(store_error)
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let connection: &Connection = &self.database;
+        let mut statement = connection.prepare_cached(sql).map_err(store_error)?;
+        let rows = statement.query_map(params, read).map_err(store_error)?;
+        rows.collect::<rusqlite::Result<_>>().map_err(store_error)
+    }
+
+    fn targets(&self, message: MessageId) -> Result<Vec<OutboxTarget>, StoreError> {
+        self.all(
+            "SELECT handle, state, account, done, attempts, not_before FROM outbox_target
+             WHERE message = ?1 ORDER BY place",
+            [message.as_bytes()],
+            columns::outbox_target,
+        )
+    }
+
+    fn with_targets(&self, mut job: OutboxJob) -> Result<OutboxJob, StoreError> {
+        job.targets = self.targets(job.message)?;
+        Ok(job)
+    }
+}
+
+impl Store for SqliteStore {
+    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        // SND-1, RCV-1: dropped without `commit`, a transaction is rolled back.
+        let transaction = self.database.transaction().map_err(store_error)?;
+        for change in commit.changes() {
+            apply::apply(&transaction, change).map_err(store_error)?;
+        }
+        transaction.commit().map_err(store_error)
+    }
+
+    fn profile(&self) -> Result<Option<Profile>, StoreError> {
+        self.one(
+            "SELECT stage, server, account, device, device_keys, prekeys_uploaded, account_key, push_token FROM profile",
+            [],
+            columns::profile,
+        )
+    }
+
+    fn own_handles(&self) -> Result<Vec<Handle>, StoreError> {
+        self.all("SELECT handle FROM own_handle ORDER BY place", [], |row| handle(row, 0))
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.one("SELECT value FROM setting WHERE name = ?1", [name], |row| row.get(0))
+    }
+
+    fn known_account(&self, account: AccountId) -> Result<Option<KnownAccountRecord>, StoreError> {
+        let sql = "SELECT version, known FROM known_account WHERE account = ?1";
+        self.one(sql, [account.as_bytes()], |row| {
+            let known = Bytes::from(row.get::<_, Vec<u8>>(1)?);
+            Ok(KnownAccountRecord { account, version: number(row, 0)?, known })
+        })
+    }
+
+    fn known_handle(&self, handle: &Handle) -> Result<Option<KnownHandleRecord>, StoreError> {
+        let sql = "SELECT account, known FROM known_handle WHERE handle = ?1";
+        self.one(sql, [handle.as_uri()], |row| {
+            let known = Bytes::from(row.get::<_, Vec<u8>>(1)?);
+            Ok(KnownHandleRecord { handle: handle.clone(), account: id(row, 0)?, known })
+        })
+    }
+
+    fn addresses(&self, account: AccountId) -> Result<Option<AddressesRecord>, StoreError> {
+        let sql = "SELECT addresses, refresh FROM addresses WHERE account = ?1";
+        self.one(sql, [account.as_bytes()], |row| {
+            let addresses = Bytes::from(row.get::<_, Vec<u8>>(0)?);
+            Ok(AddressesRecord { account, addresses, refresh: millis(row, 1)? })
+        })
+    }
+
+    fn conversations(&self) -> Result<Vec<Conversation>, StoreError> {
+        self.all(
+            "SELECT id, members FROM conversation
+             ORDER BY (SELECT max(number) FROM message WHERE conversation = id) DESC NULLS LAST, place",
+            [],
+            columns::conversation,
+        )
+    }
+
+    fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.one("SELECT id, members FROM conversation WHERE id = ?1", [id.as_bytes()], columns::conversation)
+    }
+
+    fn history(
+        &self,
+        conversation: ConversationId,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
+        let sql = messages!("WHERE conversation = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3");
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut newest =
+            self.all(sql, rusqlite::params![conversation.as_bytes(), before, limit], columns::message)?;
+        newest.reverse();
+        Ok(newest)
+    }
+
+    fn own_message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        let sql = messages!("WHERE id = ?1 AND origin <> ?2 LIMIT 1");
+        self.one(sql, rusqlite::params![id.as_bytes(), columns::ORIGIN_PEER], columns::message)
+    }
+
+    fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
+        self.all(
+            "SELECT message, account, device, suite, state, at, reason FROM delivery
+             WHERE message = ?1 ORDER BY place",
+            [message.as_bytes()],
+            columns::delivery,
+        )
+    }
+
+    fn outbox_jobs(&self) -> Result<Vec<OutboxJob>, StoreError> {
+        let sql = "SELECT message, receipt, sender, content, forced_suite, created FROM outbox_job ORDER BY place";
+        let jobs = self.all(sql, [], columns::outbox_job)?;
+        jobs.into_iter().map(|job| self.with_targets(job)).collect()
+    }
+
+    fn outbox_job(&self, message: MessageId) -> Result<Option<OutboxJob>, StoreError> {
+        let sql = "SELECT message, receipt, sender, content, forced_suite, created FROM outbox_job WHERE message = ?1";
+        let job = self.one(sql, [message.as_bytes()], columns::outbox_job)?;
+        job.map(|job| self.with_targets(job)).transpose()
+    }
+
+    fn outbox_envelopes(&self, message: MessageId) -> Result<Vec<OutboxEnvelope>, StoreError> {
+        let sql = envelopes!("WHERE message = ?1 ORDER BY place");
+        self.all(sql, [message.as_bytes()], columns::outbox_envelope)
+    }
+
+    fn outbox_envelope(&self, id: EnvelopeId) -> Result<Option<OutboxEnvelope>, StoreError> {
+        self.one(envelopes!("WHERE id = ?1"), [id.as_bytes()], columns::outbox_envelope)
+    }
+
+    fn pending_receipts(&self) -> Result<Vec<PendingReceipt>, StoreError> {
+        self.all("SELECT recipient, sender, message FROM pending_receipt ORDER BY place", [], |row| {
+            Ok(PendingReceipt { to: handle(row, 0)?, from: handle(row, 1)?, message: id(row, 2)? })
+        })
+    }
+
+    fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
+        let sql = "SELECT session FROM session WHERE device = ?1";
+        self.one(sql, [device.as_bytes()], |row| columns::secret(row, 0))
+    }
+
+    fn has_seen(&self, mark: &SeenMark) -> Result<bool, StoreError> {
+        Ok(self.one("SELECT 1 FROM seen WHERE mark = ?1", [&mark.0], |_| Ok(()))?.is_some())
+    }
+
+    fn unopened(&self) -> Result<Vec<UnopenedRecord>, StoreError> {
+        self.all("SELECT id, envelope, cause, at FROM unopened ORDER BY place", [], |row| {
+            let envelope = Bytes::from(row.get::<_, Vec<u8>>(1)?);
+            Ok(UnopenedRecord { id: id(row, 0)?, envelope, cause: row.get(2)?, at: millis(row, 3)? })
+        })
+    }
+
+    fn alerts(&self) -> Result<Vec<AlertRecord>, StoreError> {
+        self.all("SELECT id, at, body, seen FROM alert ORDER BY place", [], |row| {
+            let body = Bytes::from(row.get::<_, Vec<u8>>(2)?);
+            Ok(AlertRecord { id: id(row, 0)?, at: millis(row, 1)?, body, seen: row.get(3)? })
+        })
+    }
+
+    fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError> {
+        let count = self.one("SELECT count(*) FROM seen WHERE at < ?1", [columns::at(time)], |row| number(row, 0))?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+/// Says what failed without the values that were in the statement.
+fn store_error(error: rusqlite::Error) -> StoreError {
+    if let rusqlite::Error::FromSqlConversionFailure(..)
+    | rusqlite::Error::InvalidColumnType(..)
+    | rusqlite::Error::IntegralValueOutOfRange(..) = &error
+    {
+        return StoreError::Damaged("a record does not have the form that this program writes".to_owned());
+    }
+    match DatabaseError::from(error) {
+        DatabaseError::DiskFull(_) => StoreError::Full,
+        damaged @ DatabaseError::Damaged(_) => StoreError::Damaged(damaged.to_string()),
+        DatabaseError::Statement(source) => StoreError::Failed(format!("the store refused a statement: {source}")),
+        other => StoreError::Failed(other.to_string()),
+    }
+}

@@ -1,0 +1,231 @@
+//! Writes one change into the transaction of its commit.
+//!
+//! Owns the SQL of each [`Change`]. Does not know when the transaction ends.
+
+use halcyon_client::ports::store::{
+    Change, Delivery, NewMessage, OutboxEnvelope, OutboxJob, Profile, TargetState,
+};
+use rusqlite::{Connection, Params, params};
+
+use super::{
+    columns::{self, at, count},
+    schema::TABLES,
+};
+
+/// Applies a change; the caller rolls back on an error.
+pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
+    match change {
+        Change::PutProfile(profile) => put_profile(db, profile),
+        Change::Wipe => TABLES.iter().try_for_each(|table| db.execute_batch(&format!("DELETE FROM {table}"))),
+        Change::AddOwnHandle(handle) => {
+            run(db, "INSERT OR IGNORE INTO own_handle (handle) VALUES (?1)", [handle.as_uri()])
+        }
+        Change::RemoveOwnHandle(handle) => run(db, "DELETE FROM own_handle WHERE handle = ?1", [handle.as_uri()]),
+        Change::PutSetting { name, value } => {
+            run(db, "INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)", [name, value])
+        }
+        Change::RemoveSetting(name) => run(db, "DELETE FROM setting WHERE name = ?1", [name]),
+
+        Change::PutKnownAccount(known) => run(
+            db,
+            "INSERT OR REPLACE INTO known_account (account, version, known) VALUES (?1, ?2, ?3)",
+            params![known.account.as_bytes(), count(known.version), &known.known[..]],
+        ),
+        Change::PutKnownHandle(known) => run(
+            db,
+            "INSERT OR REPLACE INTO known_handle (handle, account, known) VALUES (?1, ?2, ?3)",
+            params![known.handle.as_uri(), known.account.as_bytes(), &known.known[..]],
+        ),
+        Change::PutAddresses(record) => run(
+            db,
+            "INSERT OR REPLACE INTO addresses (account, addresses, refresh) VALUES (?1, ?2, ?3)",
+            params![record.account.as_bytes(), &record.addresses[..], at(record.refresh)],
+        ),
+        Change::RemoveAddresses(account) => run(db, "DELETE FROM addresses WHERE account = ?1", [account.as_bytes()]),
+
+        Change::AddConversation(conversation) => run(
+            db,
+            "INSERT OR IGNORE INTO conversation (id, members) VALUES (?1, ?2)",
+            params![conversation.id.as_bytes(), columns::join_members(&conversation.members)],
+        ),
+        Change::AddMessage(message) => add_message(db, message),
+        Change::PutDelivery(delivery) => put_delivery(db, delivery),
+
+        Change::PutOutboxJob(job) => put_outbox_job(db, job),
+        Change::RemoveOutboxJob(message) => {
+            run(db, "DELETE FROM outbox_envelope WHERE message = ?1", [message.as_bytes()])?;
+            run(db, "DELETE FROM outbox_target WHERE message = ?1", [message.as_bytes()])?;
+            run(db, "DELETE FROM outbox_job WHERE message = ?1", [message.as_bytes()])
+        }
+        Change::PutOutboxEnvelope(envelope) => put_outbox_envelope(db, envelope),
+        Change::RemoveOutboxEnvelope(id) => run(db, "DELETE FROM outbox_envelope WHERE id = ?1", [id.as_bytes()]),
+        Change::AddPendingReceipt(receipt) => run(
+            db,
+            "INSERT OR IGNORE INTO pending_receipt (recipient, sender, message) VALUES (?1, ?2, ?3)",
+            params![receipt.to.as_uri(), receipt.from.as_uri(), receipt.message.as_bytes()],
+        ),
+        Change::RemovePendingReceipt(receipt) => run(
+            db,
+            "DELETE FROM pending_receipt WHERE recipient = ?1 AND sender = ?2 AND message = ?3",
+            params![receipt.to.as_uri(), receipt.from.as_uri(), receipt.message.as_bytes()],
+        ),
+
+        Change::PutSession { device, session } => run(
+            db,
+            "INSERT OR REPLACE INTO session (device, session) VALUES (?1, ?2)",
+            params![device.as_bytes(), session.expose()],
+        ),
+        Change::RemoveSession(device) => run(db, "DELETE FROM session WHERE device = ?1", [device.as_bytes()]),
+
+        Change::MarkSeen { mark, at: time } => {
+            run(db, "INSERT OR IGNORE INTO seen (mark, at) VALUES (?1, ?2)", params![mark.0, at(*time)])
+        }
+        Change::ForgetSeenBefore(time) => run(db, "DELETE FROM seen WHERE at < ?1", [at(*time)]),
+        Change::AddUnopened(record) => run(
+            db,
+            "INSERT OR IGNORE INTO unopened (id, envelope, cause, at) VALUES (?1, ?2, ?3, ?4)",
+            params![record.id.as_bytes(), &record.envelope[..], record.cause, at(record.at)],
+        ),
+        Change::RemoveUnopened(id) => run(db, "DELETE FROM unopened WHERE id = ?1", [id.as_bytes()]),
+        Change::ForgetUnopenedBefore(time) => run(db, "DELETE FROM unopened WHERE at < ?1", [at(*time)]),
+        Change::AddAlert(alert) => run(
+            db,
+            "INSERT OR IGNORE INTO alert (id, at, body, seen) VALUES (?1, ?2, ?3, ?4)",
+            params![alert.id.as_bytes(), at(alert.at), &alert.body[..], alert.seen],
+        ),
+        Change::MarkAlertSeen(id) => run(db, "UPDATE alert SET seen = 1 WHERE id = ?1", [id.as_bytes()]),
+    }
+}
+
+fn run(db: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<()> {
+    db.prepare_cached(sql)?.execute(params).map(drop)
+}
+
+fn put_profile(db: &Connection, profile: &Profile) -> rusqlite::Result<()> {
+    run(
+        db,
+        "INSERT OR REPLACE INTO profile
+         (only, stage, server, account, device, device_keys, prekeys_uploaded, account_key, push_token)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            columns::stage(profile.stage),
+            profile.server,
+            profile.account.as_bytes(),
+            profile.device.as_bytes(),
+            profile.device_keys.expose(),
+            profile.prekeys_uploaded,
+            profile.account_key.expose(),
+            profile.push_token.as_ref().map(|token| token.as_bytes().as_slice()),
+        ],
+    )
+}
+
+fn add_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
+    // Not OR IGNORE: AUTOINCREMENT would take a number for a row that is then not there.
+    run(
+        db,
+        "INSERT INTO message
+         (id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent, stored, content)
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
+         WHERE NOT EXISTS (SELECT 1 FROM message WHERE id = ?1 AND sender_device = ?7)",
+        params![
+            message.id.as_bytes(),
+            message.conversation.as_bytes(),
+            columns::origin(message.origin),
+            columns::kind(message.kind),
+            message.sender.as_uri(),
+            message.sender_account.as_bytes(),
+            message.sender_device.as_bytes(),
+            message.suite.map(|suite| suite.as_u32()),
+            at(message.sent),
+            at(message.stored),
+            &message.content[..],
+        ],
+    )
+}
+
+fn put_delivery(db: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
+    let (state, time, reason) = columns::delivery_state(&delivery.state);
+    run(
+        db,
+        "INSERT INTO delivery (message, account, device, suite, state, at, reason)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (message, device) DO UPDATE SET account = ?2, suite = ?4, state = ?5, at = ?6, reason = ?7",
+        params![
+            delivery.message.as_bytes(),
+            delivery.account.as_bytes(),
+            delivery.device.as_bytes(),
+            delivery.suite.map(|suite| suite.as_u32()),
+            state,
+            time,
+            reason,
+        ],
+    )
+}
+
+fn put_outbox_job(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> {
+    run(
+        db,
+        "INSERT INTO outbox_job (message, receipt, sender, content, forced_suite, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+         ON CONFLICT (message) DO UPDATE SET
+         receipt = ?2, sender = ?3, content = ?4, forced_suite = ?5, created = ?6",
+        params![
+            job.message.as_bytes(),
+            job.receipt,
+            job.sender.as_uri(),
+            &job.content[..],
+            job.forced_suite.map(|suite| suite.as_u32()),
+            at(job.created),
+        ],
+    )?;
+    run(db, "DELETE FROM outbox_target WHERE message = ?1", [job.message.as_bytes()])?;
+    for (place, target) in (0_i64..).zip(&job.targets) {
+        let (state, account) = match &target.state {
+            TargetState::ToSeal => (columns::TARGET_TO_SEAL, None),
+            TargetState::Sealed(account) => (columns::TARGET_SEALED, Some(account.as_bytes().as_slice())),
+            TargetState::GivenUp => (columns::TARGET_GIVEN_UP, None),
+        };
+        run(
+            db,
+            "INSERT INTO outbox_target (message, place, handle, state, account, done, attempts, not_before)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                job.message.as_bytes(),
+                place,
+                target.handle.as_uri(),
+                state,
+                account,
+                columns::join_devices(&target.done),
+                target.attempts,
+                at(target.not_before),
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+fn put_outbox_envelope(db: &Connection, envelope: &OutboxEnvelope) -> rusqlite::Result<()> {
+    run(
+        db,
+        "INSERT INTO outbox_envelope
+         (id, message, handle, account, list_version, device, push_token, suite, payload, attempts, not_before)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+         ON CONFLICT (id) DO UPDATE SET message = ?2, handle = ?3, account = ?4, list_version = ?5, device = ?6,
+         push_token = ?7, suite = ?8, payload = ?9, attempts = ?10, not_before = ?11",
+        params![
+            envelope.id.as_bytes(),
+            envelope.message.as_bytes(),
+            envelope.handle.as_uri(),
+            envelope.account.as_bytes(),
+            count(envelope.list_version),
+            envelope.device.as_bytes(),
+            envelope.push_token.as_bytes(),
+            envelope.suite.as_u32(),
+            &envelope.payload[..],
+            envelope.attempts,
+            at(envelope.not_before),
+        ],
+    )
+}
+

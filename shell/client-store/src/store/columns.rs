@@ -1,0 +1,244 @@
+//! How values become columns, and back.
+//!
+//! Owns the numbers that stand for enums in the tables. They never change; new ones are added.
+//!
+//! - SQLite's integers are signed: a count or time beyond 2^63 is kept as the largest that fits, which is 292 million
+//!   years away.
+
+use bytes::Bytes;
+use halcyon_client::ports::store::{
+    Conversation, Delivery, DeliveryState, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob,
+    OutboxTarget, Profile, Stage, TargetState,
+};
+use halcyon_crypto::SecretBytes;
+use halcyon_types::{DeviceId, Handle, SuiteId, Timestamp};
+use rusqlite::{Result, Row, types::Type};
+
+const STAGE_REGISTERING: i64 = 1;
+const STAGE_READY: i64 = 2;
+const STAGE_REMOVED: i64 = 3;
+
+const ORIGIN_HERE: i64 = 1;
+const ORIGIN_OWN_DEVICE: i64 = 2;
+pub(super) const ORIGIN_PEER: i64 = 3;
+
+const KIND_MESSAGE: i64 = 1;
+const KIND_UNSUPPORTED: i64 = 2;
+
+const DELIVERY_WAITING: i64 = 1;
+const DELIVERY_ACCEPTED: i64 = 2;
+const DELIVERY_DELIVERED: i64 = 3;
+const DELIVERY_FAILED: i64 = 4;
+
+pub(super) const TARGET_TO_SEAL: i64 = 1;
+pub(super) const TARGET_SEALED: i64 = 2;
+pub(super) const TARGET_GIVEN_UP: i64 = 3;
+
+/// A column that does not have the form that we write.
+#[derive(Debug, thiserror::Error)]
+#[error("column {0} does not have the form that this program writes")]
+struct Malformed(usize);
+
+fn malformed(column: usize) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(Malformed(column)))
+}
+
+pub(super) fn at(time: Timestamp) -> i64 {
+    count(time.as_millis())
+}
+
+pub(super) fn count(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn number(row: &Row<'_>, column: usize) -> Result<u64> {
+    u64::try_from(row.get::<_, i64>(column)?).map_err(|_| malformed(column))
+}
+
+fn small_number(row: &Row<'_>, column: usize) -> Result<u32> {
+    u32::try_from(row.get::<_, i64>(column)?).map_err(|_| malformed(column))
+}
+
+pub(super) fn millis(row: &Row<'_>, column: usize) -> Result<Timestamp> {
+    number(row, column).map(Timestamp::from_millis)
+}
+
+pub(super) fn id<T: for<'a> TryFrom<&'a [u8]>>(row: &Row<'_>, column: usize) -> Result<T> {
+    let bytes = row.get_ref(column)?.as_blob().map_err(|_| malformed(column))?;
+    T::try_from(bytes).map_err(|_| malformed(column))
+}
+
+pub(super) fn handle(row: &Row<'_>, column: usize) -> Result<Handle> {
+    let uri = row.get_ref(column)?.as_str().map_err(|_| malformed(column))?;
+    Handle::parse(uri).map_err(|_| malformed(column))
+}
+
+/// SQLite's copy of a secret lies in its page cache until it is overwritten; ours is wiped.
+pub(super) fn secret(row: &Row<'_>, column: usize) -> Result<SecretBytes> {
+    Ok(SecretBytes::copy_of(row.get_ref(column)?.as_blob().map_err(|_| malformed(column))?))
+}
+
+fn blob(row: &Row<'_>, column: usize) -> Result<Bytes> {
+    row.get::<_, Vec<u8>>(column).map(Bytes::from)
+}
+
+fn suite(row: &Row<'_>, column: usize) -> Result<Option<SuiteId>> {
+    row.get::<_, Option<u32>>(column).map(|number| number.map(SuiteId::from_u32))
+}
+
+pub(super) fn join_members(members: &[Handle]) -> String {
+    members.iter().map(Handle::as_uri).collect::<Vec<_>>().join("\n")
+}
+
+pub(super) fn join_devices(devices: &[DeviceId]) -> Vec<u8> {
+    devices.iter().flat_map(|device| *device.as_bytes()).collect()
+}
+
+pub(super) const fn stage(stage: Stage) -> i64 {
+    match stage {
+        Stage::Registering => STAGE_REGISTERING,
+        Stage::Ready => STAGE_READY,
+        Stage::Removed => STAGE_REMOVED,
+    }
+}
+
+pub(super) const fn origin(origin: Origin) -> i64 {
+    match origin {
+        Origin::Here => ORIGIN_HERE,
+        Origin::OwnDevice => ORIGIN_OWN_DEVICE,
+        Origin::Peer => ORIGIN_PEER,
+    }
+}
+
+pub(super) const fn kind(kind: MessageKind) -> i64 {
+    match kind {
+        MessageKind::Message => KIND_MESSAGE,
+        MessageKind::Unsupported => KIND_UNSUPPORTED,
+    }
+}
+
+/// Returns the columns `state`, `at`, `reason`.
+pub(super) fn delivery_state(state: &DeliveryState) -> (i64, Option<i64>, Option<&str>) {
+    match state {
+        DeliveryState::Accepted(time) => (DELIVERY_ACCEPTED, Some(at(*time)), None),
+        DeliveryState::Delivered(time) => (DELIVERY_DELIVERED, Some(at(*time)), None),
+        DeliveryState::Failed(reason) => (DELIVERY_FAILED, None, Some(reason)),
+        // The enum may grow; a state that has no column yet is as good as waiting, since the outbox decides.
+        _ => (DELIVERY_WAITING, None, None),
+    }
+}
+
+pub(super) fn profile(row: &Row<'_>) -> Result<Profile> {
+    let stage = match row.get(0)? {
+        STAGE_REGISTERING => Stage::Registering,
+        STAGE_READY => Stage::Ready,
+        STAGE_REMOVED => Stage::Removed,
+        _ => return Err(malformed(0)),
+    };
+    let has_token = row.get::<_, Option<Vec<u8>>>(7)?.is_some();
+    Ok(Profile {
+        stage,
+        server: row.get(1)?,
+        account: id(row, 2)?,
+        device: id(row, 3)?,
+        device_keys: secret(row, 4)?,
+        prekeys_uploaded: row.get(5)?,
+        account_key: secret(row, 6)?,
+        push_token: has_token.then(|| id(row, 7)).transpose()?,
+    })
+}
+
+pub(super) fn conversation(row: &Row<'_>) -> Result<Conversation> {
+    let members: String = row.get(1)?;
+    let members = members.lines().map(|uri| Handle::parse(uri).map_err(|_| malformed(1))).collect::<Result<_>>()?;
+    Ok(Conversation { id: id(row, 0)?, members })
+}
+
+pub(super) fn message(row: &Row<'_>) -> Result<MessageRecord> {
+    let origin = match row.get(3)? {
+        ORIGIN_HERE => Origin::Here,
+        ORIGIN_OWN_DEVICE => Origin::OwnDevice,
+        ORIGIN_PEER => Origin::Peer,
+        _ => return Err(malformed(3)),
+    };
+    let kind = match row.get(4)? {
+        KIND_MESSAGE => MessageKind::Message,
+        KIND_UNSUPPORTED => MessageKind::Unsupported,
+        _ => return Err(malformed(4)),
+    };
+    let message = NewMessage {
+        id: id(row, 1)?,
+        conversation: id(row, 2)?,
+        origin,
+        kind,
+        sender: handle(row, 5)?,
+        sender_account: id(row, 6)?,
+        sender_device: id(row, 7)?,
+        suite: suite(row, 8)?,
+        sent: millis(row, 9)?,
+        stored: millis(row, 10)?,
+        content: blob(row, 11)?,
+    };
+    Ok(MessageRecord { number: number(row, 0)?, message })
+}
+
+pub(super) fn delivery(row: &Row<'_>) -> Result<Delivery> {
+    let state = match row.get(4)? {
+        DELIVERY_WAITING => DeliveryState::Waiting,
+        DELIVERY_ACCEPTED => DeliveryState::Accepted(millis(row, 5)?),
+        DELIVERY_DELIVERED => DeliveryState::Delivered(millis(row, 5)?),
+        DELIVERY_FAILED => DeliveryState::Failed(row.get(6)?),
+        _ => return Err(malformed(4)),
+    };
+    Ok(Delivery { message: id(row, 0)?, account: id(row, 1)?, device: id(row, 2)?, suite: suite(row, 3)?, state })
+}
+
+/// Reads a job without its targets, which are rows of their own.
+pub(super) fn outbox_job(row: &Row<'_>) -> Result<OutboxJob> {
+    Ok(OutboxJob {
+        message: id(row, 0)?,
+        receipt: row.get(1)?,
+        sender: handle(row, 2)?,
+        content: blob(row, 3)?,
+        forced_suite: suite(row, 4)?,
+        targets: Vec::new(),
+        created: millis(row, 5)?,
+    })
+}
+
+pub(super) fn outbox_target(row: &Row<'_>) -> Result<OutboxTarget> {
+    let state = match row.get(1)? {
+        TARGET_TO_SEAL => TargetState::ToSeal,
+        TARGET_SEALED => TargetState::Sealed(id(row, 2)?),
+        TARGET_GIVEN_UP => TargetState::GivenUp,
+        _ => return Err(malformed(1)),
+    };
+    let done = row.get_ref(3)?.as_blob().map_err(|_| malformed(3))?;
+    let (done, rest) = done.as_chunks::<{ DeviceId::LEN }>();
+    if !rest.is_empty() {
+        return Err(malformed(3));
+    }
+    Ok(OutboxTarget {
+        handle: handle(row, 0)?,
+        state,
+        done: done.iter().copied().map(DeviceId::from_bytes).collect(),
+        attempts: small_number(row, 4)?,
+        not_before: millis(row, 5)?,
+    })
+}
+
+pub(super) fn outbox_envelope(row: &Row<'_>) -> Result<OutboxEnvelope> {
+    Ok(OutboxEnvelope {
+        id: id(row, 0)?,
+        message: id(row, 1)?,
+        handle: handle(row, 2)?,
+        account: id(row, 3)?,
+        list_version: number(row, 4)?,
+        device: id(row, 5)?,
+        push_token: id(row, 6)?,
+        suite: SuiteId::from_u32(small_number(row, 7)?),
+        payload: blob(row, 8)?,
+        attempts: small_number(row, 9)?,
+        not_before: millis(row, 10)?,
+    })
+}

@@ -1,0 +1,118 @@
+//! The tables and their versions.
+//!
+//! Owns the steps from each version to the next. A step, once released, never changes.
+//!
+//! - `place` keeps the order in which rows were put; AUTOINCREMENT never gives a number twice.
+//! - Ids are blobs of their own size, handles are URIs, times are milliseconds.
+
+use halcyon_client::ports::store::StoreError;
+use rusqlite::Connection;
+
+use super::store_error;
+
+/// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
+const STEPS: [&str; 1] = [FIRST];
+
+const FIRST: &str = "
+CREATE TABLE profile (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    stage INTEGER NOT NULL, server TEXT NOT NULL, account BLOB NOT NULL, device BLOB NOT NULL,
+    device_keys BLOB NOT NULL, prekeys_uploaded INTEGER NOT NULL, account_key BLOB NOT NULL, push_token BLOB
+) STRICT;
+CREATE TABLE own_handle (place INTEGER PRIMARY KEY AUTOINCREMENT, handle TEXT NOT NULL UNIQUE) STRICT;
+CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+CREATE TABLE known_account (account BLOB PRIMARY KEY, version INTEGER NOT NULL, known BLOB NOT NULL) STRICT;
+CREATE TABLE known_handle (handle TEXT PRIMARY KEY, account BLOB NOT NULL, known BLOB NOT NULL) STRICT;
+CREATE TABLE addresses (account BLOB PRIMARY KEY, addresses BLOB NOT NULL, refresh INTEGER NOT NULL) STRICT;
+
+CREATE TABLE conversation (
+    place INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL UNIQUE, members TEXT NOT NULL
+) STRICT;
+CREATE TABLE message (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL, conversation BLOB NOT NULL, origin INTEGER NOT NULL, kind INTEGER NOT NULL,
+    sender TEXT NOT NULL, sender_account BLOB NOT NULL, sender_device BLOB NOT NULL, suite INTEGER,
+    sent INTEGER NOT NULL, stored INTEGER NOT NULL, content BLOB NOT NULL,
+    UNIQUE (id, sender_device)
+) STRICT;
+CREATE INDEX message_by_conversation ON message (conversation, number);
+CREATE TABLE delivery (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    message BLOB NOT NULL, account BLOB NOT NULL, device BLOB NOT NULL, suite INTEGER,
+    state INTEGER NOT NULL, at INTEGER, reason TEXT,
+    UNIQUE (message, device)
+) STRICT;
+
+CREATE TABLE outbox_job (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    message BLOB NOT NULL UNIQUE, receipt INTEGER NOT NULL, sender TEXT NOT NULL, content BLOB NOT NULL,
+    forced_suite INTEGER, created INTEGER NOT NULL
+) STRICT;
+CREATE TABLE outbox_target (
+    message BLOB NOT NULL, place INTEGER NOT NULL, handle TEXT NOT NULL, state INTEGER NOT NULL, account BLOB,
+    done BLOB NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
+    PRIMARY KEY (message, place)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE outbox_envelope (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE, message BLOB NOT NULL, handle TEXT NOT NULL, account BLOB NOT NULL,
+    list_version INTEGER NOT NULL, device BLOB NOT NULL, push_token BLOB NOT NULL, suite INTEGER NOT NULL,
+    payload BLOB NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL
+) STRICT;
+CREATE INDEX outbox_envelope_by_message ON outbox_envelope (message, place);
+CREATE TABLE pending_receipt (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    recipient TEXT NOT NULL, sender TEXT NOT NULL, message BLOB NOT NULL, UNIQUE (message, recipient, sender)
+) STRICT;
+
+CREATE TABLE session (device BLOB PRIMARY KEY, session BLOB NOT NULL) STRICT;
+CREATE TABLE seen (mark BLOB PRIMARY KEY, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX seen_by_time ON seen (at);
+CREATE TABLE unopened (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE, envelope BLOB NOT NULL, cause TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE alert (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE, at INTEGER NOT NULL, body BLOB NOT NULL, seen INTEGER NOT NULL
+) STRICT;
+";
+
+/// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
+pub(super) const TABLES: [&str; 17] = [
+    "profile",
+    "own_handle",
+    "setting",
+    "known_account",
+    "known_handle",
+    "addresses",
+    "conversation",
+    "message",
+    "delivery",
+    "outbox_job",
+    "outbox_target",
+    "outbox_envelope",
+    "pending_receipt",
+    "session",
+    "seen",
+    "unopened",
+    "alert",
+];
+
+/// Takes the steps that are missing, each in its own transaction.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+    let version: i64 =
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(store_error)?;
+    let newer = || StoreError::Damaged("it was written by a newer version of this program: update".to_owned());
+    let done = usize::try_from(version).map_err(|_| newer())?;
+    let missing = STEPS.get(done..).ok_or_else(newer)?;
+    for (step, sql) in (done + 1..).zip(missing) {
+        let transaction = connection.transaction().map_err(store_error)?;
+        transaction.execute_batch(sql).map_err(store_error)?;
+        let version = i64::try_from(step).unwrap_or(i64::MAX);
+        transaction.pragma_update(None, "user_version", version).map_err(store_error)?;
+        transaction.commit().map_err(store_error)?;
+    }
+    Ok(())
+}
