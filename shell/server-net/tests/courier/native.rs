@@ -49,7 +49,8 @@ async fn a_connect_is_bound_to_its_tls_connection() {
     let alices_binding = exporter(&to_the_one_between);
     let mut relayed = Phone::new(&alice, relayed);
     let hello = relayed.hello().await;
-    let refused = relayed.connect(HOST, &hello, &alices_binding, Topics::messages_and_alerts(), now()).await.unwrap_err();
+    let refused =
+        relayed.connect(HOST, &hello, &alices_binding, Topics::messages_and_alerts(), now()).await.unwrap_err();
     assert_eq!(refused.code, CloseCode::Unauthenticated);
     server.shut_down().await;
 }

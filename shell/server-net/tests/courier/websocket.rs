@@ -77,7 +77,8 @@ async fn only_binary_messages_of_a_frames_size() {
     let bob = town.device("bob", "browser");
     let server = Server::start(folder.path(), &town).await;
     let too_large = Message::Binary(Bytes::from(vec![0; 256 * 1024 + 1]));
-    for (message, code) in [(Message::text("hello"), CloseCode::MalformedFrame), (too_large, CloseCode::FrameTooLarge)] {
+    for (message, code) in [(Message::text("hello"), CloseCode::MalformedFrame), (too_large, CloseCode::FrameTooLarge)]
+    {
         let mut browser = online(&server, &bob).await;
         browser.send(message).await.unwrap();
         let ServerFrame::Close(close) = frame(&mut browser).await else { panic!("not closed") };

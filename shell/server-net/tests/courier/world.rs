@@ -59,7 +59,8 @@ impl Server {
         let http = web.local_addr().unwrap();
         let router: Router = websocket::routes(courier.clone());
         let web = tokio::spawn(async move { axum::serve(web, router).await.unwrap() });
-        let native = tokio::spawn(native::run(listener, identity.server_config(ALPN_COURIER).unwrap(), courier, stopped));
+        let native =
+            tokio::spawn(native::run(listener, identity.server_config(ALPN_COURIER).unwrap(), courier, stopped));
         Self { address, http, certificate, stop, native, web }
     }
 
