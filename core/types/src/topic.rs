@@ -2,11 +2,14 @@
 //!
 //! Owns the names and the storing rule of each. Does not know mailboxes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A topic name: 1 to 64 bytes of lower-case letters, digits, `.` and `-` (COU-30).
+///
+/// The two that nearly every notification carries are never copied.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Topic(String);
+pub struct Topic(Cow<'static, str>);
 
 /// How notifications of a topic wait for an offline device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,19 +41,24 @@ impl Topic {
     pub fn parse(name: &str) -> Result<Self, TopicError> {
         let fits = (1..=TOPIC_BYTES_MAX).contains(&name.len());
         let plain = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-');
-        if fits && plain { Ok(Self(name.to_owned())) } else { Err(TopicError) }
+        match name {
+            Self::MESSAGE => Ok(Self::message()),
+            Self::ALERT => Ok(Self::alert()),
+            _ if fits && plain => Ok(Self(Cow::Owned(name.to_owned()))),
+            _ => Err(TopicError),
+        }
     }
 
     /// Returns [`Self::MESSAGE`] as a topic.
     #[must_use]
     pub fn message() -> Self {
-        Self(Self::MESSAGE.to_owned())
+        Self(Cow::Borrowed(Self::MESSAGE))
     }
 
     /// Returns [`Self::ALERT`] as a topic.
     #[must_use]
     pub fn alert() -> Self {
-        Self(Self::ALERT.to_owned())
+        Self(Cow::Borrowed(Self::ALERT))
     }
 
     /// Returns the name.
@@ -62,7 +70,7 @@ impl Topic {
     /// Returns how notifications of this topic are stored.
     #[must_use]
     pub fn storing(&self) -> Storing {
-        match self.0.as_str() {
+        match self.as_str() {
             // COU-31: a lost message, or a lost warning, is the one thing that must not happen.
             Self::MESSAGE | Self::ALERT => Storing::Queue,
             // COU-32
