@@ -26,6 +26,7 @@ use halcyon_server_store::{MailboxOptions, MailboxStore};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::courier::addresses::SourceAddresses;
 use crate::courier::native::{self, ALPN_COURIER};
 use crate::courier::websocket;
 use crate::dev_authority::{self, AuthorityError};
@@ -194,11 +195,13 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     let mut mails = JoinSet::new();
     mails.spawn(mail::deliver(mail_bag, mailer));
     let mut tasks = JoinSet::new();
-    tasks.spawn(native::run(courier_listener, courier_tls, courier.clone(), stop.clone()));
+    // COU-14: both bindings count together.
+    let sources = SourceAddresses::new(courier.limits().connections_per_address);
+    tasks.spawn(native::run(courier_listener, courier_tls, courier.clone(), sources.clone(), stop.clone()));
     let about =
         About { audience: settings.host.clone(), courier: format!("{}:{}", settings.host, addresses.courier.port()) };
     let api = Api { services: services.clone(), clock: world.clock, about: Arc::new(about) };
-    let router = http::router(api, websocket::routes(courier));
+    let router = http::router(api, websocket::routes(courier, sources));
     tasks.spawn(https::run(https_listener, Some(https_tls), router, stop.clone()));
     if let Some(listener) = private_listener {
         let private = Private { store: Arc::new(store), stop: stop.clone(), metrics: private::recorder() };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The connections of all source addresses.
 #[derive(Clone)]
-pub struct Addresses {
+pub struct SourceAddresses {
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
     max: usize,
 }
@@ -16,7 +16,7 @@ pub struct Addresses {
 /// One connection of an address, until it is dropped.
 pub struct Place {
     /// Nothing for what is not counted.
-    counted: Option<(Addresses, IpAddr)>,
+    counted: Option<(SourceAddresses, IpAddr)>,
 }
 
 /// Whether one more connection of an address may be served.
@@ -29,7 +29,7 @@ pub enum Admission {
     Dropped,
 }
 
-impl Addresses {
+impl SourceAddresses {
     /// Allows `max` connections an address.
     #[must_use]
     pub fn new(max: usize) -> Self {
@@ -45,7 +45,7 @@ impl Addresses {
         let key = key(address);
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(key).or_insert(0);
-        if *count >= self.max + TOLD_MAX {
+        if *count >= self.max.saturating_add(TOLD_MAX) {
             return Admission::Dropped;
         }
         *count += 1;
@@ -87,7 +87,7 @@ mod tests {
     /// COU-14: an address has its places, gets them back, and a whole IPv6 subscriber is one address.
     #[test]
     fn an_address_has_so_many_places() {
-        let addresses = Addresses::new(2);
+        let addresses = SourceAddresses::new(2);
         let admit = |text: &str| addresses.admit(text.parse().unwrap());
         let served = |admission| match admission {
             Admission::Served(place) => place,
@@ -107,7 +107,7 @@ mod tests {
     /// COU-14: loopback is not limited.
     #[test]
     fn loopback_is_not_limited() {
-        let addresses = Addresses::new(0);
+        let addresses = SourceAddresses::new(0);
         for address in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert!(matches!(addresses.admit(address.parse().unwrap()), Admission::Served(_)), "{address}");
         }

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::addresses::{Addresses, Admission};
+use super::addresses::{Admission, SourceAddresses};
 use crate::stop::Stop;
 
 /// The courier's ALPN name (COU-1).
@@ -27,9 +27,14 @@ pub const ALPN_COURIER: &[u8] = b"halcyon-courier/1";
 
 /// Serves devices until it is told to stop; then ends their connections in order (COU-56).
 ///
-/// `tls` must name [`ALPN_COURIER`] and nothing else.
-pub async fn run(listener: TcpListener, tls: Arc<ServerConfig>, courier: Courier, mut stop: Stop) {
-    let addresses = Addresses::new(courier.limits().connections_per_address);
+/// `tls` must name [`ALPN_COURIER`] and nothing else; `addresses` is shared with the WebSocket binding.
+pub async fn run(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    courier: Courier,
+    addresses: SourceAddresses,
+    mut stop: Stop,
+) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

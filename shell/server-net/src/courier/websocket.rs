@@ -7,11 +7,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
@@ -34,15 +35,19 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::addresses::{Admission, SourceAddresses};
+
 /// The courier's WebSocket subprotocol (COU-2).
 pub const SUBPROTOCOL: &str = "halcyon-courier.1";
 
 /// Returns the route of the binding, to be merged into the router of the HTTPS listener.
-pub fn routes<S: Clone + Send + Sync + 'static>(courier: Courier) -> Router<S> {
-    Router::new().route("/v1/courier", get(upgrade).with_state(courier))
+///
+/// The listener says in an extension [`ConnectInfo`] where a request is from; one that does not is not limited.
+pub fn routes<S: Clone + Send + Sync + 'static>(courier: Courier, addresses: SourceAddresses) -> Router<S> {
+    Router::new().route("/v1/courier", get(upgrade).with_state((courier, addresses)))
 }
 
-async fn upgrade(State(courier): State<Courier>, mut request: Request) -> Response {
+async fn upgrade(State((courier, addresses)): State<(Courier, SourceAddresses)>, mut request: Request) -> Response {
     let Some(key) = requested(request.headers()) else {
         let hint = "GET /v1/courier is a WebSocket with subprotocol halcyon-courier.1";
         return (StatusCode::UPGRADE_REQUIRED, [(UPGRADE, "websocket"), (SEC_WEBSOCKET_VERSION, "13")], hint)
@@ -52,7 +57,17 @@ async fn upgrade(State(courier): State<Courier>, mut request: Request) -> Respon
     let Some(upgraded) = request.extensions_mut().remove::<OnUpgrade>() else {
         return StatusCode::UPGRADE_REQUIRED.into_response();
     };
-    tokio::spawn(serve(courier, upgraded));
+    let source = request.extensions().get().map(|ConnectInfo(peer): &ConnectInfo<SocketAddr>| peer.ip());
+    let place = match source.map(|source| addresses.admit(source)) {
+        None => None,
+        Some(Admission::Served(place)) => Some(place),
+        // COU-14: HTTP has words of its own for it, which cost no upgrade.
+        Some(Admission::Told(_) | Admission::Dropped) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+    };
+    tokio::spawn(async move {
+        serve(courier, upgraded).await;
+        drop(place);
+    });
     let headers = [
         (UPGRADE, HeaderValue::from_static("websocket")),
         (CONNECTION, HeaderValue::from_static("upgrade")),

@@ -8,6 +8,7 @@ use axum::Router;
 use halcyon_courier::connect::{ChannelBinding, EXPORTER_LABEL};
 use halcyon_server::courier::{Courier, Ports, Settings};
 use halcyon_server::ports::Clock;
+use halcyon_server_net::courier::addresses::SourceAddresses;
 use halcyon_server_net::courier::native::{self, ALPN_COURIER};
 use halcyon_server_net::courier::websocket;
 use halcyon_server_net::stop::{self, StopSender};
@@ -57,10 +58,15 @@ impl Server {
         // HTTP alone: TLS below the upgrade is the HTTPS listener's, tested with it.
         let web = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let http = web.local_addr().unwrap();
-        let router: Router = websocket::routes(courier.clone());
+        let router: Router = websocket::routes(courier.clone(), SourceAddresses::new(usize::MAX));
         let web = tokio::spawn(async move { axum::serve(web, router).await.unwrap() });
-        let native =
-            tokio::spawn(native::run(listener, identity.server_config(ALPN_COURIER).unwrap(), courier, stopped));
+        let native = tokio::spawn(native::run(
+            listener,
+            identity.server_config(ALPN_COURIER).unwrap(),
+            courier,
+            SourceAddresses::new(usize::MAX),
+            stopped,
+        ));
         Self { address, http, certificate, stop, native, web }
     }
 

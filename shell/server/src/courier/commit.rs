@@ -84,6 +84,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut inbox: mpsc::Receiver<Work>) {
             else => break,
         }
     }
+    // The mailboxes are closed when the last one lets go of them, and whoever waits for the end waits for that.
+    drop(shared);
     if let Some(done) = finishing {
         // Whoever waits for the end may have given up.
         let _: Result<(), ()> = oneshot::Sender::send(done, ());
@@ -141,9 +143,12 @@ fn finish(shared: &Shared, finished: Finished) {
         Ok(outcomes) => (outcomes, None),
         Err(failure) => {
             tracing::warn!(%failure, "envelopes could not be stored; their senders keep them");
+            metrics::counter!("halcyon_courier_store_failures_total").increment(1);
             (Vec::new(), Some(failure))
         }
     };
+    metrics::counter!("halcyon_courier_batches_total").increment(1);
+    metrics::counter!("halcyon_courier_envelopes_stored_total").increment(outcomes.len() as u64);
     let mut outcomes = outcomes.into_iter();
     for Submission { entries, mut reply } in batch {
         for entry in entries {

@@ -52,6 +52,7 @@ impl Connections {
     pub(super) fn register(&self, device: DeviceId) -> Arc<Handle> {
         let handle = Arc::new(Handle { device, inbox: Mutex::default() });
         self.count.fetch_add(1, Ordering::SeqCst);
+        metrics::gauge!("halcyon_courier_connections").increment(1.0);
         let replaced = self.shard(&device).insert(device, handle.clone());
         if let Some(replaced) = replaced {
             replaced.close(Close::replaced());
@@ -66,6 +67,7 @@ impl Connections {
             shard.remove(&handle.device);
         }
         drop(shard);
+        metrics::gauge!("halcyon_courier_connections").decrement(1.0);
         if self.count.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.empty.notify_waiters();
         }
