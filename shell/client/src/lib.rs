@@ -32,6 +32,7 @@ mod register;
 mod resolve;
 mod send;
 mod server_address;
+mod settings;
 mod state;
 mod upkeep;
 
@@ -48,3 +49,4 @@ pub use register::{Registration, Verification};
 pub use resolve::{LookedUp, LookedUpDevice};
 pub use send::Draft;
 pub use server_address::{ServerAddress, ServerAddressError};
+pub use settings::APP_SETTING_PREFIX;

@@ -81,13 +81,18 @@ impl Client {
     pub async fn register(&self, registration: Registration) -> Result<Account, RegisterError> {
         let inner = &*self.inner;
         // 1. Keys, committed. Those of an attempt whose answer got lost are used again.
+        let resumes = inner.state().any_own().is_some();
         let list = inner.prepare_account(&registration.device_name)?;
+        if resumes && let Some((list, handle)) = inner.account_of_earlier_attempt(list.account()).await? {
+            inner.commit_account(&handle, list, None)?;
+            return Ok(inner.account()?.ok_or(ProfileError::NoAccount)?);
+        }
         // 2. The password, in a form that only this password opens.
         let upload = inner.password_upload(&registration, list.account()).await?;
         // 3. Account, handle, list and prekeys, one commit at the server.
         let push_token = inner.finish_registration(&registration, &upload, &list).await?;
         // 4. Ready.
-        inner.commit_account(&registration.verification.handle, list, push_token)?;
+        inner.commit_account(&registration.verification.handle, list, Some(push_token))?;
         Ok(inner.account()?.ok_or(ProfileError::NoAccount)?)
     }
 }
@@ -146,27 +151,39 @@ impl Inner {
         })
     }
 
-    /// ACC-32. An account that exists already under these keys is ours: the answer to an earlier attempt got lost.
+    /// Returns list and handle of the account that an earlier attempt made, if only its answer got lost.
+    async fn account_of_earlier_attempt(
+        &self,
+        account: AccountId,
+    ) -> Result<Option<(SignedList, Handle)>, RegisterError> {
+        match self.call_signed(Request::account(), |request| self.api.account(request)).await? {
+            Ok(answer) if answer.account == account => {
+                let malformed = || RegisterError::Api(ApiError::Malformed("this account"));
+                let list = SignedList::decode(answer.device_list.into()).map_err(|_| malformed())?;
+                let (handle, _) = answer.handles.into_iter().next().ok_or_else(malformed)?;
+                Ok(Some((list, handle)))
+            }
+            // `unauthenticated`, as a rule: nobody knows these keys yet.
+            Ok(_) | Err(ApiError::Problem(_)) => Ok(None),
+            Err(error) => Err(RegisterError::Api(error)),
+        }
+    }
+
+    /// ACC-32
     async fn finish_registration(
         &self,
         registration: &Registration,
         upload: &[u8],
         list: &SignedList,
-    ) -> Result<Option<PushToken>, RegisterError> {
+    ) -> Result<PushToken, RegisterError> {
         let prekeys = {
             let state = self.state();
             prekeys::newest(&state.any_own().ok_or(ProfileError::NoAccount)?.keys)
         };
         let verification_id = &registration.verification.id;
-        let request =
-            Request::finish_registration(&RegistrationUpload { verification_id, upload, list, prekeys: &prekeys });
-        match self.call_signed(request, |request| self.api.finish_registration(request)).await? {
-            Ok(push_token) => Ok(Some(push_token)),
-            Err(error) => match self.call_signed(Request::account(), |request| self.api.account(request)).await? {
-                Ok(answer) if answer.account == list.account() => Ok(None),
-                Ok(_) | Err(_) => Err(register_error(error)),
-            },
-        }
+        let upload = RegistrationUpload { verification_id, upload, list, prekeys: &prekeys };
+        let request = Request::finish_registration(&upload);
+        self.call_signed(request, |request| self.api.finish_registration(request)).await?.map_err(register_error)
     }
 
     fn commit_account(

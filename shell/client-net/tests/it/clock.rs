@@ -1,0 +1,55 @@
+//! Time: a wrong clock, a week that passes, tokens that end.
+
+use std::sync::Arc;
+
+use halcyon_client::{Finding, Until};
+use halcyon_client_net::Binding;
+use halcyon_types::Duration;
+
+use crate::world::{World, WorldClock};
+
+fn finding(checks: &[halcyon_client::Check], name: &str) -> (Finding, String) {
+    let check = checks.iter().find(|check| check.name == name).unwrap();
+    (check.finding, check.detail.clone())
+}
+
+/// ACC-2, COU-12: a device whose clock is hours off corrects what it signs, and its person is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_clock_is_corrected_for_the_server() {
+    let world = World::start().await;
+    let bob = world.register("bob", "phone").await;
+    let wrong = Arc::new(WorldClock::default());
+    wrong.advance(Duration::from_mins(180));
+    let alice = world.device_with("alice", "phone", Binding::Native, wrong);
+    world.register_on(&alice).await;
+    let sent = alice.say(&bob, "what time is it?").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let (found, detail) = finding(&alice.client.doctor().await, "clock");
+    assert_eq!(found, Finding::Bad, "{detail}");
+    assert_eq!(finding(&bob.client.doctor().await, "clock").0, Finding::Good);
+}
+
+/// DIR-11, DIR-31: after eight days prekeys rolled on their own, tokens ended, and the talk goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_week_passes() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "see you in a week").await;
+    alice.wait(&sent, Until::Delivered).await;
+    alice.offline().await;
+    bob.offline().await;
+    world.clock.advance(Duration::from_days(8));
+    let (found, detail) = finding(&bob.client.doctor().await, "prekeys");
+    assert_eq!(found, Finding::Good, "8 days are no reason to worry: {detail}");
+    bob.online().await;
+    crate::world::within("the new prekey", async {
+        while !finding(&bob.client.doctor().await, "prekeys").1.starts_with(|c: char| c.is_ascii_digit() && c < '8') {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    alice.online().await;
+    let sent = alice.say(&bob, "there you are").await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["see you in a week", "there you are"]);
+}

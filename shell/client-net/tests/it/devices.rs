@@ -1,0 +1,87 @@
+//! Devices come and go in the middle of a talk: the sender's list is stale, and repairs itself.
+
+use halcyon_client::{ConnectionState, Event, Notice, Until, event::DeliveryState};
+use halcyon_directory::resolver::Change;
+
+use crate::world::{World, event, within};
+
+/// SND-3, DIR-31, DIR-8: bob links a tablet that alice does not know of; her next message reaches it, and she is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_device_gets_the_message_that_was_not_sealed_for_it() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "only the phone").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let tablet = world.link(&bob, "tablet").await;
+
+    let mut events = alice.client.subscribe();
+    let sent = alice.say(&bob, "both").await;
+    assert_eq!(sent.deliveries.len(), 1, "as far as alice knows");
+    let changes = event(&mut events, |event| match event {
+        Event::DevicesChanged { changes, .. } => Some(changes),
+        _ => None,
+    })
+    .await;
+    assert!(matches!(&changes[..], [Change::DeviceAdded { name, .. }] if name == "tablet"), "{changes:?}");
+    within("both devices", async {
+        loop {
+            let deliveries = alice.client.deliveries(sent.message.id).unwrap();
+            if deliveries.len() == 2 && deliveries.iter().all(|d| matches!(d.state, DeliveryState::Delivered(_))) {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(tablet.texts(), ["both"]);
+    assert_eq!(bob.texts(), ["only the phone", "both"], "the phone got it once");
+}
+
+/// DIR-5, COU-55: bob removes his tablet; it hears so, and gets nothing any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_device_gets_nothing_any_more() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let tablet = world.link(&bob, "tablet").await;
+    let sent = alice.say(&bob, "both").await;
+    alice.wait(&sent, Until::Delivered).await;
+
+    let id = tablet.client.account().unwrap().unwrap().device;
+    bob.client.remove_device(id).await.unwrap();
+    let state = within("the end of the connection", async {
+        loop {
+            match tablet.client.connection() {
+                ConnectionState::Refused { cause } => return cause,
+                _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        }
+    })
+    .await;
+    assert!(state.contains("removed"), "{state}");
+    assert!(tablet.client.account().unwrap().unwrap().removed);
+    assert!(tablet.client.alerts().unwrap().iter().any(|alert| alert.notice == Notice::Removed));
+    assert!(tablet.client.send(tablet.draft(&alice, "still here?")).await.is_err());
+
+    let sent = alice.say(&bob, "only the phone").await;
+    let deliveries = alice.wait(&sent, Until::Delivered).await;
+    let failed = deliveries.iter().find(|delivery| delivery.device == id).unwrap();
+    assert!(matches!(&failed.state, DeliveryState::Failed(reason) if reason.contains("does not belong")), "{failed:?}");
+    assert_eq!(bob.texts(), ["both", "only the phone"]);
+    assert_eq!(tablet.texts(), ["both"]);
+}
+
+/// DIR-4: two devices change the list at the same time; both changes are in it.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_at_the_same_time_are_both_made() {
+    let world = World::start().await;
+    let phone = world.register("alice", "phone").await;
+    let laptop = world.link(&phone, "laptop").await;
+    let (one, two) = tokio::join!(phone.client.rename_device("mobile"), laptop.client.rename_device("notebook"));
+    one.unwrap();
+    two.unwrap();
+    let mut names: Vec<_> = phone.client.devices().await.unwrap().into_iter().map(|device| device.name).collect();
+    names.sort();
+    assert_eq!(names, ["mobile", "notebook"]);
+    assert!(phone.client.rename_device("\u{1b}[2J").await.is_err(), "DIR-1");
+    assert!(phone.client.remove_device(phone.client.account().unwrap().unwrap().device).await.is_err());
+}

@@ -1,0 +1,116 @@
+//! A message reaches every device of both people, in either suite and over either binding.
+
+use halcyon_client::{
+    Draft, Fault, Until,
+    event::{DeliveryState, Origin},
+};
+use halcyon_client_net::{Binding, Network, Trust};
+use halcyon_types::SuiteId;
+
+use crate::world::{World, handle};
+
+/// SND-1, RCV-1, RCV-5, RCV-6, RCV-7: alice's phone writes; bob's two devices and her laptop show it, and bob's say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_reaches_every_device() {
+    let world = World::start().await;
+    let (phone, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let (laptop, tablet) = (world.link(&phone, "laptop").await, world.link(&bob, "tablet").await);
+
+    let sent = phone.say(&bob, "hello").await;
+    let deliveries = phone.wait(&sent, Until::Delivered).await;
+    assert_eq!(deliveries.len(), 3, "bob's two and the own laptop: {deliveries:?}");
+    for delivery in &deliveries {
+        assert_eq!(delivery.suite, Some(SuiteId::PAIR_EC));
+        let said_so = matches!(delivery.state, DeliveryState::Delivered(_));
+        assert_eq!(said_so, !delivery.own, "RCV-6: own devices do not answer");
+    }
+
+    for device in [&bob, &tablet] {
+        let message = device.has(1).await.remove(0);
+        assert_eq!(message.text.as_deref(), Some("hello"));
+        assert_eq!((&message.sender, message.origin), (&phone.handle, Origin::Peer));
+        assert_eq!(message.sender_device_name.as_deref(), Some("phone"));
+        assert_eq!(message.suite, Some(SuiteId::PAIR_EC));
+        assert_eq!(message.id, sent.message.id);
+    }
+    let copy = laptop.has(1).await.remove(0);
+    assert_eq!((copy.text.as_deref(), copy.origin), (Some("hello"), Origin::OwnDevice));
+
+    // RCV-7: the laptop did not send it, but its account did, so bob's receipts count there, too.
+    let answer = tablet.say(&phone, "hi").await;
+    tablet.wait(&answer, Until::Delivered).await;
+    assert_eq!(phone.has(2).await.last().unwrap().text.as_deref(), Some("hi"));
+    assert_eq!(phone.client.outbox_len().unwrap(), 0, "receipts are never answered");
+}
+
+/// SUI-5, SUI-6: `pair` is never picked where both speak more, and a person can force it for one message.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_legacy_suite_is_used_only_when_it_is_asked_for() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let forced = Draft { suite: Some(SuiteId::PAIR), ..alice.draft(&bob, "an old friend") };
+    let sent = alice.client.send(forced).await.unwrap();
+    alice.wait(&sent, Until::Delivered).await;
+    let sent = alice.say(&bob, "and now in the usual way").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let suites: Vec<_> = bob.messages().iter().map(|message| message.suite).collect();
+    assert_eq!(suites, [Some(SuiteId::PAIR), Some(SuiteId::PAIR_EC)]);
+}
+
+/// COU-2: where only HTTPS gets through, the courier does, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn websocket_carries_the_same_frames() {
+    let world = World::start().await;
+    let alice = world.device_with("alice", "browser", Binding::WebSocket, world.clock.clone());
+    world.register_on(&alice).await;
+    let bob = world.register("bob", "phone").await;
+    let sent = alice.say(&bob, "through the other door").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let sent = bob.say(&alice, "and back").await;
+    bob.wait(&sent, Until::Delivered).await;
+    assert_eq!(alice.texts(), ["through the other door", "and back"]);
+}
+
+/// SND-1: what cannot be sent is refused before anything is committed, and says whose move is next.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_sent_commits_nothing() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let commits = alice.disk.commits();
+    let to = |recipients| Draft { recipients, ..alice.draft(&bob, "hello") };
+    let drafts = [
+        to(Vec::new()),
+        to(vec![alice.handle.clone()]),
+        Draft { text: "x".repeat(12_001), ..alice.draft(&bob, "") },
+        Draft { from: Some(bob.handle.clone()), ..alice.draft(&bob, "hello") },
+    ];
+    for draft in drafts {
+        let error = alice.client.send(draft).await.unwrap_err();
+        assert_eq!(error.fault(), Fault::User, "{error}");
+    }
+    assert_eq!(alice.disk.commits(), commits);
+    let unknown = alice.client.send(to(vec![bob.handle.clone(), handle("nobody")])).await.unwrap_err();
+    assert!(unknown.to_string().starts_with("recipient 2 "), "DIR-21: {unknown}");
+    assert_eq!(alice.messages().len(), 0);
+    assert_eq!(alice.client.outbox_len().unwrap(), 0);
+}
+
+/// A server with an authority of its own is not trusted by those who were not told of it, and waiting is not the advice.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_authority_is_an_untrusted_key() {
+    let world = World::start().await;
+    let network = Network::new(world.address(), &Trust::Web, Binding::Native).unwrap();
+    let mut alice = world.device("alice", "phone");
+    alice.client = halcyon_client::Client::open(halcyon_client::Parts {
+        store: Box::new(alice.disk.open()),
+        http: network.http(),
+        courier: network.courier(),
+        clock: alice.clock.clone(),
+        random: std::sync::Arc::new(halcyon_client_net::SystemRandom),
+        server: world.address(),
+    })
+    .unwrap();
+    let error = alice.client.request_verification(&alice.handle).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::UntrustedKey, "{error}");
+    assert_eq!(error.fault().exit_code(), 4);
+}

@@ -1,0 +1,55 @@
+//! More than one handle.
+
+use halcyon_client::{
+    Draft, Fault, Until,
+    error::{HandlesError, VerificationError},
+};
+
+use crate::world::{World, handle};
+
+/// ACC-50 to ACC-52, CON-7: a second handle is verified, written from and to, and removed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_handle_can_be_used_and_removed() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let work = handle("alice.work");
+    let verification = alice.client.add_handle(&work).await.unwrap();
+    alice.client.verify_code(&verification, &world.code_for(&work).await).await.unwrap();
+    let handles = alice.client.handles().await.unwrap();
+    assert_eq!(
+        handles.iter().map(|added| (&added.handle, added.default)).collect::<Vec<_>>(),
+        [(&alice.handle, true), (&work, false)]
+    );
+
+    alice.client.set_default_handle(&work).unwrap();
+    let sent = alice.say(&bob, "from work").await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.messages()[0].sender, work);
+    let answer = Draft { recipients: vec![work.clone()], ..bob.draft(&alice, "to work") };
+    let answer = bob.client.send(answer).await.unwrap();
+    bob.wait(&answer, Until::Delivered).await;
+    assert_eq!(alice.client.conversations().unwrap().len(), 1, "CON-6: one conversation");
+
+    alice.client.remove_handle(&work).await.unwrap();
+    assert!(matches!(alice.client.remove_handle(&alice.handle).await.unwrap_err(), HandlesError::Last));
+    let error = alice.client.send(Draft { from: Some(work), ..alice.draft(&bob, "again") }).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::User);
+}
+
+/// ACC-21: five wrong codes end a verification, and each says how many are left.
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_codes_are_counted() {
+    let world = World::start().await;
+    let alice = world.device("alice", "phone");
+    let verification = alice.client.request_verification(&alice.handle).await.unwrap();
+    let code = world.code_for(&alice.handle).await;
+    let wrong = if code == "000000" { "000001" } else { "000000" };
+    for left in [4, 3, 2, 1] {
+        let error = alice.client.verify_code(&verification, wrong).await.unwrap_err();
+        assert!(matches!(error, VerificationError::WrongCode { tries_left } if tries_left == left), "{error}");
+    }
+    alice.client.verify_code(&verification, wrong).await.unwrap_err();
+    let error = alice.client.verify_code(&verification, &code).await.unwrap_err();
+    assert!(matches!(error, VerificationError::Ended), "{error}");
+    assert!(!alice.client.is_verified(&verification).await.unwrap_or(false));
+}

@@ -1,0 +1,141 @@
+//! Networks that fail, servers that stop, processes that end, acknowledgements that get lost: nothing is lost, and nothing comes twice.
+
+use std::sync::atomic::Ordering;
+
+use halcyon_client::{
+    ConnectionState, Fault, Until,
+    event::DeliveryState,
+    ports::{HttpError, StoreError},
+};
+
+use crate::world::{World, within};
+
+/// COU-50, SND-5: what waited arrives in the order in which it was sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offline_device_gets_everything_in_order() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    bob.offline().await;
+    let mut last = None;
+    for n in 0..20 {
+        last = Some(alice.say(&bob, &n.to_string()).await);
+    }
+    let last = last.unwrap();
+    alice.wait(&last, Until::Accepted).await;
+    assert_eq!(bob.messages().len(), 0);
+    bob.online().await;
+    alice.wait(&last, Until::Delivered).await;
+    let expected: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    assert_eq!(bob.texts(), expected);
+}
+
+/// SND-2: the server is gone and the process ends; the message is sent by the next one, and arrives once.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_outbox_survives_server_and_process() {
+    let mut world = World::start().await;
+    let (mut alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let first = alice.say(&bob, "before").await;
+    alice.wait(&first, Until::Delivered).await;
+    world.stop_server().await;
+    let sent = alice.say(&bob, "into the void").await;
+    assert!(sent.deliveries.iter().all(|delivery| delivery.state == DeliveryState::Waiting), "{sent:?}");
+    alice.restart(&world).await;
+    assert_eq!(alice.client.outbox_len().unwrap(), 1);
+    assert_eq!(alice.client.connection(), ConnectionState::Offline);
+    world.start_server().await;
+    alice.online().await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["before", "into the void"]);
+    assert_eq!(alice.client.outbox_len().unwrap(), 0);
+}
+
+/// SND-1: a stranger cannot be sealed for without the server; the person hears so, and nothing is committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_message_needs_the_server() {
+    let mut world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    world.stop_server().await;
+    let error = alice.client.send(alice.draft(&bob, "hello")).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Io, "{error}");
+    assert_eq!(alice.messages().len(), 0);
+}
+
+/// RCV-4, COU-53: the acknowledgement got lost, so everything comes again, and is shown once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_again_is_shown_once() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    bob.offline().await;
+    bob.courier.swallow_acks.store(true, Ordering::Relaxed);
+    bob.online().await;
+    for text in ["one", "two"] {
+        let sent = alice.say(&bob, text).await;
+        alice.wait(&sent, Until::Delivered).await;
+    }
+    for _ in 0..2 {
+        bob.offline().await;
+        bob.online().await;
+    }
+    bob.courier.swallow_acks.store(false, Ordering::Relaxed);
+    bob.offline().await;
+    bob.online().await;
+    let sent = alice.say(&bob, "three").await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["one", "two", "three"]);
+}
+
+/// I2: a disk that takes nothing acknowledges nothing; when it works again, the message is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_acknowledges_nothing() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    bob.disk.fail_commits(Some(StoreError::Full));
+    let sent = alice.say(&bob, "hold on").await;
+    alice.wait(&sent, Until::Accepted).await;
+    within("bob to give up the connection", async {
+        while !matches!(bob.client.connection(), ConnectionState::Waiting { .. }) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    bob.disk.fail_commits(None);
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["hold on"]);
+}
+
+/// I1, SND-1: a disk that takes nothing sends nothing, and uses nothing up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_sends_nothing() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "first").await;
+    alice.wait(&sent, Until::Delivered).await;
+    alice.disk.fail_commits(Some(StoreError::Full));
+    let error = alice.client.send(alice.draft(&bob, "never")).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Io);
+    alice.disk.fail_commits(None);
+    let sent = alice.say(&bob, "second").await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["first", "second"]);
+}
+
+/// ACC-32: the answer to a registration gets lost; the account is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_does_not_lose_the_account() {
+    let world = World::start().await;
+    let mut alice = world.device("alice", "phone");
+    let registration = world.verified(&alice).await;
+    alice.http.tamper(|request, answer| match request.path.as_str() {
+        "/v1/registrations/finish" | "/v1/account" => answer.and(Err(HttpError::Broken("gone".to_owned()))),
+        _ => answer,
+    });
+    let error = alice.client.register(registration.clone()).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::Io, "{error}");
+    assert_eq!(alice.client.account().unwrap(), None);
+    alice.http.leave_alone();
+    alice.restart(&world).await;
+    // The verification was used up by the attempt whose answer got lost.
+    let account = alice.client.register(registration).await.unwrap();
+    assert_eq!(account.handles, [alice.handle.clone()]);
+    alice.online().await;
+}

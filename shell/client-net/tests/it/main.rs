@@ -1,0 +1,10 @@
+//! Two people, four devices, and a real server over loopback TLS. Spec: 60-client.md, 21-linking.md, 11-directory.md.
+
+mod clock;
+mod devices;
+mod evil;
+mod first_talk;
+mod handles;
+mod linking;
+mod loss;
+mod world;
