@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use halcyon_client::error::ProfileError;
 use halcyon_client::ports::Store;
@@ -24,8 +25,11 @@ use crate::prompt::{SecretSource, SecretUse};
 
 /// A certificate authority's file is at most this long; a longer one is a mistaken file.
 const CA_BYTES_MAX: u64 = 256 * 1024;
-/// Under which name the store keeps the authority that the person chose.
+/// Under which name the store keeps the authority that the person chose: a setting of the program's own.
 const CA_SETTING: &str = "app.server-authority";
+/// What was received is answered with receipts; they get this long to leave before a command ends.
+const OWED_PATIENCE: Duration = Duration::from_secs(3);
+const OWED_POLL: Duration = Duration::from_millis(20);
 
 /// A profile that is open.
 #[derive(Clone)]
@@ -82,8 +86,16 @@ impl Session {
         }
     }
 
-    /// Ends the client's work in good order.
+    /// Ends the client's work in good order: what is owed to others leaves first, if there is a connection.
     pub(crate) async fn close(&self) {
+        let online = || matches!(self.client.connection(), ConnectionState::Online { .. });
+        let owed = async {
+            while online() && self.client.outbox_len().is_ok_and(|waiting| waiting > 0) {
+                tokio::time::sleep(OWED_POLL).await;
+            }
+        };
+        // What does not leave in time stays in the outbox.
+        let _ = tokio::time::timeout(OWED_PATIENCE, owed).await;
         self.client.shutdown().await;
     }
 }

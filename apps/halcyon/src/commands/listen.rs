@@ -1,11 +1,13 @@
 //! `listen`: prints what arrives until it is told to end.
 //!
-//! - A message is printed after it was stored, and what was stored while nobody listened is printed first: a listener that was
-//!   killed between the two sees it again, and none is passed over.
+//! - Messages are printed from the profile, after they were stored, in their order. How far the printing came is kept in the profile:
+//!   what arrived while another command was connected, or was not printed because a listener was killed, is printed by the next one.
+//! - A message is printed at least once: a listener that is killed within [`KEEP_AFTER`] of printing leaves it to be printed again.
 
 use std::time::Duration;
 
-use halcyon_client::event::{ConnectionState, Event, Origin};
+use halcyon_client::event::{ConnectionState, Event, Origin, ShownMessage};
+use halcyon_client::{Client, Events};
 
 use super::Context;
 use crate::args::Listen;
@@ -14,39 +16,129 @@ use crate::line::Line;
 use crate::session::Session;
 use crate::text::one_line;
 
+/// The number of the newest message that was printed.
+const PRINTED_SETTING: &str = "listen-printed";
+/// How far the printing came is kept once nothing happened for this long, since each time is a write to the disk.
+const KEEP_AFTER: Duration = Duration::from_millis(200);
+/// Messages read from the profile at once.
+const PAGE: usize = 256;
+
 pub(super) async fn run(context: &mut Context, options: &Listen) -> Result<(), Failure> {
     let session = Session::open(context).await?;
     let limit = options.seconds.map(Duration::from_secs);
-    let listening = listen(context, &session, options.count);
+    let printed = session.client().app_setting(PRINTED_SETTING)?.and_then(|number| number.parse().ok());
+    let mut listener = Listener {
+        context,
+        client: session.client(),
+        printed: printed.unwrap_or_default(),
+        kept: true,
+        left: options.count,
+    };
     let result = tokio::select! {
-        result = listening => result,
+        result = listener.listen() => result,
         () = ended(limit) => Ok(()),
     };
+    let kept = listener.keep();
     session.close().await;
-    result
+    result.and(kept)
 }
 
-async fn listen(context: &Context, session: &Session, count: Option<u64>) -> Result<(), Failure> {
-    let client = session.client();
-    // Before going online, so that no event is missed.
-    let mut events = client.subscribe();
-    client.go_online();
-    let mut left = count;
-    while left != Some(0) {
-        let Some(event) = events.next().await else { break };
-        if let Some(line) = Line::of_event(&event) {
-            context.output.result(&line, |output| line.words(output))?;
-        }
-        match event {
-            Event::Message(message) if message.origin != Origin::Here => left = left.map(|left| left.saturating_sub(1)),
-            Event::Connection(ConnectionState::Refused { cause }) => {
-                return Err(Failure::network(format!("the server refuses this device: {}", one_line(&cause)))
-                    .next("see `halcyon doctor`"));
+struct Listener<'a> {
+    context: &'a Context,
+    client: &'a Client,
+    /// The number of the newest message that was printed.
+    printed: u64,
+    /// Whether the profile knows that number.
+    kept: bool,
+    /// Messages to print before the end.
+    left: Option<u64>,
+}
+
+impl Listener<'_> {
+    async fn listen(&mut self) -> Result<(), Failure> {
+        // Before going online, so that no event is missed.
+        let mut events = self.client.subscribe();
+        self.catch_up()?;
+        self.client.go_online();
+        while self.left != Some(0) {
+            match self.next(&mut events).await? {
+                Some(event) => self.handle(&event)?,
+                None => break,
             }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next event, and uses a pause to keep how far the printing came.
+    async fn next(&mut self, events: &mut Events) -> Result<Option<Event>, Failure> {
+        if !self.kept {
+            if let Ok(event) = tokio::time::timeout(KEEP_AFTER, events.next()).await {
+                return Ok(event);
+            }
+            self.keep()?;
+        }
+        Ok(events.next().await)
+    }
+
+    fn handle(&mut self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Message(message) => return self.message(message),
+            Event::Missed(_) => self.catch_up()?,
             _ => {}
         }
+        if let Some(line) = Line::of_event(event) {
+            self.context.output.result(&line, |output| line.words(output))?;
+        }
+        match event {
+            Event::Connection(ConnectionState::Refused { cause }) => {
+                let what = format!("the server refuses this device: {}", one_line(cause));
+                Err(Failure::network(what).next("see `halcyon doctor`"))
+            }
+            _ => Ok(()),
+        }
     }
-    Ok(())
+
+    /// Prints what the profile has and nobody saw, oldest first.
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        let mut unseen = Vec::new();
+        for conversation in self.client.conversations()? {
+            let mut before = u64::MAX;
+            loop {
+                let page = self.client.history(conversation.id, before, PAGE)?;
+                let Some(oldest) = page.first().map(|message| message.number) else { break };
+                unseen.extend(page.into_iter().filter(|message| message.number > self.printed));
+                if oldest <= self.printed {
+                    break;
+                }
+                before = oldest;
+            }
+        }
+        unseen.sort_unstable_by_key(|message| message.number);
+        unseen.iter().try_for_each(|message| self.message(message))
+    }
+
+    fn message(&mut self, message: &ShownMessage) -> Result<(), Failure> {
+        if message.number <= self.printed || self.left == Some(0) {
+            return Ok(());
+        }
+        // Whoever wrote it here has seen it.
+        if message.origin != Origin::Here {
+            let line = Line::Message(message.into());
+            self.context.output.result(&line, |output| line.words(output))?;
+            self.left = self.left.map(|left| left.saturating_sub(1));
+        }
+        self.printed = message.number;
+        self.kept = false;
+        Ok(())
+    }
+
+    fn keep(&mut self) -> Result<(), Failure> {
+        if !self.kept {
+            self.client.set_app_setting(PRINTED_SETTING, &self.printed.to_string())?;
+            self.kept = true;
+        }
+        Ok(())
+    }
 }
 
 /// Returns when the person, the service manager or the clock says that it is enough.

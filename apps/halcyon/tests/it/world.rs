@@ -103,6 +103,7 @@ impl World {
     pub(crate) fn registered(&self, name: &str, device: &str) -> Person {
         let person = self.person(name, device);
         let mut registering = self.register(&person, device);
+        registering.says("code:");
         registering.type_line(&self.code(&person.handle));
         registering.end_well();
         person
@@ -240,14 +241,15 @@ impl Running {
     /// The next line on standard error that contains something.
     pub(crate) fn says(&self, words: &str) {
         let begun = Instant::now();
+        let mut said = Vec::new();
         while let Some(left) = PATIENCE.checked_sub(begun.elapsed()) {
             match self.errors.recv_timeout(left) {
                 Ok(line) if line.contains(words) => return,
-                Ok(_) => {}
+                Ok(line) => said.push(line),
                 Err(_) => break,
             }
         }
-        panic!("it did not say: {words}");
+        panic!("it did not say `{words}` but {said:?}");
     }
 
     pub(crate) fn end_well(self) {
