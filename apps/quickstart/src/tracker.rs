@@ -184,7 +184,7 @@ mod tests {
         tracker.delivered(id(1), BobPhone, AlicePhone);
         assert_eq!(tracker.expected(), []);
         let waiting = Missing { device: BobTablet, what: What::Arrival, text: "hello".into() };
-        assert_eq!(tracker.waiting(), [waiting.clone()]);
+        assert_eq!(tracker.waiting(), std::slice::from_ref(&waiting));
         tracker.set_online(BobTablet);
         assert_eq!(tracker.expected(), [waiting]);
     }

@@ -1,0 +1,128 @@
+//! The quickstart as a script sees it: lines in, lines out, exit code.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// Runs it with these lines in the pipe.
+fn quickstart(data: &Path, arguments: &[&str], lines: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_halcyon-quickstart"));
+    command.arg("--data").arg(data).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// The events of a run that ended well.
+fn events(output: &Output) -> Vec<String> {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{err}\n{out}");
+    out.lines().map(str::to_owned).collect()
+}
+
+fn set<'a>(lines: impl IntoIterator<Item = &'a str>) -> BTreeSet<String> {
+    lines.into_iter().map(str::to_owned).collect()
+}
+
+/// SND-1, RCV-5, RCV-6: every line is at every other device, with device, suite and sender, and bob's devices say so. A second start
+/// finds the same people and what they said.
+#[test]
+fn lines_arrive_everywhere_and_are_kept() {
+    let above = tempfile::tempdir().unwrap();
+    let data = above.path().join("data");
+    let first = quickstart(&data, &[], "hello\nhow are you?\n");
+    let lines = events(&first);
+    for text in ["hello", "how are you?"] {
+        let of_text: BTreeSet<String> =
+            lines.iter().filter(|line| line.ends_with(&format!(": {text}"))).cloned().collect();
+        let expected = [
+            "sent from alice phone",
+            "arrived at bob phone from alice phone (pair-ec)",
+            "arrived at bob tablet from alice phone (pair-ec)",
+            "arrived at alice laptop from alice phone (pair-ec)",
+            "delivered to bob phone, says its receipt at alice phone",
+            "delivered to bob tablet, says its receipt at alice phone",
+        ];
+        assert_eq!(of_text, expected.iter().map(|start| format!("{start}: {text}")).collect());
+    }
+    assert_eq!(lines.len(), 12, "{lines:#?}");
+    let said = String::from_utf8_lossy(&first.stderr).into_owned();
+    assert!(said.contains(&format!("data folder: {}", data.display())), "{said}");
+
+    let second = quickstart(&data, &[], "/history\n/as bob tablet\nfine\n");
+    let lines = events(&second);
+    assert_eq!(
+        lines[..2],
+        ["history of alice phone: alice phone: hello", "history of alice phone: alice phone: how are you?"]
+    );
+    assert!(lines.contains(&"arrived at alice laptop from bob tablet (pair-ec): fine".to_owned()), "{lines:#?}");
+    assert!(
+        lines.contains(&"delivered to alice laptop, says its receipt at bob tablet: fine".to_owned()),
+        "{lines:#?}"
+    );
+
+    let fresh = quickstart(&data, &["--fresh"], "/history\n");
+    assert_eq!(events(&fresh), Vec::<String>::new());
+}
+
+/// COU-53: what is sent to a device that is offline waits, and comes when it is back; nobody waits for it in the meantime.
+#[test]
+fn an_offline_device_gets_it_later() {
+    let data = tempfile::tempdir().unwrap();
+    let output = quickstart(data.path(), &[], "/offline tablet\nare you there?\n/online tablet\n");
+    let lines = events(&output);
+    let place = |start: &str| {
+        lines.iter().position(|line| line.starts_with(start)).unwrap_or_else(|| panic!("{start}: {lines:#?}"))
+    };
+    assert!(place("delivered to bob phone") < place("arrived at bob tablet"));
+    assert!(place("arrived at bob tablet") < place("delivered to bob tablet"));
+
+    // It may still be offline at the end: that is said, and is no failure.
+    let output = quickstart(data.path(), &[], "/offline tablet\ngood night\n");
+    let lines = events(&output);
+    assert!(!lines.iter().any(|line| line.starts_with("arrived at bob tablet")), "{lines:#?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("offline"));
+
+    // The next start delivers it.
+    let lines = events(&quickstart(data.path(), &[], "good morning\n"));
+    assert!(lines.contains(&"arrived at bob tablet from alice phone (pair-ec): good night".to_owned()), "{lines:#?}");
+}
+
+/// SUI: `pair` is used when it is asked for, and not otherwise.
+#[test]
+fn a_suite_can_be_forced() {
+    let data = tempfile::tempdir().unwrap();
+    let lines = events(&quickstart(data.path(), &[], "/suite pair\nold\n/suite auto\nnew\n"));
+    let arrived: BTreeSet<&str> =
+        lines.iter().filter(|line| line.starts_with("arrived at bob phone")).map(String::as_str).collect();
+    assert_eq!(
+        set(arrived),
+        set([
+            "arrived at bob phone from alice phone (pair): old",
+            "arrived at bob phone from alice phone (pair-ec): new"
+        ])
+    );
+}
+
+/// A script with a mistake in it does not look as if it had worked; what was right in it is done.
+#[test]
+fn a_mistake_in_a_script_is_a_failure() {
+    let data = tempfile::tempdir().unwrap();
+    let output = quickstart(data.path(), &[], "/sned hello\nhello\n");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success(), "{lines}");
+    assert!(lines.contains("problem: there is no command /sned"), "{lines}");
+    assert!(lines.contains("delivered to bob tablet"), "{lines}");
+}
+
+#[test]
+fn a_strangers_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
+    let output = quickstart(folder.path(), &["--fresh"], "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(folder.path().join("thesis.txt").exists());
+}
