@@ -18,7 +18,30 @@ const START: &str = "<!-- limits: made by `cargo xtask limits --write` -->";
 const END: &str = "<!-- limits end -->";
 
 /// How the name of a limit ends.
-const ENDINGS: &[&str] = &["_MAX", "_MIN", "_MS", "_S", "_PER_HOUR", "_PER_DAY", "_BURST", "_COUNT", "_DAYS", "_TRIES"];
+const ENDINGS: &[&str] = &[
+    "_MAX",
+    "_MIN",
+    "_MS",
+    "_S",
+    "_PER_HOUR",
+    "_PER_DAY",
+    "_BURST",
+    "_COUNT",
+    "_DAYS",
+    "_TRIES",
+    "_TIMEOUT",
+    "_LIFETIME",
+    "_LIVES",
+    "_RETENTION",
+    "_REFRESH",
+    "_ROLL",
+    "_KEEP",
+    "_GRACE",
+    "_FLOOR",
+    "_COUNTERS",
+    "_MEMORY",
+    "_AGE",
+];
 
 /// One constant.
 #[derive(Debug, PartialEq, Eq)]

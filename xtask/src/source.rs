@@ -53,7 +53,7 @@ impl Source {
 
 /// Returns whether a file holds tests and nothing else.
 pub(crate) fn is_test_path(path: &str) -> bool {
-    path.split('/').any(|part| part == "tests" || part == "tests.rs" || part == "testing")
+    path.split('/').any(|part| matches!(part, "tests" | "tests.rs" | "testing" | "testing.rs"))
 }
 
 /// Returns whether `text` has `word` with no letter, digit or `_` next to it.
