@@ -51,7 +51,7 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
             cli::print_completions(matches);
             Ok(())
         }
-        Some(("man", matches)) => cli::write_man_pages(matches).map_err(|source| Failure::Machine(source.into())),
+        Some(("man", matches)) => cli::write_man_pages(matches).map_err(Failure::Machine),
         _ => unreachable!("clap demands one of the subcommands above"),
     }
 }

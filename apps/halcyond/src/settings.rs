@@ -27,7 +27,7 @@ pub(crate) fn settings(config: &Config) -> Result<Settings, Vec<Problem>> {
     let data = reader.data_folder();
     let host = reader.public_host();
     let public_url = reader.public_url();
-    let tls = reader.tls(&data, &host);
+    let tls = reader.tls(data, &host);
     let mail = reader.mail();
     let (courier_listen, https_listen) = (reader.address("listen.courier"), reader.address("listen.https"));
     let private_listen = config.address("listen.private");

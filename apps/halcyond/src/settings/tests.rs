@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::*;
 use crate::config::{self, Said};
@@ -27,7 +26,7 @@ fn development_needs_four_keys() {
     assert!(
         matches!(settings.tls, TlsSource::DevelopmentAuthority { ref names, .. } if names[0] == "chat.example.org")
     );
-    assert!(matches!(settings.mail, MailSource::Folder(ref folder) if *folder == PathBuf::from("mail")));
+    assert!(matches!(settings.mail, MailSource::Folder(ref folder) if folder == Path::new("mail")));
 }
 
 /// ACC-4, ACC-51, LNK-1, DIR-23, COU-14, COU-15, COU-45, COU-51: the table's defaults are the server's, and each is a setting.

@@ -68,18 +68,20 @@ impl Server {
     /// Starts a server and waits until it says that it listens.
     pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let log = BufReader::new(child.stderr.take().unwrap());
+        // Whole before it listens, so that it is killed when it never does.
+        let mut server = Self { child, log, private: SocketAddr::from(([127, 0, 0, 1], 0)) };
         let started = Instant::now();
         let mut lines = String::new();
         loop {
             let mut line = String::new();
-            let count = log.read_line(&mut line).unwrap();
+            let count = server.log.read_line(&mut line).unwrap();
             assert!(count > 0 && started.elapsed() < START_MAX, "the server did not start:\n{lines}");
             lines.push_str(&line);
             let entry: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
             if entry["message"] == "listening" {
-                let private = entry["private"].as_str().unwrap().parse().unwrap();
-                return Self { child, log, private };
+                server.private = entry["private"].as_str().unwrap().parse().unwrap();
+                return server;
             }
         }
     }
