@@ -1,8 +1,8 @@
 //! What encoder and decoder promise each other, and what a hostile peer may try.
 
 use halcyon_types::{Handle, MessageId, Timestamp};
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 
 use crate::{
     CONTENT_BYTES_MAX, Content, ConversationMembers, DecodeError, EncodeError, Kind, MembersError, Message, Part,
@@ -15,7 +15,12 @@ fn handle(text: &str) -> Handle {
 
 fn alice_to_bob(kind: Kind) -> Content {
     let members = ConversationMembers::new(handle("alice@example.org"), [handle("bob@example.org")]).unwrap();
-    Content { message_id: MessageId::from_bytes([7; 16]), sent: Timestamp::from_millis(1_700_000_000_000), members, kind }
+    Content {
+        message_id: MessageId::from_bytes([7; 16]),
+        sent: Timestamp::from_millis(1_700_000_000_000),
+        members,
+        kind,
+    }
 }
 
 fn hello() -> Content {
@@ -61,7 +66,8 @@ fn size_and_version_are_checked_first() {
 /// CON-2: a conversation has one spelling only.
 #[test]
 fn members_are_in_normal_form() {
-    let cases: [(&str, fn(&mut wire::Content)); 6] = [
+    type Change = fn(&mut wire::Content);
+    let cases: [(&str, Change); 6] = [
         ("upper case", |wire| wire.sender = "mailto:Alice@example.org".into()),
         ("bare address", |wire| wire.recipients = vec!["bob@example.org".into()]),
         ("sender among recipients", |wire| wire.recipients.push("mailto:alice@example.org".into())),
@@ -162,7 +168,8 @@ fn control_and_direction_characters_are_not_shown() {
 /// I9: no content in a log line.
 #[test]
 fn debug_is_redacted() {
-    let printed = format!("{:?}", alice_to_bob(Kind::Message(Message { parts: vec![Part::Text(Text("secret".into()))] })));
+    let printed =
+        format!("{:?}", alice_to_bob(Kind::Message(Message { parts: vec![Part::Text(Text("secret".into()))] })));
     assert!(!printed.contains("secret") && !printed.contains("alice"), "{printed}");
 }
 

@@ -33,7 +33,9 @@ pub enum HandleError {
     #[error("a handle is an email address (mailto:name@example.org) or a phone number (tel:+491701234567)")]
     UnknownScheme,
     /// IDN-2.
-    #[error("this is not an email address: it needs one @ with a name before it and a domain with a dot or `localhost` after it")]
+    #[error(
+        "this is not an email address: it needs one @ with a name before it and a domain with a dot or `localhost` after it"
+    )]
     MalformedEmail,
     /// IDN-3.
     #[error("this is not a phone number: write it with + and country code, digits only, 7 to 15 of them")]
@@ -150,9 +152,8 @@ fn is_domain_label(label: &str) -> bool {
 fn phone(number: &str) -> Result<Handle, HandleError> {
     let digits = number.strip_prefix('+').ok_or(HandleError::MalformedPhone)?;
     let digits: String = digits.chars().filter(|c| !matches!(c, '-' | '.' | '(' | ')' | ' ')).collect();
-    let valid = PHONE_DIGITS.contains(&digits.len())
-        && digits.bytes().all(|b| b.is_ascii_digit())
-        && !digits.starts_with('0');
+    let valid =
+        PHONE_DIGITS.contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
     if !valid {
         return Err(HandleError::MalformedPhone);
     }
@@ -187,7 +188,17 @@ mod tests {
     /// IDN-2, IDN-3: what is not an address is refused, and never panics.
     #[test]
     fn malformed_handles_are_refused() {
-        for text in ["@example.org", "a@", "a b@example.org", "a@b", "a..b@example.org", "a@-x.org", "mailto:", "ä@example.org", "\"a\"@x.org"] {
+        for text in [
+            "@example.org",
+            "a@",
+            "a b@example.org",
+            "a@b",
+            "a..b@example.org",
+            "a@-x.org",
+            "mailto:",
+            "ä@example.org",
+            "\"a\"@x.org",
+        ] {
             assert_eq!(Handle::parse(text), Err(HandleError::MalformedEmail), "{text}");
         }
         for text in ["tel:123", "+12", "+0123456789", "+1234567890123456", "tel:+49a1701234567"] {

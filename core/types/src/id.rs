@@ -130,10 +130,7 @@ fn parse_hex(text: &str) -> Result<Vec<u8>, IdError> {
     if !digits.len().is_multiple_of(2) {
         return Err(IdError::NotHex);
     }
-    digits
-        .chunks_exact(2)
-        .map(|pair| Ok(nibble(pair[0])? << 4 | nibble(pair[1])?))
-        .collect()
+    digits.chunks_exact(2).map(|pair| Ok(nibble(pair[0])? << 4 | nibble(pair[1])?)).collect()
 }
 
 fn nibble(digit: u8) -> Result<u8, IdError> {
@@ -151,7 +148,10 @@ mod tests {
     /// IDN-5 to IDN-8: sizes are part of the protocol.
     #[test]
     fn sizes_are_fixed() {
-        assert_eq!([AccountId::LEN, DeviceId::LEN, MessageId::LEN, EnvelopeId::LEN, ConversationId::LEN, LinkId::LEN], [16; 6]);
+        assert_eq!(
+            [AccountId::LEN, DeviceId::LEN, MessageId::LEN, EnvelopeId::LEN, ConversationId::LEN, LinkId::LEN],
+            [16; 6]
+        );
         assert_eq!(PushToken::LEN, 32);
         assert_eq!(SessionToken::LEN, 40);
     }

@@ -174,8 +174,7 @@ impl Store for SqliteStore {
         let sql = messages!("WHERE conversation = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3");
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut newest =
-            self.all(sql, rusqlite::params![conversation.as_bytes(), before, limit], columns::message)?;
+        let mut newest = self.all(sql, rusqlite::params![conversation.as_bytes(), before, limit], columns::message)?;
         newest.reverse();
         Ok(newest)
     }

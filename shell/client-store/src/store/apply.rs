@@ -2,9 +2,7 @@
 //!
 //! Owns the SQL of each [`Change`]. Does not know when the transaction ends.
 
-use halcyon_client::ports::store::{
-    Change, Delivery, NewMessage, OutboxEnvelope, OutboxJob, Profile, TargetState,
-};
+use halcyon_client::ports::store::{Change, Delivery, NewMessage, OutboxEnvelope, OutboxJob, Profile, TargetState};
 use rusqlite::{Connection, Params, params};
 
 use super::{
@@ -228,4 +226,3 @@ fn put_outbox_envelope(db: &Connection, envelope: &OutboxEnvelope) -> rusqlite::
         ],
     )
 }
-

@@ -102,8 +102,7 @@ pub(super) const TABLES: [&str; 17] = [
 
 /// Takes the steps that are missing, each in its own transaction.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
-    let version: i64 =
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(store_error)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(store_error)?;
     let newer = || StoreError::Damaged("it was written by a newer version of this program: update".to_owned());
     let done = usize::try_from(version).map_err(|_| newer())?;
     let missing = STEPS.get(done..).ok_or_else(newer)?;
