@@ -120,8 +120,9 @@ async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
                 attempts = attempts.saturating_add(1);
                 inner.set_connection(ConnectionState::Waiting { cause, until: inner.now().plus(pause) });
                 tokio::select! {
-                    () = tokio::time::sleep(pause.to_std()) => {}
+                    biased;
                     () = until_stopped(&mut stopped) => return,
+                    () = tokio::time::sleep(pause.to_std()) => {}
                 }
             }
         }

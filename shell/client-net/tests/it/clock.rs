@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use halcyon_client::{Finding, Until};
+use halcyon_client::{Finding, Until, event::DeliveryState};
 use halcyon_client_net::Binding;
 use halcyon_types::Duration;
 
@@ -52,4 +52,40 @@ async fn a_week_passes() {
     let sent = alice.say(&bob, "there you are").await;
     alice.wait(&sent, Until::Delivered).await;
     assert_eq!(bob.texts(), ["see you in a week", "there you are"]);
+}
+
+/// SND-6: what the server did not get within 30 days is shown as failed, and is not sent any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_month_a_message_is_given_up() {
+    let mut world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "hello").await;
+    alice.wait(&sent, Until::Delivered).await;
+    world.stop_server().await;
+    let late = alice.say(&bob, "too late").await;
+    alice.offline().await;
+    bob.offline().await;
+    world.clock.advance(Duration::from_days(31));
+    world.start_server().await;
+    alice.online().await;
+    let deliveries = alice.wait(&late, Until::Delivered).await;
+    assert!(
+        matches!(&deliveries[0].state, DeliveryState::Failed(reason) if reason.contains("30 days")),
+        "{deliveries:?}"
+    );
+    assert_eq!(alice.client.outbox_len().unwrap(), 0);
+    bob.online().await;
+    // DIR-10: bob's prekey is a month old; he makes a new one now, and alice finds it.
+    crate::world::within("a message after a month", async {
+        loop {
+            let sent = alice.say(&bob, "again").await;
+            let deliveries = alice.wait(&sent, Until::Delivered).await;
+            if deliveries.iter().all(|delivery| matches!(delivery.state, DeliveryState::Delivered(_))) {
+                return;
+            }
+            alice.client.lookup(&bob.handle).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(bob.texts(), ["hello", "again"]);
 }

@@ -11,12 +11,12 @@ use halcyon_client::{
     Client, ConnectionState, Draft, Event, Events, LinkDraft, Parts, Registration, SentMessage, ServerAddress,
     ShownMessage, Until,
     ports::{
-        Clock, CourierChannel, CourierConnector, CourierSink, Http, HttpError, HttpRequest, HttpResponse,
-        courier::ConnectionError,
+        Clock, CourierChannel, CourierConnector, CourierSink, CourierSource, Http, HttpError, HttpRequest,
+        HttpResponse, courier::ConnectionError,
     },
 };
 use halcyon_client_net::{Binding, Network, SystemClock, SystemRandom, Trust};
-use halcyon_courier::ClientFrame;
+use halcyon_courier::{ClientFrame, ServerFrame, wire};
 use halcyon_crypto::SecretBytes;
 use halcyon_server_net::{
     serve::{self, RunningServer},
@@ -24,6 +24,7 @@ use halcyon_server_net::{
 };
 use halcyon_testkit::memory_store::MemoryDisk;
 use halcyon_types::{Handle, Timestamp};
+use prost::Message as _;
 
 /// Long enough for a busy machine; a story that goes well needs none of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -113,7 +114,7 @@ impl World {
     pub(crate) fn device_with(&self, person: &str, name: &str, binding: Binding, clock: Arc<WorldClock>) -> Device {
         let network = Network::new(self.address(), &self.trust(), binding).unwrap();
         let http = Arc::new(TamperedHttp { inner: network.http(), tamper: Mutex::default() });
-        let courier = Arc::new(TamperedCourier { inner: network.courier(), swallow_acks: AtomicBool::new(false) });
+        let courier = Arc::new(TamperedCourier::new(network.courier()));
         let disk = MemoryDisk::new();
         let client = open(self.address(), &disk, &http, &courier, clock.clone());
         Device { client, handle: handle(person), name: name.to_owned(), disk, http, courier, clock }
@@ -332,10 +333,27 @@ impl Http for TamperedHttp {
     }
 }
 
-/// The way to the courier, on which acknowledgements can get lost.
+type Relabel = Box<dyn FnMut(&mut wire::Envelope) + Send>;
+
+/// The way to the courier, on which acknowledgements get lost and envelopes are relabelled.
 pub(crate) struct TamperedCourier {
     inner: Arc<dyn CourierConnector>,
     pub(crate) swallow_acks: AtomicBool,
+    relabel: Arc<Mutex<Option<Relabel>>>,
+}
+
+impl TamperedCourier {
+    pub(crate) fn new(inner: Arc<dyn CourierConnector>) -> Self {
+        Self { inner, swallow_acks: AtomicBool::new(false), relabel: Arc::default() }
+    }
+
+    pub(crate) fn relabel(&self, with: impl FnMut(&mut wire::Envelope) + Send + 'static) {
+        *self.relabel.lock().unwrap() = Some(Box::new(with));
+    }
+
+    pub(crate) fn leave_alone(&self) {
+        *self.relabel.lock().unwrap() = None;
+    }
 }
 
 #[async_trait::async_trait]
@@ -344,7 +362,30 @@ impl CourierConnector for TamperedCourier {
         let channel = self.inner.connect().await?;
         let swallows = self.swallow_acks.load(Ordering::Relaxed);
         let sink = Box::new(ForgetfulSink { inner: channel.sink, swallows });
-        Ok(CourierChannel { sink, ..channel })
+        let source = Box::new(LyingSource { inner: channel.source, relabel: self.relabel.clone() });
+        Ok(CourierChannel { binding: channel.binding, sink, source })
+    }
+}
+
+struct LyingSource {
+    inner: Box<dyn CourierSource>,
+    relabel: Arc<Mutex<Option<Relabel>>>,
+}
+
+#[async_trait::async_trait]
+impl CourierSource for LyingSource {
+    async fn receive(&mut self) -> Result<Option<bytes::Bytes>, ConnectionError> {
+        let Some(frame) = self.inner.receive().await? else { return Ok(None) };
+        let mut relabel = self.relabel.lock().unwrap();
+        match (ServerFrame::decode(frame.clone()), &mut *relabel) {
+            (Ok(ServerFrame::Deliver(mut deliver)), Some(relabel)) => {
+                let mut envelope = wire::Envelope::decode(deliver.envelope).unwrap();
+                relabel(&mut envelope);
+                deliver.envelope = envelope.encode_to_vec().into();
+                Ok(Some(ServerFrame::Deliver(deliver).encode()))
+            }
+            _ => Ok(Some(frame)),
+        }
     }
 }
 

@@ -44,8 +44,9 @@ pub(super) async fn run(
 ) -> (Ended, bool) {
     let connecting = inner.courier.connect();
     let channel = tokio::select! {
-        channel = connecting => channel,
+        biased;
         () = until_stopped(stopped) => return (Ended::Stopped, false),
+        channel = connecting => channel,
     };
     let channel = match channel {
         Ok(channel) => channel,
@@ -137,24 +138,27 @@ impl Session {
                 continue;
             }
             let deadline = self.deadline();
+            // In this order, so that a run with the same seed is the same run. Nothing starves: what comes first ends, and is begun
+            // again only by what comes after it.
             let outcome = tokio::select! {
-                frame = source.receive() => match frame {
-                    Ok(Some(frame)) => self.take_frame(frame),
-                    Ok(None) => Err(Ended::Lost("the server ended the connection".to_owned())),
-                    Err(error) => Err(error.into()),
-                },
-                taken = work(&mut self.receiving) => self.took_delivery(taken),
-                sealed = work(&mut self.sealing) => self.sealed(sealed),
-                kept = work(&mut self.housekeeping) => self.kept_house(kept),
-                () = inner.outbox.notified() => { self.plan_due = true; Ok(()) }
-                () = tokio::time::sleep_until(deadline) => self.on_deadline(),
-                error = self.writer.broken() => Err(error.into()),
+                biased;
                 () = until_stopped(stopped) => {
                     let mut out = Vec::new();
                     self.link.close(&mut out);
                     let _ = self.act(out);
                     Err(Ended::Stopped)
                 }
+                taken = work(&mut self.receiving) => self.took_delivery(taken),
+                sealed = work(&mut self.sealing) => self.sealed(sealed),
+                kept = work(&mut self.housekeeping) => self.kept_house(kept),
+                error = self.writer.broken() => Err(error.into()),
+                frame = source.receive() => match frame {
+                    Ok(Some(frame)) => self.take_frame(frame),
+                    Ok(None) => Err(Ended::Lost("the server ended the connection".to_owned())),
+                    Err(error) => Err(error.into()),
+                },
+                () = inner.outbox.notified() => { self.plan_due = true; Ok(()) }
+                () = tokio::time::sleep_until(deadline) => self.on_deadline(),
             };
             if let Err(ended) = outcome {
                 return ended;
@@ -199,7 +203,10 @@ impl Session {
             match event {
                 LinkEvent::Write(frame) => self.writer.write(frame.encode()),
                 LinkEvent::Connected(_) => {
-                    self.inner.connected(self.inner.now())?;
+                    let now = self.inner.now();
+                    self.inner.connected(now)?;
+                    // SND-6: what is too old is not sent any more, however long this device was away.
+                    self.inner.give_up_old_jobs(now)?;
                     self.was_online = true;
                     self.plan_due = true;
                 }
