@@ -108,7 +108,9 @@ pub(super) fn check(source: &Source, violations: &mut Vec<Violation>) {
     let is_unsafe_folder = super::UNSAFE_FOLDERS.iter().any(|folder| path.starts_with(&format!("{folder}/")));
     let places =
         source.lines.iter().enumerate().filter(|(_, line)| has_word(&line.code, "unsafe")).map(|(index, _)| index);
-    let unargued: Vec<usize> = places.filter(|index| !is_unsafe_folder || !is_argued(source, *index)).collect();
+    let unargued: Vec<usize> = places
+        .filter(|index| !is_unsafe_folder || has_obligation(&source.lines[*index].code) && !is_argued(source, *index))
+        .collect();
     match unargued.as_slice() {
         [] => {}
         // One crate in the wrong place is one thing to decide, not sixty.
@@ -159,6 +161,17 @@ fn is_tokio_instant(source: &Source, word: &str) -> bool {
     word == "Instant::now"
         && source.lines.iter().any(|line| imports(&line.code))
         && !source.lines.iter().any(|line| line.code.contains("std::time::") && has_word(&line.code, "Instant"))
+}
+
+/// Returns whether an `unsafe` on this line promises something, as blocks and impls do. A function only asks its callers to
+/// promise, in its doc, and so does the type of a pointer to one.
+fn has_obligation(code: &str) -> bool {
+    code.split("unsafe").skip(1).any(|after| {
+        let after = after.trim_start();
+        let declares =
+            after.strip_prefix("extern").map_or(after, |abi| abi.trim_start().trim_start_matches(['"', ' ']));
+        !declares.starts_with("fn")
+    })
 }
 
 /// Returns whether the comment above a line, or on it, argues for its `unsafe`.
@@ -260,6 +273,15 @@ mod tests {
             broken("shell/client/src/a.rs", "//! Doc.\nuse std::time::Instant;\nfn a() { Instant::now() }\n"),
             [(3, "ported")]
         );
+    }
+
+    #[test]
+    fn a_function_asks_and_a_block_promises() {
+        let asks = "//! Doc.\nunsafe extern \"C\" fn a(b: unsafe fn()) {}\n";
+        assert_eq!(broken("core/rsa-legacy/src/a.rs", asks), []);
+        let promises =
+            "//! Doc.\nunsafe fn a() { unsafe { b() } }\nunsafe impl Send for C {}\nunsafe extern \"C\" {}\n";
+        assert_eq!(broken("core/rsa-legacy/src/a.rs", promises), [(2, "safety"), (3, "safety"), (4, "safety")]);
     }
 
     #[test]
