@@ -93,7 +93,8 @@ impl DirectoryDb {
             check(&connection)?;
         }
         schema::migrate(&mut connection)?;
-        let writer = Writer::start(connection).map_err(|error| OpenError::Damaged { file: FILE, detail: error.to_string() })?;
+        let writer =
+            Writer::start(connection).map_err(|error| OpenError::Damaged { file: FILE, detail: error.to_string() })?;
         Ok(Self { writer: Arc::new(writer), readers: Arc::new(Readers::new(path)) })
     }
 
@@ -142,8 +143,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 fn check(connection: &Connection) -> Result<(), OpenError> {
-    let verdict: String =
-        connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(opening)?;
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(opening)?;
     if verdict == "ok" { Ok(()) } else { Err(OpenError::Damaged { file: FILE, detail: verdict }) }
 }
 
@@ -163,3 +163,6 @@ fn failed(error: &rusqlite::Error) -> DirectoryStoreError {
         _ => DirectoryStoreError::Failed(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

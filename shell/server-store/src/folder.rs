@@ -60,7 +60,8 @@ impl Folder {
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(path, error))?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| unusable(path, error))?;
         let lock_path = path.join(LOCK);
-        let lock = private().create(true).truncate(false).open(&lock_path).map_err(|error| unusable(&lock_path, error))?;
+        let lock =
+            private().create(true).truncate(false).open(&lock_path).map_err(|error| unusable(&lock_path, error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(FolderError::Locked(path.to_owned())),

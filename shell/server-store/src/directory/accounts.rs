@@ -26,7 +26,9 @@ impl AccountStore for DirectoryDb {
         let handle = handle.clone();
         self.read(move |connection| {
             connection
-                .prepare_cached("SELECT account, password FROM accounts JOIN handles USING (account) WHERE handle = ?1")?
+                .prepare_cached(
+                    "SELECT account, password FROM accounts JOIN handles USING (account) WHERE handle = ?1",
+                )?
                 .query_row([handle.as_uri()], |row| Ok((account(row, 0)?, bytes(row, 1)?)))
                 .optional()
         })

@@ -33,8 +33,8 @@ impl AftermathStore for DirectoryDb {
 
 /// Stores what is to be done in the transaction that makes it necessary.
 pub(super) fn keep(connection: &Connection, wake: &[Aftermath]) -> rusqlite::Result<()> {
-    let mut insert =
-        connection.prepare_cached("INSERT INTO aftermath (aftermath, account, alert, device) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert = connection
+        .prepare_cached("INSERT INTO aftermath (aftermath, account, alert, device) VALUES (?1, ?2, ?3, ?4)")?;
     for aftermath in wake {
         let id = aftermath.id.0;
         match &aftermath.deed {

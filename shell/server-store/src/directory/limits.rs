@@ -17,7 +17,12 @@ impl LimitStore for DirectoryDb {
         self.write(move |connection| charge(connection, &charges, now)).await
     }
 
-    async fn use_nonce(&self, device: DeviceId, nonce: [u8; 16], until: Timestamp) -> Result<bool, DirectoryStoreError> {
+    async fn use_nonce(
+        &self,
+        device: DeviceId,
+        nonce: [u8; 16],
+        until: Timestamp,
+    ) -> Result<bool, DirectoryStoreError> {
         self.write(move |connection| {
             let rows = connection
                 .prepare_cached("INSERT OR IGNORE INTO nonces (device, nonce, until_ms) VALUES (?1, ?2, ?3)")?
@@ -48,7 +53,8 @@ impl LookupStore for DirectoryDb {
             if let limited @ Admitted::Limited { .. } = charge(connection, &[Charge { cost, ..one }], now)? {
                 return Ok(limited);
             }
-            let mut insert = connection.prepare_cached("INSERT OR IGNORE INTO query_log (mac, hour) VALUES (?1, ?2)")?;
+            let mut insert =
+                connection.prepare_cached("INSERT OR IGNORE INTO query_log (mac, hour) VALUES (?1, ?2)")?;
             for record in &records {
                 insert.execute(params![record, integer(hour)])?;
             }
@@ -103,7 +109,8 @@ fn charge(connection: &Connection, charges: &[Charge], now: Timestamp) -> rusqli
             .optional()?
             .unwrap_or(now)
             .max(now);
-        let span = |count: u32| Duration::from_millis(charge.rate.interval.as_millis().saturating_mul(u64::from(count)));
+        let span =
+            |count: u32| Duration::from_millis(charge.rate.interval.as_millis().saturating_mul(u64::from(count)));
         let after = full.plus(span(charge.cost.min(charge.rate.burst)));
         wait = wait.max(after.since(now.plus(span(charge.rate.burst))));
         next.push((charge.key, after));

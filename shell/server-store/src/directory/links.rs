@@ -213,7 +213,8 @@ fn complete(
     if lists::replace(connection, change)? == ListReplaced::Conflict {
         return Ok(Completed::Conflict);
     }
-    let new = NewDevice { device: link.new.device, key: link.new.device_key, push_token: token, prekeys: link.new.prekeys };
+    let new =
+        NewDevice { device: link.new.device, key: link.new.device_key, push_token: token, prekeys: link.new.prekeys };
     lists::insert_device(connection, change.account, &new)?;
     connection
         .prepare_cached(&format!(
@@ -225,8 +226,10 @@ fn complete(
 }
 
 fn find(connection: &Connection, id: LinkId) -> rusqlite::Result<Option<Link>> {
-    let found =
-        connection.prepare_cached(&format!("{COLUMNS} WHERE link = ?1"))?.query_row([id.as_bytes()], link).optional()?;
+    let found = connection
+        .prepare_cached(&format!("{COLUMNS} WHERE link = ?1"))?
+        .query_row([id.as_bytes()], link)
+        .optional()?;
     let Some(mut link) = found else { return Ok(None) };
     link.new.prekeys = prekeys(connection, id)?;
     Ok(Some(link))

@@ -41,7 +41,9 @@ impl ListStore for DirectoryDb {
 /// DIR-4, DIR-5: one step forward, or nothing.
 pub(super) fn replace(connection: &Connection, change: &ListChange) -> rusqlite::Result<ListReplaced> {
     let changed = connection
-        .prepare_cached("UPDATE accounts SET list_version = ?2, list = ?3 WHERE account = ?1 AND list_version = ?2 - 1")?
+        .prepare_cached(
+            "UPDATE accounts SET list_version = ?2, list = ?3 WHERE account = ?1 AND list_version = ?2 - 1",
+        )?
         .execute(params![change.account.as_bytes(), integer(change.list.version), change.list.signed.as_ref()])?;
     if changed == 0 {
         return Ok(ListReplaced::Conflict);
@@ -116,7 +118,9 @@ fn find(connection: &Connection, handle: &Handle) -> rusqlite::Result<Option<Fou
     let mut newest = connection.prepare_cached("SELECT suite, record FROM prekeys WHERE device = ?1 ORDER BY suite")?;
     for address in &mut devices {
         address.prekeys = newest
-            .query_map([address.device.as_bytes()], |row| Ok(StoredPrekey { suite: row.get(0)?, record: bytes(row, 1)? }))?
+            .query_map([address.device.as_bytes()], |row| {
+                Ok(StoredPrekey { suite: row.get(0)?, record: bytes(row, 1)? })
+            })?
             .collect::<rusqlite::Result<_>>()?;
     }
     Ok(Some(FoundAccount { account: id, list, devices }))

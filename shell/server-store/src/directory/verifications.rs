@@ -33,7 +33,14 @@ impl VerificationStore for DirectoryDb {
                     "INSERT INTO verifications (verification, handle, account, code_mac, link_hash, expires_ms)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 )?
-                .execute(params![new.id.0, new.handle.as_uri(), account, new.code_mac, new.link_hash, millis(new.expires)])?;
+                .execute(params![
+                    new.id.0,
+                    new.handle.as_uri(),
+                    account,
+                    new.code_mac,
+                    new.link_hash,
+                    millis(new.expires)
+                ])?;
             Ok(())
         })
         .await
@@ -97,7 +104,13 @@ fn verification(row: &Row<'_>) -> rusqlite::Result<Verification> {
         state if state == State::Verified as u8 => VerificationState::Verified,
         _ => VerificationState::Ended,
     };
-    Ok(Verification { id: VerificationId(array(row, 0)?), handle: handle(row, 1)?, purpose, state, expires: timestamp(row, 4)? })
+    Ok(Verification {
+        id: VerificationId(array(row, 0)?),
+        handle: handle(row, 1)?,
+        purpose,
+        state,
+        expires: timestamp(row, 4)?,
+    })
 }
 
 /// A verification that still waits.
@@ -132,7 +145,12 @@ fn same(presented: &[u8; 32], kept: &[u8; 32]) -> bool {
 }
 
 /// ACC-21: counted in the transaction that compared, so that tries at the same time do not share a count.
-fn wrong_code(connection: &Connection, id: VerificationId, tries: u32, tries_max: u32) -> rusqlite::Result<VerifyOutcome> {
+fn wrong_code(
+    connection: &Connection,
+    id: VerificationId,
+    tries: u32,
+    tries_max: u32,
+) -> rusqlite::Result<VerifyOutcome> {
     connection
         .prepare_cached("UPDATE verifications SET wrong_tries = ?2 WHERE verification = ?1")?
         .execute(params![id.0, tries])?;

@@ -42,7 +42,8 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE_MAX);
-        let thread = std::thread::Builder::new().name("directory-writer".to_owned()).spawn(move || run(connection, &jobs))?;
+        let thread =
+            std::thread::Builder::new().name("directory-writer".to_owned()).spawn(move || run(connection, &jobs))?;
         Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)) })
     }
 
@@ -53,7 +54,8 @@ impl Writer {
     ) -> Result<T, DirectoryStoreError> {
         let (answer, answered) = oneshot::channel();
         let change: Change = Box::new(move |connection| {
-            let result = connection.and_then(|connection| in_savepoint(connection, change).map_err(|error| failed(&error)));
+            let result =
+                connection.and_then(|connection| in_savepoint(connection, change).map_err(|error| failed(&error)));
             // A caller that went away (its client hung up) does not need the answer.
             Box::new(move |committed| drop(answer.send(result.and_then(|value| committed.map(|()| value)))))
         });

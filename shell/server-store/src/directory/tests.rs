@@ -1,0 +1,150 @@
+use halcyon_server::ports::{
+    Admitted, Aftermath, AftermathId, Charge, Deed, LimitKey, NewVerification, Rate, VerificationId,
+    VerificationPurpose, VerifyAttempt, VerifyOutcome,
+};
+use halcyon_types::{AccountId, DeviceId, Duration, Handle, Timestamp};
+
+use super::*;
+
+const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+
+fn open(folder: &Path) -> DirectoryDb {
+    DirectoryDb::open(folder, LastShutdown::Unclean).unwrap()
+}
+
+fn charge(burst: u32) -> Charge {
+    let rate = Rate { burst, interval: Duration::from_secs(10) };
+    Charge { key: LimitKey([1; 32]), rate, cost: 1 }
+}
+
+/// ACC-4: a limit lets its burst pass, then one each interval, and a restart changes nothing.
+#[tokio::test]
+async fn a_limit_fills_up_again_with_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut db = open(folder.path());
+    for _ in 0..3 {
+        assert_eq!(db.ports().limits.charge(vec![charge(3)], NOON).await.unwrap(), Admitted::Admitted);
+        drop(db);
+        db = open(folder.path());
+    }
+    let limits = db.ports().limits;
+    let limited = limits.charge(vec![charge(3)], NOON.plus(Duration::from_secs(4))).await.unwrap();
+    assert_eq!(limited, Admitted::Limited { retry_after: Duration::from_secs(6) });
+    let later = NOON.plus(Duration::from_secs(10));
+    assert_eq!(limits.charge(vec![charge(3)], later).await.unwrap(), Admitted::Admitted);
+    assert!(matches!(limits.charge(vec![charge(3)], later).await.unwrap(), Admitted::Limited { .. }));
+}
+
+/// ACC-4: a request that one of its limits refuses takes nothing from the others.
+#[tokio::test]
+async fn all_limits_are_charged_or_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    let limits = db.ports().limits;
+    let other = Charge { key: LimitKey([2; 32]), ..charge(1) };
+    assert_eq!(limits.charge(vec![charge(2), other], NOON).await.unwrap(), Admitted::Admitted);
+    assert!(matches!(limits.charge(vec![charge(2), other], NOON).await.unwrap(), Admitted::Limited { .. }));
+    assert_eq!(limits.charge(vec![charge(2)], NOON).await.unwrap(), Admitted::Admitted);
+}
+
+/// DIR-23: new ones are counted once each, also twice in one request; known ones are free; what is refused is not known.
+#[tokio::test]
+async fn only_new_records_are_charged() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    let lookups = db.ports().lookups;
+    let (bob, carol, dave) = ([1; 32], [2; 32], [3; 32]);
+    let admit = |records: Vec<[u8; 32]>| lookups.admit(records, 7, charge(2), NOON);
+    assert_eq!(admit(vec![bob, bob, carol]).await.unwrap(), Admitted::Admitted);
+    assert_eq!(lookups.count().await.unwrap(), 2);
+    assert!(matches!(admit(vec![bob, dave]).await.unwrap(), Admitted::Limited { .. }));
+    assert_eq!(lookups.count().await.unwrap(), 2);
+    assert_eq!(admit(vec![carol, bob]).await.unwrap(), Admitted::Admitted);
+}
+
+/// ACC-2: a nonce is used once, also by requests at the same time, until it is swept.
+#[tokio::test]
+async fn a_nonce_is_used_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    let limits = db.ports().limits;
+    let (phone, until) = (DeviceId::from_bytes([1; 16]), NOON.plus(Duration::from_mins(10)));
+    let uses = (0..10).map(|_| {
+        let limits = limits.clone();
+        tokio::spawn(async move { limits.use_nonce(phone, [7; 16], until).await.unwrap() })
+    });
+    let mut fresh = 0;
+    for used in uses.collect::<Vec<_>>() {
+        fresh += u32::from(used.await.unwrap());
+    }
+    assert_eq!(fresh, 1);
+    assert_eq!(db.ports().housekeeping.expire(until, 0).await.unwrap(), 1);
+    assert!(limits.use_nonce(phone, [7; 16], until).await.unwrap());
+}
+
+/// ACC-24, ACC-51: an unknown account cannot be given a handle; the failed change leaves nothing behind, and its
+/// neighbors in the same commit are stored.
+#[tokio::test]
+async fn a_change_that_fails_takes_nothing_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    let ports = db.ports();
+    let verification = |id: u8, purpose| NewVerification {
+        id: VerificationId([id; 16]),
+        handle: Handle::parse("alice@example.org").unwrap(),
+        purpose,
+        code_mac: [4; 32],
+        link_hash: [id; 32],
+        expires: NOON.plus(Duration::from_mins(15)),
+    };
+    let nobody = AccountId::from_bytes([9; 16]);
+    let store = ports.verifications.clone();
+    store.begin(verification(1, VerificationPurpose::AddHandle(nobody))).await.unwrap();
+    store.begin(verification(2, VerificationPurpose::Registration)).await.unwrap();
+    let wake =
+        vec![Aftermath { id: AftermathId([1; 16]), deed: Deed::Revoke { device: DeviceId::from_bytes([1; 16]) } }];
+    let verify = |id: u8, wake| store.verify(VerificationId([id; 16]), VerifyAttempt::Code([4; 32]), 5, 20, NOON, wake);
+    let (fails, works) = tokio::join!(verify(1, wake), verify(2, Vec::new()));
+    assert!(fails.is_err(), "the account does not exist");
+    assert_eq!(works.unwrap(), VerifyOutcome::Verified);
+    assert!(ports.aftermath.pending().await.unwrap().is_empty());
+    assert_eq!(ports.accounts.find(&Handle::parse("alice@example.org").unwrap()).await.unwrap(), None);
+}
+
+/// A file that is not a database is named as damaged, and is not overwritten.
+#[test]
+fn garbage_is_not_a_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(FILE);
+    std::fs::write(&path, vec![0x5a; 8192]).unwrap();
+    let refused = DirectoryDb::open(folder.path(), LastShutdown::Clean).err().unwrap();
+    assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+    assert_eq!(std::fs::read(&path).unwrap(), vec![0x5a; 8192]);
+}
+
+/// The schema is what other versions of this program find: a change to it is a new migration.
+#[test]
+fn the_first_migration_is_pinned() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
+    assert_eq!((version, SCHEMA_VERSION), (1, 1));
+    let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
+    let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let expected = [
+        "accounts",
+        "aftermath",
+        "devices",
+        "handles",
+        "limits",
+        "link_prekeys",
+        "links",
+        "nonces",
+        "prekeys",
+        "query_log",
+        "tickets",
+        "verifications",
+    ];
+    assert_eq!(tables, expected);
+}
