@@ -17,9 +17,6 @@ use rand::RngCore;
 fn compose(mail: OutgoingMail, from: &Mailbox) -> Result<Message, MailError> {
     let unusable = |_| MailError::Unavailable { reason: "an address has a form that mail does not know".to_owned() };
     let to = mail.to.address().parse().map_err(unusable)?;
-    // As it is: a link longer than 76 characters would be broken in two otherwise, and be no line for a program. Text
-    // that does not go as it is goes encoded.
-    let body = Body::new_with_encoding(mail.text, ContentTransferEncoding::SevenBit).unwrap_or_else(Body::new);
     let mut id = [0; 16];
     rand::rngs::OsRng.fill_bytes(&mut id);
     Message::builder()
@@ -28,6 +25,19 @@ fn compose(mail: OutgoingMail, from: &Mailbox) -> Result<Message, MailError> {
         .subject(mail.subject)
         .message_id(Some(format!("<{}@{}>", hex::encode(id), from.email.domain())))
         .header(ContentType::TEXT_PLAIN)
-        .body(body)
+        .body(body(mail.text))
         .map_err(|error| MailError::Unavailable { reason: error.to_string() })
 }
+
+/// Plain lines go as they are: a link longer than 76 characters would be broken in two by an encoding, and be no line
+/// for a program any more.
+fn body(text: String) -> Body {
+    if text.is_ascii() && text.lines().all(|line| line.len() <= LINE_BYTES_MAX) {
+        Body::dangerous_pre_encoded(text.replace('\n', "\r\n").into_bytes(), ContentTransferEncoding::SevenBit)
+    } else {
+        Body::new(text)
+    }
+}
+
+/// RFC 5322 §2.1.1
+const LINE_BYTES_MAX: usize = 998;

@@ -369,11 +369,11 @@ impl Links {
 
 /// LNK-3: a viewer waits while the next step is the other side's. A link that ended is everybody's turn.
 fn is_turn_of(viewer: Viewer, link: &Link) -> bool {
-    match (&link.state, viewer) {
-        (LinkState::Waiting | LinkState::Revealed { .. }, Viewer::NewDevice) => false,
-        (LinkState::Challenged, Viewer::Member) => false,
-        _ => true,
-    }
+    let others = match viewer {
+        Viewer::NewDevice => matches!(link.state, LinkState::Waiting | LinkState::Revealed { .. }),
+        Viewer::Member => matches!(link.state, LinkState::Challenged),
+    };
+    !others
 }
 
 fn is_point(compact: [u8; 32]) -> Result<(), LinkError> {

@@ -34,7 +34,9 @@ async fn press(State(api): State<Api>, Path(token): Path<String>) -> Response {
         Err(_) => Err(VerifyError::Ended),
     };
     match verified {
-        Ok(()) => page(StatusCode::OK, "Done", "<p>The address is verified. Go back to Halcyon; it goes on by itself.</p>"),
+        Ok(()) => {
+            page(StatusCode::OK, "Done", "<p>The address is verified. Go back to Halcyon; it goes on by itself.</p>")
+        }
         Err(error) => refusal(&error),
     }
 }
@@ -54,9 +56,17 @@ fn refusal(error: &VerifyError) -> Response {
         }
         VerifyError::Store(error) => {
             tracing::error!(%error, "a verification by link failed for a reason of ours");
-            page(StatusCode::SERVICE_UNAVAILABLE, "Not now", "<p>The server cannot do this at this moment. Try again later.</p>")
+            page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not now",
+                "<p>The server cannot do this at this moment. Try again later.</p>",
+            )
         }
-        _ => page(StatusCode::GONE, "This link has ended", "<p>It was used, or is older than 15 minutes. Ask for a new mail.</p>"),
+        _ => page(
+            StatusCode::GONE,
+            "This link has ended",
+            "<p>It was used, or is older than 15 minutes. Ask for a new mail.</p>",
+        ),
     }
 }
 

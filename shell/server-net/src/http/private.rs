@@ -26,7 +26,6 @@ pub struct Private {
 }
 
 /// Returns the router of the private listener.
-#[must_use]
 pub fn router(private: Private) -> Router {
     Router::new()
         .route("/livez", get(|| async { "alive\n" }))

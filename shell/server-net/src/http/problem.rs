@@ -168,7 +168,9 @@ impl From<BeginError> for Problem {
     fn from(error: BeginError) -> Self {
         match error {
             BeginError::Handle(error) => Self::new(StatusCode::BAD_REQUEST, "malformed_handle", error),
-            BeginError::KindUnsupported => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "handle_kind_unsupported", error),
+            BeginError::KindUnsupported => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "handle_kind_unsupported", error)
+            }
             BeginError::AlreadyYours => Self::new(StatusCode::CONFLICT, "handle_taken", error),
             BeginError::Limited(limited) => Self::limited("verification_limit", limited),
             BeginError::Store(error) => error.into(),

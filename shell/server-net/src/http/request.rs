@@ -54,7 +54,11 @@ impl Received {
     /// `400 malformed_request`, naming the place but not the value.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            Problem::malformed(&format!("the body is not the JSON expected (line {}, column {})", error.line(), error.column()))
+            Problem::malformed(&format!(
+                "the body is not the JSON expected (line {}, column {})",
+                error.line(),
+                error.column()
+            ))
         })
     }
 

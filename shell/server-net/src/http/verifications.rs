@@ -30,7 +30,11 @@ struct Code {
     code: String,
 }
 
-async fn begin(State(api): State<Api>, source: Source, received: Received) -> Result<(StatusCode, Json<Value>), Problem> {
+async fn begin(
+    State(api): State<Api>,
+    source: Source,
+    received: Received,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     let begin: Begin = received.json()?;
     let begun = api.services.verifications.begin(&begin.handle, source.0).await?;
     Ok((StatusCode::ACCEPTED, Json(begun_json(begun))))

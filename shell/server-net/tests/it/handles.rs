@@ -31,10 +31,8 @@ async fn a_handle_is_removed_but_not_the_last() {
 
     let handle = |text: &str| Handle::parse(text).unwrap();
     let alerts = world.alerts(alice.devices[0].id).await;
-    let expected = [
-        AlertEvent::HandleAdded(handle("al@example.net")),
-        AlertEvent::HandleRemoved(handle("alice@example.org")),
-    ];
+    let expected =
+        [AlertEvent::HandleAdded(handle("al@example.net")), AlertEvent::HandleRemoved(handle("alice@example.org"))];
     assert_eq!(alerts, expected);
 }
 

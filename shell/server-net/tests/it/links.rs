@@ -31,7 +31,7 @@ async fn a_laptop_joins() {
     let alerts = world.alerts(phone).await;
     assert!(matches!(&alerts[0], AlertEvent::LinkRequested { name, .. } if name == "laptop"), "{alerts:?}");
     let joined = AlertEvent::DeviceAdded(DeviceNotice { device: laptop, name: "laptop".to_owned(), list_version: 2 });
-    assert_eq!(alerts[1..], [joined.clone()]);
+    assert_eq!(&alerts[1..], std::slice::from_ref(&joined));
     assert_eq!(world.alerts(laptop).await, [joined]);
 }
 
@@ -204,9 +204,7 @@ async fn completion_takes_the_entry_of_the_link_alone() {
         let entry = device.entry(alice.account, &world);
         alice.list.next().with(entry).sign(&alice.account_key, world.clock.now()).unwrap()
     };
-    let body = |list: &halcyon_directory::SignedList| {
-        json!({ "device_list": base64(&list.encode()), "sealed": base64(&[1; 50]) })
-    };
+    let body = |list: &halcyon_directory::SignedList| json!({ "device_list": base64(&list.encode()), "sealed": base64(&[1; 50]) });
     let right = listed(&linking.device);
     let early = alice.ask(&world, "POST", &path, body(&right)).await;
     assert_eq!(early.problem(), (409, "link_state".to_owned()));

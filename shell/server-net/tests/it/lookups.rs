@@ -137,7 +137,10 @@ async fn the_query_log_forgets_after_30_days() {
         databases.map(|file| std::fs::read(file).unwrap()).any(|file| file.windows(needle.len()).any(|w| w == needle))
     };
     assert!(on_disk(&world, &record), "one's own handle leaves no record, others do");
-    assert!(!on_disk(&world, &key.record(bob.account, &Handle::parse("bob@example.org").unwrap(), world.clock.now()).mac));
+    assert!(!on_disk(
+        &world,
+        &key.record(bob.account, &Handle::parse("bob@example.org").unwrap(), world.clock.now()).mac
+    ));
     assert!(!on_disk(&world, carol.as_uri().as_bytes()));
 
     world.clock.forward(Duration::from_days(11));

@@ -70,7 +70,8 @@ impl Device {
         let key = AgreementKey::generate(&mut OsRng);
         let time = 1_700_000_000f64.to_le_bytes();
         let signature = self.key.sign_raw(&[b"NGMPrekeySignature", key.compact().as_bytes(), &time]);
-        let record = [&[0x0a, 32], &key.compact().as_bytes()[..], &[0x12, 64], &signature.as_bytes()[..], &[0x19], &time];
+        let record =
+            [&[0x0a, 32], &key.compact().as_bytes()[..], &[0x12, 64], &signature.as_bytes()[..], &[0x19], &time];
         Prekey { suite: SuiteId::PAIR_EC, record: record.concat().into() }
     }
 
@@ -229,7 +230,8 @@ impl Linking {
     async fn approve(self, world: &World, person: &Person) -> (Completion, Device) {
         let path = |step: &str| self.path(step);
         let listed = person.ask(world, "GET", "/v1/links", Value::Null).await.expect(200).json();
-        let listed = listed["links"].as_array().unwrap().iter().find(|link| link["link_id"] == self.id).unwrap().clone();
+        let listed =
+            listed["links"].as_array().unwrap().iter().find(|link| link["link_id"] == self.id).unwrap().clone();
         let bytes = |member: &str| from_base64(listed[member].as_str().unwrap());
         let request = LinkRequest {
             entry: bytes("entry").into(),

@@ -172,6 +172,7 @@ async fn a_source_address_is_limited() {
 async fn a_further_handle_joins_and_is_announced() {
     let mut world = World::start().await;
     let alice = Person::register(&world, ALICE, "phone").await;
+    world.clock.forward(Duration::from_secs(1));
     let begun = alice.ask(&world, "POST", "/v1/handles", json!({ "handle": "al@example.net" })).await.expect(202);
     assert_eq!(begun.json().as_object().unwrap().len(), 2);
     let link = world.mail("al@example.net", 1).await.link().unwrap();
