@@ -52,8 +52,8 @@ pub struct Global {
     /// Read the profile's passphrase from a line of this file descriptor.
     #[arg(long, global = true, value_name = "FD", conflicts_with = "passphrase_file")]
     pub passphrase_fd: Option<u32>,
-    /// Read the profile's passphrase from the first line of this file.
-    #[arg(long, global = true, value_name = "FILE", env = "HALCYON_PASSPHRASE_FILE")]
+    /// Read the profile's passphrase from the first line of this file; by default, of the one that HALCYON_PASSPHRASE_FILE names.
+    #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
     /// How long to wait for server and peers, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -82,6 +82,8 @@ pub enum Command {
     Send(Send),
     /// Print messages, receipts and alerts as they arrive
     Listen(Listen),
+    /// Listen, and send each line that is typed
+    Talk(Talk),
     /// Print what was said
     History(History),
     /// List, rename and remove the devices of this account
@@ -136,6 +138,15 @@ pub struct Register {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub password: Password,
+    /// Do not wait for the code or the link: have the mail sent, print the verification's id, and end.
+    #[arg(long, conflicts_with_all = ["verification", "password_fd", "password_file"])]
+    pub no_wait: bool,
+    /// Go on with the verification that --no-wait printed.
+    #[arg(long, value_name = "ID")]
+    pub verification: Option<String>,
+    /// The six digits of the mail; asked for when not given.
+    #[arg(long, value_name = "DIGITS", requires = "verification")]
+    pub code: Option<String>,
 }
 
 /// `halcyon link`
@@ -190,6 +201,17 @@ pub struct Listen {
     /// End after this many seconds.
     #[arg(long = "for", value_name = "SECONDS")]
     pub seconds: Option<u64>,
+}
+
+/// `halcyon talk`
+#[derive(Debug, Args)]
+pub struct Talk {
+    /// Whom lines are for; several are one conversation.
+    #[arg(required = true, value_name = "HANDLE")]
+    pub with: Vec<Handle>,
+    /// Which of the own addresses to send from.
+    #[arg(long, value_name = "HANDLE")]
+    pub from: Option<Handle>,
 }
 
 /// `halcyon history`
@@ -336,6 +358,9 @@ mod tests {
             "halcyon approve laptop --timeout 5",
             "halcyon send bob@example.org carol@example.org --text -hi- --from alice@example.org --wait",
             "halcyon listen --output json --count 3 --for 60",
+            "halcyon talk bob@example.org",
+            "halcyon register alice@example.org --server https://localhost --no-wait",
+            "halcyon register alice@example.org --server https://localhost --verification 01 --code 123456",
             "halcyon history bob@example.org --limit 5 --profile work",
             "halcyon devices",
             "halcyon devices rename desk --output json",

@@ -15,6 +15,7 @@ mod listen;
 mod lookup;
 mod manual;
 mod send;
+mod talk;
 mod verification;
 
 use std::future::Future;
@@ -63,6 +64,7 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Approve(options) => approve::run(&mut context, options).await,
         Command::Send(options) => send::run(&mut context, options).await,
         Command::Listen(options) => listen::run(&mut context, &options).await,
+        Command::Talk(options) => talk::run(&mut context, &options).await,
         Command::History(options) => history::run(&mut context, &options).await,
         Command::Devices(options) => devices::run(&mut context, options).await,
         Command::Handles(options) => handles::run(&mut context, options).await,

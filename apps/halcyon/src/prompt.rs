@@ -64,6 +64,8 @@ pub struct Input {
 
 struct Reader {
     wanted: std::sync::mpsc::Sender<()>,
+    /// Whether the thread reads a line that nobody took yet.
+    asked: bool,
     lines: mpsc::Receiver<io::Result<String>>,
 }
 
@@ -132,21 +134,31 @@ impl Input {
     /// # Errors
     /// [`Failure`] at the end of input.
     pub async fn line(&mut self, prompt: Option<&str>) -> Result<String, Failure> {
+        let line = self.next_line(prompt).await?;
+        line.ok_or_else(|| {
+            let asked_for = prompt.unwrap_or("an answer");
+            Failure::user(format!("input ended where {asked_for} was expected"))
+                .next("see `halcyon help COMMAND` for what it reads")
+        })
+    }
+
+    /// As [`Self::line`], but nothing at the end of input.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be read.
+    pub async fn next_line(&mut self, prompt: Option<&str>) -> Result<Option<String>, Failure> {
         if let Some(prompt) = prompt {
             show_prompt(prompt);
         }
         let reader = self.reader.get_or_insert_with(Reader::start);
-        let asked_for = prompt.unwrap_or("an answer");
-        let ended = || {
-            Failure::user(format!("input ended where {asked_for} was expected"))
-                .next("see `halcyon help COMMAND` for what it reads")
-        };
-        reader.wanted.send(()).map_err(|_| ended())?;
-        match reader.lines.recv().await {
-            Some(Ok(line)) => Ok(line),
-            Some(Err(error)) => Err(Failure::network(format!("standard input cannot be read: {error}"))),
-            None => Err(ended()),
+        if !reader.asked {
+            // The thread has ended if this fails, and so has the input.
+            let _ = reader.wanted.send(());
+            reader.asked = true;
         }
+        let answer = reader.lines.recv().await;
+        reader.asked = false;
+        answer.transpose().map_err(|error| Failure::network(format!("standard input cannot be read: {error}")))
     }
 
     /// Returns all of standard input as text, without the newline at its end.
@@ -192,7 +204,7 @@ impl Reader {
                 }
             }
         });
-        Self { wanted, lines }
+        Self { wanted, asked: false, lines }
     }
 }
 

@@ -27,6 +27,8 @@ use crate::prompt::{SecretSource, SecretUse};
 const CA_BYTES_MAX: u64 = 256 * 1024;
 /// Under which name the store keeps the authority that the person chose: a setting of the program's own.
 const CA_SETTING: &str = "app.server-authority";
+/// Names the file with the passphrase where no option does.
+const PASSPHRASE_FILE_VARIABLE: &str = "HALCYON_PASSPHRASE_FILE";
 /// What was received is answered with receipts; they get this long to leave before a command ends.
 const OWED_PATIENCE: Duration = Duration::from_secs(3);
 const OWED_POLL: Duration = Duration::from_millis(20);
@@ -166,7 +168,10 @@ async fn make_store(context: &mut Context, folder: &Path) -> Result<SqliteStore,
 }
 
 async fn passphrase(context: &mut Context, usage: SecretUse) -> Result<halcyon_crypto::SecretBytes, Failure> {
-    let source = SecretSource::from_options(context.global.passphrase_fd, context.global.passphrase_file.as_deref());
+    let (descriptor, file) = (context.global.passphrase_fd, context.global.passphrase_file.clone());
+    // The name of a file in the environment is no secret, and what is said on the command line comes first.
+    let file = file.or_else(|| std::env::var_os(PASSPHRASE_FILE_VARIABLE).map(PathBuf::from));
+    let source = SecretSource::from_options(descriptor, file.as_deref());
     context.input.secret(&source, "passphrase of the profile", usage).await
 }
 

@@ -3,7 +3,7 @@
 //! - A profile that was made for an attempt that came to nothing is removed, so that the next attempt starts from nothing.
 //!   Once the server may have heard of its keys it stays: then trying again goes on with them.
 
-use halcyon_client::{Account, LinkDraft, Registration};
+use halcyon_client::{Account, Client, LinkDraft, Registration, Verification};
 use serde::Serialize;
 
 use super::{Context, verification};
@@ -20,6 +20,18 @@ const DEVICE_NAME_BYTES_MAX: usize = 64;
 pub(super) async fn register(context: &mut Context, options: Register) -> Result<(), Failure> {
     let new = NewProfile::at(context, &options.server.server, options.server.ca.as_deref()).await?;
     let session = new.session().clone();
+    if options.no_wait {
+        return match begin(context, &session, &options).await {
+            Ok(()) => {
+                session.close().await;
+                Ok(())
+            }
+            Err(failure) => {
+                new.abandon().await;
+                Err(failure)
+            }
+        };
+    }
     let account = match attempt_register(context, &session, &options).await {
         Ok(account) => account,
         Err(Attempt { failure, server_may_know }) => {
@@ -34,6 +46,14 @@ pub(super) async fn register(context: &mut Context, options: Register) -> Result
     let shown = show(context, &account);
     session.close().await;
     shown
+}
+
+/// Has the mail sent, and leaves the rest to a later command with the same profile.
+async fn begin(context: &mut Context, session: &Session, options: &Register) -> Result<(), Failure> {
+    let begun = session.client().request_verification(&options.handle).await?;
+    let (address, server) = (options.handle.address(), &options.server.server);
+    let go_on = format!("halcyon register {address} --server {server} --verification {} --code DIGITS", begun.id);
+    verification::show_begun(context, &begun, &go_on)
 }
 
 /// An attempt that came to nothing.
@@ -51,13 +71,28 @@ impl<E: Into<Failure>> From<E> for Attempt {
 async fn attempt_register(context: &mut Context, session: &Session, options: &Register) -> Result<Account, Attempt> {
     let password = password(context, &options.password, SecretUse::New).await?;
     let client = session.client();
-    let verification = client.request_verification(&options.handle).await.map_err(Failure::from)?;
-    verification::wait(context, client, &verification).await?;
+    let verification = verified(context, client, options).await?;
     let progress = context.output.progress("making keys and the account");
     let device_name = device_name(&options.server);
     let registered = client.register(Registration { verification, password, device_name }).await;
     drop(progress);
     registered.map_err(|error| Attempt { failure: error.into(), server_may_know: true })
+}
+
+/// Returns a verification that succeeded: begun now, or by an earlier `--no-wait`.
+async fn verified(context: &mut Context, client: &Client, options: &Register) -> Result<Verification, Failure> {
+    let Some(id) = &options.verification else {
+        let begun = client.request_verification(&options.handle).await?;
+        verification::wait(context, client, &begun).await?;
+        return Ok(begun);
+    };
+    let begun = verification::begun_earlier(id, &options.handle);
+    match &options.code {
+        Some(code) => verification::try_code(client, &begun, code).await?,
+        None if client.is_verified(&begun).await? => {}
+        None => verification::wait(context, client, &begun).await?,
+    }
+    Ok(begun)
 }
 
 /// Joins an account.

@@ -1,7 +1,6 @@
 //! `handles`: the addresses of this account.
 
-use halcyon_client::{AddedHandle, Client, Verification};
-use halcyon_types::Timestamp;
+use halcyon_client::{AddedHandle, Client};
 use serde::Serialize;
 
 use super::{Context, verification};
@@ -35,13 +34,15 @@ async fn handles(context: &mut Context, session: &Session, action: HandlesAction
         HandlesAction::Add { handle, no_wait } => {
             let begun = client.add_handle(&handle).await?;
             if no_wait {
-                return show_begun(context, &begun);
+                let address = handle.address();
+                let go_on = format!("halcyon handles verify {address} --id {} --code DIGITS", begun.id);
+                return verification::show_begun(context, &begun, &go_on);
             }
             verification::wait(context, client, &begun).await?;
             list(context, client).await
         }
         HandlesAction::Verify { handle, id, code } => {
-            let begun = Verification { id, handle, expires: Timestamp::default() };
+            let begun = verification::begun_earlier(&id, &handle);
             match code {
                 Some(code) => verification::try_code(client, &begun, &code).await?,
                 None => verification::wait(context, client, &begun).await?,
@@ -84,26 +85,5 @@ fn show(context: &Context, handle: &AddedHandle) -> Result<(), Failure> {
             output.styled(Style::Strong, handle.handle.address()),
             time_words(line.added_ms)
         )
-    })
-}
-
-fn show_begun(context: &Context, begun: &Verification) -> Result<(), Failure> {
-    #[derive(Serialize)]
-    struct Begun<'a> {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        id: &'a str,
-        handle: &'a str,
-        expires_ms: u64,
-    }
-    let line = Begun {
-        kind: "verification",
-        id: &begun.id,
-        handle: begun.handle.as_uri(),
-        expires_ms: begun.expires.as_millis(),
-    };
-    context.output.result(&line, |_| {
-        let address = begun.handle.address();
-        format!("A mail with a code and a link went to {address}. Follow the link, or:\n  halcyon handles verify {address} --id {} --code DIGITS", begun.id)
     })
 }

@@ -13,6 +13,7 @@ use super::Context;
 use crate::args::Listen;
 use crate::failure::Failure;
 use crate::line::Line;
+use crate::output::Output;
 use crate::session::Session;
 use crate::text::one_line;
 
@@ -25,27 +26,25 @@ const PAGE: usize = 256;
 
 pub(super) async fn run(context: &mut Context, options: &Listen) -> Result<(), Failure> {
     let session = Session::open(context).await?;
-    let limit = options.seconds.map(Duration::from_secs);
-    let printed = session.client().app_setting(PRINTED_SETTING)?.and_then(|number| number.parse().ok());
-    let mut listener = Listener {
-        context,
-        client: session.client(),
-        printed: printed.unwrap_or_default(),
-        kept: true,
-        left: options.count,
-    };
-    let result = tokio::select! {
-        result = listener.listen() => result,
-        () = ended(limit) => Ok(()),
-    };
-    let kept = listener.keep();
+    let result = listen(context, &session, options).await;
     session.close().await;
-    result.and(kept)
+    result
 }
 
-struct Listener<'a> {
-    context: &'a Context,
-    client: &'a Client,
+async fn listen(context: &Context, session: &Session, options: &Listen) -> Result<(), Failure> {
+    let mut listener = Listener::new(context.output, session.client(), options.count)?;
+    let result = tokio::select! {
+        result = listener.listen() => result,
+        () = ended(options.seconds.map(Duration::from_secs)) => Ok(()),
+    };
+    result.and(listener.keep())
+}
+
+/// Prints what arrives, and knows how far it came.
+pub(super) struct Listener {
+    output: Output,
+    client: Client,
+    events: Events,
     /// The number of the newest message that was printed.
     printed: u64,
     /// Whether the profile knows that number.
@@ -54,14 +53,21 @@ struct Listener<'a> {
     left: Option<u64>,
 }
 
-impl Listener<'_> {
+impl Listener {
+    /// Goes on where the last listener ended. Events are watched from now on, so it is made before going online.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub(super) fn new(output: Output, client: &Client, count: Option<u64>) -> Result<Self, Failure> {
+        let printed = client.app_setting(PRINTED_SETTING)?.and_then(|number| number.parse().ok()).unwrap_or_default();
+        Ok(Self { output, client: client.clone(), events: client.subscribe(), printed, kept: true, left: count })
+    }
+
     async fn listen(&mut self) -> Result<(), Failure> {
-        // Before going online, so that no event is missed.
-        let mut events = self.client.subscribe();
         self.catch_up()?;
         self.client.go_online();
         while self.left != Some(0) {
-            match self.next(&mut events).await? {
+            match self.next().await? {
                 Some(event) => self.handle(&event)?,
                 None => break,
             }
@@ -69,25 +75,32 @@ impl Listener<'_> {
         Ok(())
     }
 
-    /// Waits for the next event, and uses a pause to keep how far the printing came.
-    async fn next(&mut self, events: &mut Events) -> Result<Option<Event>, Failure> {
+    /// Waits for the next event, and uses a pause to keep how far the printing came. Safe to cancel.
+    ///
+    /// # Errors
+    /// [`Failure`] if the profile cannot be written.
+    pub(super) async fn next(&mut self) -> Result<Option<Event>, Failure> {
         if !self.kept {
-            if let Ok(event) = tokio::time::timeout(KEEP_AFTER, events.next()).await {
+            if let Ok(event) = tokio::time::timeout(KEEP_AFTER, self.events.next()).await {
                 return Ok(event);
             }
             self.keep()?;
         }
-        Ok(events.next().await)
+        Ok(self.events.next().await)
     }
 
-    fn handle(&mut self, event: &Event) -> Result<(), Failure> {
+    /// Prints an event.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be printed, or says that the server will not have this device.
+    pub(super) fn handle(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
             Event::Message(message) => return self.message(message),
             Event::Missed(_) => self.catch_up()?,
             _ => {}
         }
         if let Some(line) = Line::of_event(event) {
-            self.context.output.result(&line, |output| line.words(output))?;
+            self.output.result(&line, |output| line.words(output))?;
         }
         match event {
             Event::Connection(ConnectionState::Refused { cause }) => {
@@ -99,7 +112,10 @@ impl Listener<'_> {
     }
 
     /// Prints what the profile has and nobody saw, oldest first.
-    fn catch_up(&mut self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub(super) fn catch_up(&mut self) -> Result<(), Failure> {
         let mut unseen = Vec::new();
         for conversation in self.client.conversations()? {
             let mut before = u64::MAX;
@@ -118,21 +134,23 @@ impl Listener<'_> {
     }
 
     fn message(&mut self, message: &ShownMessage) -> Result<(), Failure> {
-        if message.number <= self.printed || self.left == Some(0) {
+        // Whoever wrote a message here has seen it. It does not count either: its event may overtake that of an earlier one.
+        if message.origin == Origin::Here || message.number <= self.printed || self.left == Some(0) {
             return Ok(());
         }
-        // Whoever wrote it here has seen it.
-        if message.origin != Origin::Here {
-            let line = Line::Message(message.into());
-            self.context.output.result(&line, |output| line.words(output))?;
-            self.left = self.left.map(|left| left.saturating_sub(1));
-        }
+        let line = Line::Message(message.into());
+        self.output.result(&line, |output| line.words(output))?;
+        self.left = self.left.map(|left| left.saturating_sub(1));
         self.printed = message.number;
         self.kept = false;
         Ok(())
     }
 
-    fn keep(&mut self) -> Result<(), Failure> {
+    /// Writes how far the printing came to the profile.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub(super) fn keep(&mut self) -> Result<(), Failure> {
         if !self.kept {
             self.client.set_app_setting(PRINTED_SETTING, &self.printed.to_string())?;
             self.kept = true;
@@ -142,7 +160,7 @@ impl Listener<'_> {
 }
 
 /// Returns when the person, the service manager or the clock says that it is enough.
-async fn ended(limit: Option<Duration>) {
+pub(super) async fn ended(limit: Option<Duration>) {
     let over = async {
         match limit {
             Some(limit) => tokio::time::sleep(limit).await,

@@ -5,6 +5,7 @@
 use halcyon_client::error::SendError;
 use halcyon_client::event::DeliveryState;
 use halcyon_client::{Draft, SentMessage, ShownDelivery, Until};
+use halcyon_types::Handle;
 use serde::Serialize;
 
 use super::Context;
@@ -51,7 +52,7 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
     let client = session.client();
     client.go_online();
     let draft = Draft { recipients: options.to.clone(), from: options.from.clone(), text, suite: None };
-    let sent = client.send(draft).await.map_err(|error| refused(&error, options))?;
+    let sent = client.send(draft).await.map_err(|error| refused(&error, &options.to))?;
     let until = if options.wait { Until::Delivered } else { Until::Accepted };
     let progress = context.output.progress("sending");
     let waited = tokio::time::timeout(context.timeout(), client.wait_delivered(sent.message.id, until)).await;
@@ -66,10 +67,10 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
 }
 
 /// The client does not repeat handles in its errors, but whoever typed them wants to know which one it is.
-fn refused(error: &SendError, options: &Send) -> Failure {
+pub(super) fn refused(error: &SendError, to: &[Handle]) -> Failure {
     match error {
         SendError::Unknown { number } => {
-            let handle = number.checked_sub(1).and_then(|index| options.to.get(index));
+            let handle = number.checked_sub(1).and_then(|index| to.get(index));
             let who = handle.map_or("a recipient", |handle| handle.address());
             Failure::user(format!(
                 "the server knows nobody as {who}, or they do not want to be found; nothing was sent"

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use halcyon_client::error::VerificationError;
 use halcyon_client::{Client, Verification};
+use halcyon_types::{Handle, Timestamp};
+use serde::Serialize;
 
 use super::Context;
 use crate::failure::Failure;
@@ -37,6 +39,11 @@ pub(super) async fn wait(context: &mut Context, client: &Client, verification: &
     }
 }
 
+/// Returns a verification that another command began. Only the server knows when it is over.
+pub(super) fn begun_earlier(id: &str, handle: &Handle) -> Verification {
+    Verification { id: id.to_owned(), handle: handle.clone(), expires: Timestamp::default() }
+}
+
 /// Gives one code.
 ///
 /// # Errors
@@ -58,4 +65,28 @@ async fn link_followed(client: &Client, verification: &Verification) -> Result<(
             return Ok(());
         }
     }
+}
+
+/// Prints what is needed to go on later.
+///
+/// # Errors
+/// [`Failure`] if it cannot be printed.
+pub(super) fn show_begun(context: &Context, begun: &Verification, go_on: &str) -> Result<(), Failure> {
+    #[derive(Serialize)]
+    struct Begun<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        id: &'a str,
+        handle: &'a str,
+        expires_ms: u64,
+    }
+    let line = Begun {
+        kind: "verification",
+        id: &begun.id,
+        handle: begun.handle.as_uri(),
+        expires_ms: begun.expires.as_millis(),
+    };
+    context.output.result(&line, |_| {
+        format!("A mail with a code and a link went to {}. Follow the link, or:\n  {go_on}", begun.handle.address())
+    })
 }

@@ -118,3 +118,35 @@ fn alice_gets_a_second_address() {
     let (code, said) = alice.fails(&["handles", "remove", "alice@example.org"]);
     assert_eq!(code, 1, "{said}");
 }
+
+/// From one terminal each: lines go out, what comes in is shown, the end of input waits until the server has everything.
+#[test]
+fn two_people_talk() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let mut alice_talks = alice.start(&["talk", &bob.handle]);
+    let mut bob_talks = bob.start(&["talk", &alice.handle]);
+    alice_talks.type_line("hello, bob");
+    bob_talks.line("greeting", |line| line.contains("alice@example.org") && line.ends_with("hello, bob"));
+    bob_talks.type_line("hello, alice");
+    alice_talks.line("answer", |line| line.contains("bob@example.org") && line.ends_with("hello, alice"));
+    alice_talks.end_well();
+    bob_talks.end_well();
+}
+
+/// A script without a terminal or a pipe: the mail is asked for, and the code given later.
+#[test]
+fn carol_registers_in_two_steps() {
+    let world = World::new();
+    let carol = world.person("carol", "phone");
+    let (url, authority) = (world.url(), world.authority());
+    let server = ["--server", &url, "--ca", authority.to_str().unwrap()];
+    let begun = carol.json(&[&["register", &carol.handle, "--no-wait"][..], &server[..]].concat());
+    let password = world.file("carol.password", "password");
+    let later = ["--verification", begun[0]["id"].as_str().unwrap(), "--password-file", password.to_str().unwrap()];
+    let code = world.code(&carol.handle);
+    let account = carol.json(&[&["register", &carol.handle, "--code", &code][..], &server[..], &later[..]].concat());
+    assert_eq!(account[0]["handles"][0], "mailto:carol@example.org");
+    assert_eq!(carol.json(&["devices"]).len(), 1);
+}
