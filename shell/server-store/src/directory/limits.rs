@@ -9,7 +9,7 @@ use halcyon_types::{DeviceId, Duration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::DirectoryDb;
-use super::columns::{integer, millis, number, timestamp};
+use super::columns::{integer, millis, timestamp};
 
 #[async_trait::async_trait]
 impl LimitStore for DirectoryDb {
@@ -59,13 +59,6 @@ impl LookupStore for DirectoryDb {
                 insert.execute(params![record, integer(hour)])?;
             }
             Ok(Admitted::Admitted)
-        })
-        .await
-    }
-
-    async fn count(&self) -> Result<u64, DirectoryStoreError> {
-        self.read(|connection| {
-            connection.prepare_cached("SELECT count(*) FROM query_log")?.query_row([], |row| number(row, 0))
         })
         .await
     }

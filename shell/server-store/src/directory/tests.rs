@@ -17,6 +17,11 @@ fn charge(burst: u32) -> Charge {
     Charge { key: LimitKey([1; 32]), rate, cost: 1 }
 }
 
+fn records(folder: &Path) -> u32 {
+    let connection = Connection::open(folder.join(FILE)).unwrap();
+    connection.query_row("SELECT count(*) FROM query_log", [], |row| row.get(0)).unwrap()
+}
+
 /// ACC-4: a limit lets its burst pass, then one each interval, and a restart changes nothing.
 #[tokio::test]
 async fn a_limit_fills_up_again_with_time() {
@@ -56,9 +61,9 @@ async fn only_new_records_are_charged() {
     let (bob, carol, dave) = ([1; 32], [2; 32], [3; 32]);
     let admit = |records: Vec<[u8; 32]>| lookups.admit(records, 7, charge(2), NOON);
     assert_eq!(admit(vec![bob, bob, carol]).await.unwrap(), Admitted::Admitted);
-    assert_eq!(lookups.count().await.unwrap(), 2);
+    assert_eq!(records(folder.path()), 2);
     assert!(matches!(admit(vec![bob, dave]).await.unwrap(), Admitted::Limited { .. }));
-    assert_eq!(lookups.count().await.unwrap(), 2);
+    assert_eq!(records(folder.path()), 2);
     assert_eq!(admit(vec![carol, bob]).await.unwrap(), Admitted::Admitted);
 }
 
@@ -147,4 +152,32 @@ fn the_first_migration_is_pinned() {
         "verifications",
     ];
     assert_eq!(tables, expected);
+}
+
+/// A full disk refuses changes by that name; reading goes on, and what is swept away makes room again.
+#[tokio::test]
+async fn a_full_disk_refuses_changes_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let connection = connect(&folder.path().join(FILE)).unwrap();
+    let pages: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    connection.query_row(&format!("PRAGMA max_page_count = {}", pages + 20), [], |_| Ok(())).unwrap();
+    let writer = Arc::new(Writer::start(connection).unwrap());
+    let db = DirectoryDb { writer, readers: Arc::new(Readers::new(folder.path().join(FILE))) };
+    let limits = db.ports().limits;
+    let until = NOON.plus(Duration::from_mins(10));
+    let mut kept: u64 = 0;
+    let full = loop {
+        let mut nonce = [0; 16];
+        nonce[..8].copy_from_slice(&kept.to_be_bytes());
+        match limits.use_nonce(DeviceId::from_bytes([1; 16]), nonce, until).await {
+            Ok(fresh) => kept += u64::from(fresh),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, DirectoryStoreError::Full), "{full}");
+    assert!(kept > 100);
+    assert_eq!(db.ports().accounts.find(&Handle::parse("alice@example.org").unwrap()).await.unwrap(), None);
+    assert_eq!(db.ports().housekeeping.expire(until, 0).await.unwrap(), kept);
+    assert!(limits.use_nonce(DeviceId::from_bytes([1; 16]), [9; 16], until).await.unwrap());
 }

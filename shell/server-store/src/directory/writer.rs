@@ -5,13 +5,14 @@
 //! - Changes that wait together share one commit and so one sync; each runs in a savepoint, so that one that fails
 //!   takes nothing else with it.
 //! - An answer goes out after the commit.
+//! - After the disk failed under a commit nothing is written any more.
 
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use halcyon_server::ports::DirectoryStoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::failed;
@@ -100,13 +101,13 @@ fn gone() -> DirectoryStoreError {
 }
 
 fn run(connection: Connection, jobs: &Receiver<Job>) {
+    let mut state = State::Writes;
     let mut next = jobs.recv().ok();
     while let Some(job) = next.take() {
         next = match job {
-            Job::Change(first) => commit_group(&connection, first, jobs),
+            Job::Change(first) => commit_group(&connection, &mut state, first, jobs),
             Job::Checkpoint(answer) => {
-                let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-                drop(answer.send(emptied.map_err(|error| failed(&error))));
+                drop(answer.send(checkpoint(&connection, &mut state)));
                 None
             }
         };
@@ -116,10 +117,48 @@ fn run(connection: Connection, jobs: &Receiver<Job>) {
     drop(connection);
 }
 
+/// Whether this writer still writes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Writes,
+    /// The disk failed under a commit. What the kernel then believes to be on disk is not known, so a second try on the
+    /// same file could call durable what is not (I10).
+    Stopped,
+}
+
+impl State {
+    fn check(self) -> Result<(), DirectoryStoreError> {
+        match self {
+            Self::Writes => Ok(()),
+            Self::Stopped => {
+                let reason = "the writer stopped after the disk failed; restart on a good disk";
+                Err(DirectoryStoreError::Failed(reason.to_owned()))
+            }
+        }
+    }
+
+    fn stop_if_disk_failed(&mut self, error: &rusqlite::Error) {
+        if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
+            *self = Self::Stopped;
+            tracing::error!(%error, "the disk failed; the directory takes no more changes until a restart");
+        }
+    }
+}
+
+fn checkpoint(connection: &Connection, state: &mut State) -> Result<(), DirectoryStoreError> {
+    state.check()?;
+    let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    emptied.map_err(|error| {
+        state.stop_if_disk_failed(&error);
+        failed(&error)
+    })
+}
+
 /// Runs what waits as one commit. Returns a job that is not a change, if it met one.
-fn commit_group(connection: &Connection, first: Change, jobs: &Receiver<Job>) -> Option<Job> {
+fn commit_group(connection: &Connection, state: &mut State, first: Change, jobs: &Receiver<Job>) -> Option<Job> {
     let mut answers: Vec<Answer> = Vec::new();
-    let begun = connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(&error));
+    let begin = || connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failed(&error));
+    let begun = state.check().and_then(|()| begin());
     let mut next = Some(Job::Change(first));
     while let Some(Job::Change(change)) = next {
         answers.push(change(begun.clone().map(|()| connection)));
@@ -127,17 +166,7 @@ fn commit_group(connection: &Connection, first: Change, jobs: &Receiver<Job>) ->
         let ended = connection.is_autocommit();
         next = if ended || answers.len() >= GROUP_MAX { None } else { jobs.try_recv().ok() };
     }
-    let committed = begun.and_then(|()| {
-        if connection.is_autocommit() {
-            return Err(DirectoryStoreError::Full);
-        }
-        connection.execute_batch("COMMIT").map_err(|error| {
-            if let Err(rollback) = connection.execute_batch("ROLLBACK") {
-                tracing::warn!(error = %rollback, "a failed commit could not be rolled back");
-            }
-            failed(&error)
-        })
-    });
+    let committed = begun.and_then(|()| commit(connection, state));
     if let Err(error) = &committed {
         tracing::error!(%error, changes = answers.len(), "a group of changes was not committed");
     }
@@ -145,6 +174,19 @@ fn commit_group(connection: &Connection, first: Change, jobs: &Receiver<Job>) ->
         answer(committed.clone());
     }
     next
+}
+
+fn commit(connection: &Connection, state: &mut State) -> Result<(), DirectoryStoreError> {
+    if connection.is_autocommit() {
+        return Err(DirectoryStoreError::Full);
+    }
+    connection.execute_batch("COMMIT").map_err(|error| {
+        state.stop_if_disk_failed(&error);
+        if let Err(rollback) = connection.execute_batch("ROLLBACK") {
+            tracing::warn!(error = %rollback, "a failed commit could not be rolled back");
+        }
+        failed(&error)
+    })
 }
 
 fn in_savepoint<T>(

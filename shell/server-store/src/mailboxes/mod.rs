@@ -10,12 +10,14 @@
 //!
 //! Next: [`writer`] is the thread, [`batch`] what it does inside a transaction, [`readers`] the other direction.
 
+mod acknowledged;
 mod batch;
 mod expiry;
 mod failure;
 mod quota;
 mod readers;
 mod reserve;
+mod round;
 mod schema;
 mod writer;
 
@@ -26,10 +28,12 @@ use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, Read
 use halcyon_types::{DeviceId, Timestamp, Topic};
 use tokio::sync::{Semaphore, oneshot};
 
+use acknowledged::{Acknowledged, Nudge};
 use expiry::Sweep;
 pub use failure::OpenError;
 use readers::Readers;
-use writer::{Command, Writer};
+use round::Command;
+use writer::Writer;
 
 /// The embedded mailboxes of one data folder.
 ///
@@ -37,6 +41,7 @@ use writer::{Command, Writer};
 pub struct MailboxStore {
     readers: Arc<Readers>,
     sweep: Sweep,
+    acknowledged: Arc<Acknowledged>,
     /// Bytes that may wait for the writer; whoever appends more waits, so that a slow disk costs bounded memory.
     room: Arc<Semaphore>,
     writer: Writer,
@@ -79,10 +84,12 @@ impl MailboxStore {
     pub fn open(folder: &Path, options: Options) -> Result<Self, OpenError> {
         let path = folder.join(FILE_NAME);
         let connection = schema::open_writer(&path, &options)?;
-        let readers = Arc::new(Readers::new(path, options.vfs.clone()));
-        let writer = Writer::start(connection, folder, options)?;
+        let acknowledged = Arc::new(Acknowledged::default());
+        let readers = Arc::new(Readers::new(path, options.vfs.clone(), acknowledged.clone()));
+        let writer = Writer::start(connection, folder, options, acknowledged.clone())?;
         Ok(Self {
             sweep: Sweep::new(readers.clone()),
+            acknowledged,
             readers,
             room: Arc::new(Semaphore::new(QUEUE_BYTES_MAX)),
             writer,
@@ -123,7 +130,14 @@ impl Mailboxes for MailboxStore {
     }
 
     async fn acknowledge(&self, device: DeviceId, positions: Vec<u64>) -> Result<(), MailboxError> {
-        self.writer.send(Command::Acknowledge { device, positions })
+        if self.is_stopped() {
+            return Err(MailboxError::Stopped);
+        }
+        match self.acknowledged.put(device, positions) {
+            Nudge::None => Ok(()),
+            Nudge::First => self.writer.send(Command::Acknowledged),
+            Nudge::Enough => self.writer.send(Command::AcknowledgedEnough),
+        }
     }
 
     async fn clear(&self, device: DeviceId) -> Result<(), MailboxError> {

@@ -13,6 +13,7 @@ use rusqlite::types::{ToSql, Value};
 use rusqlite::{Connection, params_from_iter};
 use tokio::sync::Semaphore;
 
+use super::acknowledged::Acknowledged;
 use super::schema::{self, TopicKey};
 use super::{expiry, failure};
 
@@ -22,11 +23,12 @@ pub(super) struct Readers {
     vfs: Option<String>,
     idle: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
+    acknowledged: Arc<Acknowledged>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, vfs: Option<String>) -> Self {
-        Self { path, vfs, idle: Mutex::new(Vec::new()), turns: Arc::new(Semaphore::new(READERS_MAX)) }
+    pub(super) fn new(path: PathBuf, vfs: Option<String>, acknowledged: Arc<Acknowledged>) -> Self {
+        Self { path, vfs, idle: Mutex::new(Vec::new()), turns: Arc::new(Semaphore::new(READERS_MAX)), acknowledged }
     }
 
     /// Returns what waits for a device on these topics after a position, oldest first.
@@ -39,7 +41,9 @@ impl Readers {
         limit: ReadLimit,
     ) -> Result<Vec<StoredEnvelope>, MailboxError> {
         let topics = topics.to_vec();
-        self.run(move |connection| waiting(connection, device, &topics, after, now, limit)).await
+        // Before the read: what is deleted meanwhile is then missing from the rows, or known here.
+        let gone = self.acknowledged.of(&device);
+        self.run(move |connection| waiting(connection, device, &topics, after, now, limit, &gone)).await
     }
 
     /// Runs a query on one of the connections, off the runtime's threads.
@@ -76,29 +80,28 @@ fn waiting(
     after: u64,
     now: Timestamp,
     limit: ReadLimit,
+    gone: &[u64],
 ) -> rusqlite::Result<Vec<StoredEnvelope>> {
     let mut statement = connection.prepare_cached(&waiting_sql(topics.len()))?;
     let keys: Vec<TopicKey<'_>> = topics.iter().map(TopicKey).collect();
-    let head = [
-        Value::Blob(device.as_bytes().to_vec()),
-        expiry::integer(after),
-        expiry::integer(now.as_millis()),
-        expiry::integer(limit.count as u64),
-    ];
+    let head = [Value::Blob(device.as_bytes().to_vec()), expiry::integer(after), expiry::integer(now.as_millis())];
     let parameters = head.iter().map(|value| value as &dyn ToSql).chain(keys.iter().map(|key| key as &dyn ToSql));
     let mut rows = statement.query(params_from_iter(parameters))?;
     let mut found = Vec::new();
     let mut bytes = 0;
-    while let Some(row) = rows.next()? {
+    while found.len() < limit.count
+        && let Some(row) = rows.next()?
+    {
+        let position = row.get::<_, i64>(0)?.unsigned_abs();
+        if gone.binary_search(&position).is_ok() {
+            continue;
+        }
         let envelope = row.get_ref(1)?.as_blob()?;
         bytes += envelope.len();
         if bytes > limit.bytes && !found.is_empty() {
             break;
         }
-        found.push(StoredEnvelope {
-            position: row.get::<_, i64>(0)?.unsigned_abs(),
-            envelope: Bytes::copy_from_slice(envelope),
-        });
+        found.push(StoredEnvelope { position, envelope: Bytes::copy_from_slice(envelope) });
     }
     Ok(found)
 }
@@ -109,9 +112,9 @@ fn waiting_sql(topics: usize) -> String {
         "SELECT position, envelope FROM envelopes INDEXED BY waiting WHERE device = ?1 AND position > ?2 AND expires > ?3 AND topic IN (",
     );
     for n in 0..topics {
-        sql.push_str(&format!("{}?{}", if n == 0 { "" } else { "," }, n + 5));
+        sql.push_str(&format!("{}?{}", if n == 0 { "" } else { "," }, n + 4));
     }
-    sql.push_str(") ORDER BY position LIMIT ?4");
+    sql.push_str(") ORDER BY position");
     sql
 }
 

@@ -3,43 +3,26 @@
 //! Owns the writing connection. Does not know who asks.
 //!
 //! - Takes everything that waits, up to a bound, into one transaction with one sync, and answers after it.
-//! - Acknowledgements, clearing and expiry ride along. Without an append they wait a moment for company and are committed
-//!   without a sync: after a crash a delivery comes again, which is allowed (COU-53).
+//! - Clearing and expiry ride along. Without an append they wait a moment for company and are committed without a sync.
+//! - What was acknowledged is deleted by the thousand, between two appends and without a sync: after a crash a delivery
+//!   comes again, which is allowed (COU-53).
 //! - A failed sync ends it. A full disk fails appends alone.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use halcyon_server::ports::{Append, AppendOutcome, MailboxError};
-use halcyon_types::DeviceId;
 use rusqlite::Connection;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::acknowledged::Acknowledged;
 use super::batch::Tables;
 use super::reserve::Reserve;
+use super::round::{Command, Outcome, Round};
 use super::{OpenError, Options, failure};
-
-/// One thing to write.
-pub(super) enum Command {
-    /// Store these, and answer after the sync.
-    Append {
-        batch: Vec<Append>,
-        reply: oneshot::Sender<Result<Vec<AppendOutcome>, MailboxError>>,
-        _room: OwnedSemaphorePermit,
-    },
-    /// Delete what a device has committed.
-    Acknowledge { device: DeviceId, positions: Vec<u64> },
-    /// Empty a mailbox.
-    Clear { device: DeviceId, reply: oneshot::Sender<Result<(), MailboxError>> },
-    /// Delete what expired; the answer is how many were still there.
-    Expire { found: Vec<(DeviceId, u64)>, reply: oneshot::Sender<Result<usize, MailboxError>> },
-    /// Give some unused pages back to the disk; the answer is how many.
-    Shrink { reply: oneshot::Sender<Result<usize, MailboxError>> },
-}
 
 /// A handle of the thread.
 pub(super) struct Writer {
@@ -50,7 +33,12 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, folder: &Path, options: Options) -> Result<Self, OpenError> {
+    pub(super) fn start(
+        connection: Connection,
+        folder: &Path,
+        options: Options,
+        acknowledged: Arc<Acknowledged>,
+    ) -> Result<Self, OpenError> {
         // What a statement or the tables have against it is found here, where it can still be said.
         Tables::new(&connection, &options)?;
         let reserve = Reserve::take(folder, options.reserve_bytes)?;
@@ -66,6 +54,8 @@ impl Writer {
                 full_since: None,
                 syncing: true,
                 written_bytes: 0,
+                acknowledged,
+                deleted: false,
             }
             .run(&inbox),
             Err(_) => flag.store(true, Ordering::Release),
@@ -107,17 +97,9 @@ struct Run<'c> {
     syncing: bool,
     /// Bytes of envelopes since the log was last written back.
     written_bytes: usize,
-}
-
-/// What goes into one transaction.
-#[derive(Default)]
-struct Round {
-    commands: Vec<Command>,
-    envelopes: usize,
-    bytes: usize,
-    removals: usize,
-    /// When it is committed even if no append comes along.
-    deadline: Option<Instant>,
+    acknowledged: Arc<Acknowledged>,
+    /// Whether the running transaction deletes what was acknowledged.
+    deleted: bool,
 }
 
 impl Run<'_> {
@@ -125,59 +107,90 @@ impl Run<'_> {
         let mut round = Round::default();
         loop {
             let open = round.gather(inbox);
-            if round.commands.is_empty() && !open {
-                break;
-            }
-            let commit = self.commit(std::mem::take(&mut round));
-            if commit.is_err() {
+            if self.turn(&mut round, open).is_err() {
                 self.stopped.store(true, Ordering::Release);
                 tracing::error!(
                     "a sync of the mailboxes failed; nothing is accepted until the server is restarted on a good disk"
                 );
+                // Senders that come from now on find no receiver; those in between get their answer by the dropped reply.
+                return;
+            }
+            if !open {
                 break;
             }
         }
-        // Senders that come from now on find no receiver; those in between get their answer by the dropped reply.
-        if !self.stopped.load(Ordering::Acquire) && self.full_since.is_none() {
+        if self.full_since.is_none() {
             // A clean end leaves a short log, so that the next start is quick.
             let _ = self.write_back("TRUNCATE");
         }
     }
 
-    /// Commits a round and answers it. An error means that the writer must not go on.
+    /// Does what was gathered. An error means that the writer must not go on.
+    fn turn(&mut self, round: &mut Round, open: bool) -> Result<(), ()> {
+        if !round.is_empty() {
+            let commands = round.take();
+            self.commit(commands)?;
+        }
+        if (round.takes_deletions() || !open) && self.delete().or_else(|error| self.survives(&error).map(|()| true))? {
+            round.postpone_deletions();
+        }
+        if self.written_bytes >= WRITE_BACK_BYTES {
+            // Everything is answered: what fails here concerns the next commit.
+            self.write_back("PASSIVE").or_else(|error| self.survives(&error))?;
+        }
+        Ok(())
+    }
+
+    /// Commits a round and answers it.
     fn commit(&mut self, mut round: Round) -> Result<(), ()> {
         if self.is_full() {
             round.refuse_appends(&MailboxError::Full);
         }
-        let sync = round.envelopes > 0;
-        let done = self.transaction(&round, sync);
-        let done = match done {
-            Err(error) if matches!(failure::of_write(&error), MailboxError::Full) => {
-                tracing::warn!(
-                    "the disk of the mailboxes is full; envelopes are refused, acknowledging and expiry go on"
-                );
-                self.full_since = Some(Instant::now());
-                self.reserve.release();
-                round.refuse_appends(&MailboxError::Full);
-                self.write_back("TRUNCATE").and_then(|()| self.transaction(&round, false))
-            }
-            done => done,
-        };
+        let mut done = self.transaction(round.has_appends(), |run| run.apply(&round));
+        if done.as_ref().is_err_and(is_full) {
+            self.make_room();
+            round.refuse_appends(&MailboxError::Full);
+            done = self.transaction(false, |run| run.apply(&round));
+        }
         match done {
             Ok(outcomes) => {
+                self.written_bytes += round.bytes() + round.removals() * REMOVAL_BYTES;
                 round.answer(outcomes);
-                self.written_bytes += round.bytes + round.removals * REMOVAL_BYTES;
-                if self.written_bytes < WRITE_BACK_BYTES {
-                    return Ok(());
-                }
-                // The round is answered: what fails here concerns the next one.
-                self.write_back("PASSIVE").or_else(|error| self.survives(&error))
+                Ok(())
             }
             Err(error) => {
                 round.refuse(&failure::of_write(&error));
                 self.survives(&error)
             }
         }
+    }
+
+    /// Deletes what was acknowledged. Returns whether it has to be done again later, for want of room.
+    fn delete(&mut self) -> rusqlite::Result<bool> {
+        if self.acknowledged.is_empty() {
+            return Ok(false);
+        }
+        let mut done = self.transaction(false, Self::apply_deletions);
+        if done.as_ref().is_err_and(is_full) {
+            self.make_room();
+            done = self.transaction(false, Self::apply_deletions);
+        }
+        match done {
+            Ok(()) => Ok(false),
+            Err(error) if is_full(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The disk is full: gives up the reserve, and writes the log back so that it starts anew (COU-44).
+    fn make_room(&mut self) {
+        if self.full_since.is_none() {
+            tracing::warn!("the disk of the mailboxes is full; envelopes are refused, acknowledging and expiry go on");
+        }
+        self.full_since = Some(Instant::now());
+        self.reserve.release();
+        // If this fails, so does what comes after it, and says why.
+        let _ = self.write_back("TRUNCATE");
     }
 
     /// Returns whether the writer may go on after a failure.
@@ -194,35 +207,32 @@ impl Run<'_> {
         self.full_since.is_some()
     }
 
-    fn transaction(&mut self, round: &Round, sync: bool) -> rusqlite::Result<Vec<Outcome>> {
+    /// Runs something in a transaction, synced or not.
+    fn transaction<T>(
+        &mut self,
+        sync: bool,
+        apply: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
         if self.syncing != sync {
-            self.connection.execute_batch(if sync {
-                "PRAGMA synchronous = FULL"
-            } else {
-                "PRAGMA synchronous = NORMAL"
-            })?;
+            let mode = if sync { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
+            self.connection.execute_batch(mode)?;
             self.syncing = sync;
         }
-        let done = self.apply(round);
-        if done.is_err() {
-            self.tables.roll_back();
+        self.deleted = false;
+        let done = self.tables.begin().and_then(|()| apply(self)).and_then(|done| self.tables.commit().map(|()| done));
+        match &done {
+            Ok(_) if self.deleted => self.acknowledged.settle(),
+            Ok(_) => {}
+            Err(_) => self.tables.roll_back(),
         }
         done
     }
 
     fn apply(&mut self, round: &Round) -> rusqlite::Result<Vec<Outcome>> {
-        self.tables.begin()?;
-        let mut outcomes = Vec::with_capacity(round.commands.len());
-        for command in &round.commands {
-            outcomes.push(match command {
+        let outcome = |command: &Command| {
+            Ok(match command {
                 Command::Append { batch, .. } => {
-                    Outcome::Appended(batch.iter().map(|append| self.tables.append(append)).collect::<Result<_, _>>()?)
-                }
-                Command::Acknowledge { device, positions } => {
-                    for position in positions {
-                        self.tables.remove(*device, *position)?;
-                    }
-                    Outcome::Done(0)
+                    Outcome::Appended(batch.iter().map(|append| self.append(append)).collect::<Result<_, _>>()?)
                 }
                 Command::Clear { device, .. } => {
                     self.tables.clear(*device)?;
@@ -236,10 +246,31 @@ impl Run<'_> {
                     Outcome::Done(removed)
                 }
                 Command::Shrink { .. } => Outcome::Done(self.shrink()?),
-            });
+                // Never in a round: they only say when to delete.
+                Command::Acknowledged | Command::AcknowledgedEnough => Outcome::Done(0),
+            })
+        };
+        round.commands().iter().map(outcome).collect()
+    }
+
+    fn append(&mut self, append: &Append) -> rusqlite::Result<AppendOutcome> {
+        let outcome = self.tables.append(append)?;
+        if outcome != AppendOutcome::Quota || self.deleted || self.acknowledged.is_empty() {
+            return Ok(outcome);
         }
-        self.tables.commit()?;
-        Ok(outcomes)
+        // COU-45: what was acknowledged does not count, even if it is still there.
+        self.apply_deletions()?;
+        self.tables.append(append)
+    }
+
+    fn apply_deletions(&mut self) -> rusqlite::Result<()> {
+        self.deleted = true;
+        let acknowledged = self.acknowledged.take();
+        for (position, device) in &acknowledged {
+            self.tables.remove(*device, *position)?;
+        }
+        self.written_bytes += acknowledged.len() * REMOVAL_BYTES;
+        Ok(())
     }
 
     /// Cuts some unused pages off the file, if there are many.
@@ -262,108 +293,9 @@ impl Run<'_> {
     }
 }
 
-/// What became of one command.
-enum Outcome {
-    Appended(Vec<AppendOutcome>),
-    Done(usize),
+fn is_full(error: &rusqlite::Error) -> bool {
+    matches!(failure::of_write(error), MailboxError::Full)
 }
-
-impl Round {
-    /// Takes what waits. Returns false when nothing can come any more.
-    fn gather(&mut self, inbox: &Receiver<Command>) -> bool {
-        loop {
-            let next = match self.deadline {
-                _ if self.is_due() => inbox.try_recv().map_err(|error| match error {
-                    TryRecvError::Empty => RecvTimeoutError::Timeout,
-                    TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
-                }),
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(deadline) => inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())),
-            };
-            match next {
-                Ok(command) => self.push(command),
-                Err(RecvTimeoutError::Timeout) => return true,
-                Err(RecvTimeoutError::Disconnected) => return false,
-            }
-            if self.is_at_bound() {
-                return true;
-            }
-        }
-    }
-
-    fn push(&mut self, command: Command) {
-        match &command {
-            Command::Append { batch, .. } => {
-                self.envelopes += batch.len();
-                self.bytes += batch.iter().map(|append| append.envelope.len()).sum::<usize>();
-            }
-            Command::Acknowledge { positions, .. } => self.removals += positions.len(),
-            Command::Expire { found, .. } => self.removals += found.len(),
-            Command::Clear { .. } | Command::Shrink { .. } => self.removals += 1,
-        }
-        self.deadline.get_or_insert_with(|| Instant::now() + COMPANY_WAIT);
-        self.commands.push(command);
-    }
-
-    /// Returns whether somebody waits for the sync.
-    fn is_due(&self) -> bool {
-        self.envelopes > 0
-    }
-
-    fn is_at_bound(&self) -> bool {
-        self.envelopes >= ROUND_ENVELOPES_MAX || self.bytes >= ROUND_BYTES_MAX || self.removals >= ROUND_ENVELOPES_MAX
-    }
-
-    /// Takes the appends out and answers them.
-    fn refuse_appends(&mut self, error: &MailboxError) {
-        for command in self.commands.extract_if(.., |command| matches!(command, Command::Append { .. })) {
-            command.refuse(error);
-        }
-        (self.envelopes, self.bytes) = (0, 0);
-    }
-
-    fn refuse(self, error: &MailboxError) {
-        for command in self.commands {
-            command.refuse(error);
-        }
-    }
-
-    fn answer(&mut self, outcomes: Vec<Outcome>) {
-        for (command, outcome) in self.commands.drain(..).zip(outcomes) {
-            // Who asked may have gone; what was asked is done all the same.
-            match (command, outcome) {
-                (Command::Append { reply, .. }, Outcome::Appended(outcomes)) => drop(reply.send(Ok(outcomes))),
-                (Command::Clear { reply, .. }, _) => drop(reply.send(Ok(()))),
-                (Command::Expire { reply, .. } | Command::Shrink { reply }, Outcome::Done(count)) => {
-                    drop(reply.send(Ok(count)))
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-impl Command {
-    fn refuse(self, error: &MailboxError) {
-        match self {
-            Self::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Self::Clear { reply, .. } => drop(reply.send(Err(error.clone()))),
-            Self::Expire { reply, .. } | Self::Shrink { reply } => drop(reply.send(Err(error.clone()))),
-            Self::Acknowledge { .. } => {}
-        }
-    }
-}
-
-/// Envelopes, or deletions, in one commit. Above some hundreds the sync is shared well enough; more only makes the first
-/// one wait longer.
-const ROUND_ENVELOPES_MAX: usize = 2_048;
-
-/// Bytes of envelopes in one commit, for the same reason.
-const ROUND_BYTES_MAX: usize = 4 << 20;
-
-/// How long deletions wait for an append to ride with. Long enough to be rare, short enough that few deliveries come twice
-/// after a quick reconnect.
-const COMPANY_WAIT: Duration = Duration::from_millis(20);
 
 /// Bytes after which the log is written back. Less means more syncs of the database, more means a longer start after a
 /// crash.
