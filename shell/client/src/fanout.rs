@@ -117,3 +117,6 @@ pub(crate) fn sender_device(device: &VerifiedDevice) -> PeerDevice {
     let pair = device.pair_identity().and_then(|blob| PairIdentity::from_bytes(blob).ok());
     PeerDevice::new(device.key().clone(), pair)
 }
+
+#[cfg(test)]
+mod tests;

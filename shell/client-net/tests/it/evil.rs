@@ -124,6 +124,22 @@ async fn a_missing_prekey_is_no_downgrade() {
     assert_eq!(bob.texts(), ["better"]);
 }
 
+/// DIR-22, SND-4: a listed device without an address is reported, and the others get the message.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_device_without_an_address_is_reported() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let tablet = world.link(&bob, "tablet").await;
+    let hidden = tablet.client.account().unwrap().unwrap().device;
+    lie(&alice, move |account| account.devices.retain(|device| device.device_id[..] != hidden.as_bytes()[..]));
+    let sent = alice.say(&bob, "who gets this?").await;
+    let deliveries = alice.wait(&sent, Until::Delivered).await;
+    let failed = deliveries.iter().find(|delivery| delivery.device == hidden).unwrap();
+    assert!(matches!(&failed.state, DeliveryState::Failed(reason) if reason.contains("no address")), "{failed:?}");
+    assert_eq!(bob.has(1).await[0].text.as_deref(), Some("who gets this?"));
+    assert_eq!(tablet.messages().len(), 0);
+}
+
 /// DIR-20: an answer to another question is no answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_to_another_question_is_malformed() {

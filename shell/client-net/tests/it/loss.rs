@@ -139,3 +139,25 @@ async fn a_lost_answer_does_not_lose_the_account() {
     assert_eq!(account.handles, [alice.handle.clone()]);
     alice.online().await;
 }
+
+/// RCV-2: a stranger's message waits, unacknowledged, until the stranger can be looked up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_waits_for_the_directory() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    bob.http.tamper(|request, answer| match request.path.as_str() {
+        "/v1/lookup" => Err(HttpError::TimedOut),
+        _ => answer,
+    });
+    let sent = alice.say(&bob, "do you know me?").await;
+    alice.wait(&sent, Until::Accepted).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(bob.messages().len(), 0);
+    assert!(matches!(bob.client.connection(), ConnectionState::Online { .. }), "the connection is not at fault");
+    // Not acknowledged: it is there for the next connection, too.
+    bob.offline().await;
+    bob.http.leave_alone();
+    bob.online().await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["do you know me?"]);
+}
