@@ -1,6 +1,6 @@
 //! RSA-1280, raw, over aws-lc: the block operations of the suite `pair`.
 //!
-//! This is the one crate with `unsafe` code. It exists because the safe bindings refuse keys below 2048 bits and the
+//! One of the two crates with `unsafe` code (the other is `shell/client-store/vfs`). It exists because the safe bindings refuse keys below 2048 bits and the
 //! suite's format fixes 1280. It owns the foreign pointers and nothing else.
 //! Does not know padding: OAEP is `halcyon-crypto`'s, in constant time, so that no failure of it shows here.
 //!
