@@ -165,10 +165,10 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
 
     let cache = Arc::new(DirectoryCache::new(store.lists.clone(), secrets.session.clone()));
     let mut courier_settings = courier::Settings::new(&settings.host);
-    courier_settings.limits = settings.courier;
+    courier_settings.limits = settings.courier.clone();
     let courier = Courier::start(
         courier::Ports {
-            mailboxes,
+            mailboxes: mailboxes.clone(),
             recipients: cache.clone(),
             clock: world.clock.clone(),
             random: world.random.clone(),
@@ -201,10 +201,12 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     let about =
         About { audience: settings.host.clone(), courier: format!("{}:{}", settings.host, addresses.courier.port()) };
     let api = Api { services: services.clone(), clock: world.clock, about: Arc::new(about) };
+    // Requests are counted apart: a crowd that talks must not keep its own devices from looking people up.
+    let https_sources = SourceAddresses::new(settings.courier.connections_per_address);
     let router = http::router(api, websocket::routes(courier, sources));
-    tasks.spawn(https::run(https_listener, Some(https_tls), router, stop.clone()));
+    tasks.spawn(https::run(https_listener, Some((https_tls, https_sources)), router, stop.clone()));
     if let Some(listener) = private_listener {
-        let private = Private { store: Arc::new(store), stop: stop.clone(), metrics: private::recorder() };
+        let private = Private { store: Arc::new(store), mailboxes, stop: stop.clone(), metrics: private::recorder() };
         tasks.spawn(https::run(listener, None, private::router(private), stop.clone()));
     }
     tasks.spawn(sweep(services.clone(), stop.clone()));

@@ -9,7 +9,9 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use halcyon_server::ports::DirectoryStore;
+use halcyon_server::ports::{DirectoryStore, SnapshotOf};
+use halcyon_server_store::MailboxStore;
+use halcyon_types::AccountId;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 use crate::stop::Stop;
@@ -19,6 +21,8 @@ use crate::stop::Stop;
 pub struct Private {
     /// Asked whether it can be read.
     pub store: Arc<DirectoryStore>,
+    /// Asked whether it still writes.
+    pub mailboxes: Arc<MailboxStore>,
     /// Whether the server ends.
     pub stop: Stop,
     /// Renders the counters.
@@ -53,9 +57,16 @@ async fn ready(State(private): State<Private>) -> (StatusCode, &'static str) {
     if private.stop.is_requested() {
         return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n");
     }
-    match private.store.lookups.count().await {
+    if private.mailboxes.is_stopped() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the mailboxes stopped after a failed sync; restart on a good disk\n",
+        );
+    }
+    // Any read will do: of an account that cannot exist.
+    match private.store.lists.snapshot(SnapshotOf::Account(AccountId::from_bytes([0; 16]))).await {
         Ok(_) => (StatusCode::OK, "ready\n"),
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store cannot be read\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the directory cannot be read\n"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns connections until they end or are upgraded. Does not know what is served.
 //!
 //! - A connection that says nothing costs 10 seconds of one task, and then nothing.
+//! - On the public listener a source address has a number of places; a WebSocket counts among the courier's (COU-14).
 //! - At the end, requests that were begun are answered and idle connections are closed (COU-56).
 
 use std::net::SocketAddr;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::courier::addresses::{Admission, SourceAddresses};
 use crate::stop::Stop;
 
 /// A slow phone needs three round trips of a second each; more is not a client (COU-14 has the same).
@@ -38,8 +40,14 @@ const CONNECTIONS_MAX: usize = 10_000;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts and serves until the end is asked for and every connection has ended.
-pub(super) async fn run(listener: TcpListener, tls: Option<Arc<ServerConfig>>, router: Router, mut stop: Stop) {
-    let acceptor = tls.map(TlsAcceptor::from);
+/// `public` is `None` on the operator's listener.
+pub(super) async fn run(
+    listener: TcpListener,
+    public: Option<(Arc<ServerConfig>, SourceAddresses)>,
+    router: Router,
+    mut stop: Stop,
+) {
+    let public = public.map(|(tls, addresses)| (TlsAcceptor::from(tls), addresses));
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
@@ -60,10 +68,19 @@ pub(super) async fn run(listener: TcpListener, tls: Option<Arc<ServerConfig>>, r
                 continue;
             }
         };
-        let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
+        let entry = match &public {
+            None => None,
+            Some((acceptor, addresses)) => match addresses.admit(peer.ip()) {
+                Admission::Served(place) => Some((acceptor.clone(), place)),
+                // COU-14: over HTTP there is no word for it before a request, and a handshake costs more than it is worth.
+                Admission::Told(_) | Admission::Dropped => continue,
+            },
+        };
+        let (acceptor, place_of_address) = entry.unzip();
+        let (router, stop) = (router.clone(), stop.clone());
         connections.spawn(async move {
             connection(stream, peer, acceptor, router, stop).await;
-            drop(place);
+            drop((place, place_of_address));
         });
     }
     drop(listener);

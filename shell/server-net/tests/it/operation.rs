@@ -3,9 +3,12 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use halcyon_directory::alert::{Alert, AlertEvent, DeviceNotice};
+use halcyon_server::ports::{Aftermath, AftermathId, Clock, Deed, ListChange, ListReplaced, StoredList};
 use halcyon_server_net::http::routes::{Caller, Media, ROUTES};
 use halcyon_server_net::serve::{self, StartError};
 use halcyon_server_net::settings::{Settings, TlsSource};
+use halcyon_server_store::directory::{DirectoryDb, LastShutdown};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -164,4 +167,40 @@ async fn the_courier_is_found() {
     let about = world.client().get("/v1/server").await.expect(200);
     assert_eq!(about.text("audience"), "localhost");
     assert_eq!(about.text("courier"), format!("localhost:{}", world.server().addresses().courier.port()));
+}
+
+/// DIR-5, DIR-40: the process died between a commit and its alert; the next start sends the alert and empties the mailbox.
+#[tokio::test]
+async fn what_a_crash_left_undone_is_done() {
+    let mut world = World::start().await;
+    let mut alice = Person::register(&world, "alice@example.org", "phone").await;
+    alice.link(&world, "laptop").await;
+    let (phone, laptop) = (alice.devices[0].id, alice.devices[1].id);
+    assert_eq!(world.alerts(laptop).await.len(), 1);
+
+    let list = alice.list.next().without(laptop).sign(&alice.account_key, world.clock.now()).unwrap();
+    let notice = DeviceNotice { device: laptop, name: "laptop".to_owned(), list_version: list.version() };
+    let removed = AlertEvent::DeviceRemoved(notice);
+    let alert = Alert { time: world.clock.now(), event: removed.clone() }.encode();
+    let deeds = [Deed::Revoke { device: laptop }, Deed::Alert { account: alice.account, alert }];
+    let aftermath =
+        deeds.into_iter().zip(1..).map(|(deed, id)| Aftermath { id: AftermathId([id; 16]), deed }).collect();
+    let stored = StoredList { version: list.version(), signed: list.encode() };
+    let change = ListChange { account: alice.account, list: stored, removed: vec![laptop], aftermath };
+    let store = DirectoryDb::open(world.data(), LastShutdown::Clean).unwrap().ports();
+    assert_eq!(store.lists.replace(change).await.unwrap(), ListReplaced::Replaced);
+    drop(store);
+
+    world.open().await.unwrap();
+    assert_eq!(world.alerts(phone).await.last(), Some(&removed));
+    assert_eq!(world.alerts(laptop).await, []);
+    let store = DirectoryDb::open(world.data(), LastShutdown::Clean).unwrap().ports();
+    assert!(store.aftermath.pending().await.unwrap().is_empty());
+}
+
+/// COU-14: an address has its places on the HTTPS port too, where the machine itself is not limited.
+#[tokio::test]
+async fn the_machine_itself_has_all_places() {
+    let world = World::start_with(|settings| settings.courier.connections_per_address = 0).await;
+    world.client().get("/v1/server").await.expect(200);
 }

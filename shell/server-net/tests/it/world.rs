@@ -62,7 +62,7 @@ impl World {
         world
     }
 
-    async fn open(&mut self) -> Result<(), StartError> {
+    pub async fn open(&mut self) -> Result<(), StartError> {
         let foundation = Foundation { clock: Arc::new(self.clock.clone()), random: Arc::new(SystemRandom) };
         self.server = Some(serve::start_in(self.settings.clone(), foundation).await?);
         Ok(())
