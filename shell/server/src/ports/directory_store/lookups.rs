@@ -80,10 +80,4 @@ pub trait LookupStore: Send + Sync {
         charge: Charge,
         now: Timestamp,
     ) -> Result<Admitted, DirectoryStoreError>;
-
-    /// Returns how many records there are.
-    ///
-    /// # Errors
-    /// [`DirectoryStoreError`]
-    async fn count(&self) -> Result<u64, DirectoryStoreError>;
 }
