@@ -105,12 +105,17 @@ impl Inner {
     /// Asks for the own account, and accepts its list as the resolver does (DIR-6).
     pub(crate) async fn current_list(&self) -> Result<(SignedList, DeviceId), DevicesError> {
         let answer = self.fetch_account().await?;
-        let list = SignedList::decode(answer.device_list.into()).map_err(resolver::Refusal::from);
-        let list = match list {
-            Ok(list) => list,
-            Err(refusal) => return self.refuse_own_list(refusal),
+        self.accept_answer(answer)
+    }
+
+    /// Accepts the list of an answer about the own account. One that is not believed raises an alarm.
+    pub(crate) fn accept_answer(&self, answer: AccountAnswer) -> Result<(SignedList, DeviceId), DevicesError> {
+        let decoded = SignedList::decode(answer.device_list.into()).map_err(resolver::Refusal::from);
+        let accepted = match decoded {
+            Ok(list) => self.accept_own_list(list)?,
+            Err(refusal) => Err(refusal),
         };
-        match self.accept_own_list(list)? {
+        match accepted {
             Ok(list) => Ok((list, self.state().own()?.device)),
             Err(refusal) => self.refuse_own_list(refusal),
         }

@@ -86,6 +86,8 @@ impl Inner {
         for (handle, found) in wanted.iter().zip(&resolved) {
             match found {
                 Resolved::Devices(..) => {}
+                // Another device removed the handle, or the server says so.
+                Resolved::Unknown if handle == members.sender() => return Err(SendError::NotOwnHandle),
                 Resolved::Unknown => return Err(unknown(handle, asked)),
                 Resolved::Refused(refusal) => return Err(SendError::Refused(refusal.clone())),
                 Resolved::Unanswered(error) => {

@@ -348,11 +348,11 @@ impl Inner {
         let now = self.now();
         self.forget_old(now)?;
         self.give_up_old_jobs(now)?;
-        // The server may be busy or its word not believed; the person was alarmed, and the next hour comes.
+        // The server may be busy, or its word is not believed: then the person was alarmed, and the next hour comes.
         if let Ok(answer) = self.fetch_account().await {
             self.keep_handles(&answer.handles)?;
+            let _ = self.accept_answer(answer);
         }
-        let _ = self.current_list().await;
         let _ = self.roll_prekeys().await?;
         Ok(())
     }
