@@ -92,8 +92,11 @@ pub enum LinkError {
     #[error("the sealed account key is empty or larger than {SEALED_BYTES_MAX} bytes")]
     Sealed,
     /// LNK-2 to LNK-8
-    #[error("the link is not in the state for this step, or expired; read it again")]
+    #[error("the link is not in the state for this step; read it again")]
     WrongState,
+    /// LNK-1, LNK-7: approved, rejected, or over its 15 minutes.
+    #[error("this link has ended; sign in again for a new one")]
+    Ended,
     /// LNK-8: another device challenged it.
     #[error("another device approves this link")]
     OtherApprover,
@@ -248,7 +251,7 @@ impl Links {
     ) -> Result<(), LinkError> {
         self.of_account(id, member.account).await?;
         is_point(ephemeral)?;
-        self.advance(id, self.store.challenge(id, member.device, ephemeral, nonce, self.clock.now()).await?)
+        self.advance(id, self.store.challenge(id, member.device, ephemeral, nonce, self.clock.now()).await?).await
     }
 
     /// Takes the new device's nonce (LNK-4).
@@ -266,7 +269,7 @@ impl Links {
         if viewer != Viewer::NewDevice {
             return Err(LinkError::WrongState);
         }
-        self.advance(id, self.store.reveal(id, nonce, self.clock.now()).await?)
+        self.advance(id, self.store.reveal(id, nonce, self.clock.now()).await?).await
     }
 
     /// Ends a link, for a device of the account or for the new one (LNK-5, LNK-7).
@@ -281,7 +284,7 @@ impl Links {
     ) -> Result<(), LinkError> {
         self.authorized(id, request, target, Effect::Changes).await?;
         metrics::counter!("halcyon_links_total", "step" => "rejected").increment(1);
-        self.advance(id, self.store.reject(id, self.clock.now()).await?)
+        self.advance(id, self.store.reject(id, self.clock.now()).await?).await
     }
 
     /// Takes the list with the new device in it, and the sealed account key (LNK-8).
@@ -296,7 +299,7 @@ impl Links {
         match &link.challenge {
             Some((approver, ..)) if *approver == member.device => {}
             Some(_) => return Err(LinkError::OtherApprover),
-            None => return Err(LinkError::WrongState),
+            None => return Err(self.why_not(id).await?),
         }
         let offered = SignedList::decode(list).map_err(|error: ListError| ReplaceError::Invalid(error))?;
         let entry = CountersignedEntry::verify(member.account, link.new.entry.clone(), &link.new.entry_signature)?;
@@ -308,7 +311,7 @@ impl Links {
         let token = PushToken::from_bytes(self.draw());
         match self.store.complete(id, change, sealed, token, self.clock.now()).await? {
             Completed::Completed => {}
-            Completed::WrongState => return Err(LinkError::WrongState),
+            Completed::WrongState => return Err(self.why_not(id).await?),
             Completed::Conflict => {
                 let current = self.lists.snapshot(SnapshotOf::Account(member.account)).await?;
                 let current = current.ok_or(LinkError::NotFound)?.list.signed;
@@ -349,15 +352,25 @@ impl Links {
         found.filter(|link| link.new.account == account).ok_or(LinkError::NotFound)
     }
 
-    fn advance(&self, id: LinkId, advanced: Advanced) -> Result<(), LinkError> {
+    async fn advance(&self, id: LinkId, advanced: Advanced) -> Result<(), LinkError> {
         match advanced {
             Advanced::Advanced => {
                 // Nobody may be waiting; then nobody hears it.
                 let _ = self.changed.send(id);
                 Ok(())
             }
-            Advanced::WrongState => Err(LinkError::WrongState),
+            Advanced::WrongState => Err(self.why_not(id).await?),
         }
+    }
+
+    /// Tells a step that came at the wrong time from one that came too late.
+    async fn why_not(&self, id: LinkId) -> Result<LinkError, DirectoryStoreError> {
+        let open = |link: &Link| {
+            let ended = matches!(link.state, LinkState::Approved { .. } | LinkState::Rejected);
+            !ended && link.new.expires > self.clock.now()
+        };
+        let found = self.store.find(id).await?;
+        Ok(if found.is_some_and(|link| open(&link)) { LinkError::WrongState } else { LinkError::Ended })
     }
 
     fn draw<const N: usize>(&self) -> [u8; N] {

@@ -301,6 +301,7 @@ impl From<LinkError> for Problem {
             LinkError::Prekeys(error) => Self::new(StatusCode::BAD_REQUEST, "invalid_prekeys", error),
             LinkError::Ephemeral | LinkError::Sealed => Self::new(StatusCode::BAD_REQUEST, "malformed_request", error),
             LinkError::WrongState => Self::new(StatusCode::CONFLICT, "link_state", error),
+            LinkError::Ended => Self::new(StatusCode::GONE, "link_ended", error),
             LinkError::OtherApprover => Self::new(StatusCode::CONFLICT, "link_state", error),
             LinkError::List(error) => error.into(),
             LinkError::Auth(error) => error.into(),

@@ -175,7 +175,7 @@ async fn a_rejected_link_is_over() {
     alice.ask(&world, "POST", &linking.path("/reject"), Value::Null).await.expect(204);
     assert_eq!(linking.look(&world, "?wait_s=20").await.text("state"), "rejected");
     let late = alice.ask(&world, "POST", &linking.path("/challenge"), challenge()).await;
-    assert_eq!(late.problem(), (409, "link_state".to_owned()));
+    assert_eq!(late.problem(), (410, "link_ended".to_owned()));
     let links = alice.ask(&world, "GET", "/v1/links", Value::Null).await.expect(200);
     assert_eq!(links.json(), json!({ "links": [] }));
 }
@@ -189,7 +189,7 @@ async fn a_link_lives_15_minutes() {
     world.clock.forward(Duration::from_mins(15));
     assert_eq!(linking.look(&world, "").await.text("state"), "expired");
     let late = alice.ask(&world, "POST", &linking.path("/challenge"), challenge()).await;
-    assert_eq!(late.problem(), (409, "link_state".to_owned()));
+    assert_eq!(late.problem(), (410, "link_ended".to_owned()));
 }
 
 /// LNK-8: completion needs the reveal, the link's own entry, and the version after the current one.
