@@ -171,6 +171,8 @@ impl Inner {
                 Ok(Resolved::Devices(acceptance.devices, acceptance.changes))
             }
             Err(refusal) => {
+                // DIR-7: what is kept does not outlive the doubt, so the next send asks and is refused, too.
+                self.state().forget_addresses(&answer.handle)?;
                 let notice = Notice::Refused { handle: answer.handle, reason: refusal.to_string() };
                 alerts::raise(self, notice)?;
                 Ok(Resolved::Refused(refusal))
@@ -222,6 +224,12 @@ impl State {
                 Ok(Some(Resolved::Devices(VerifiedDevices::from_kept(&kept.known, &addresses), Vec::new())))
             }
         }
+    }
+
+    /// Forgets where the account that a handle stands for is delivered to; what was accepted of it stays.
+    fn forget_addresses(&mut self, handle: &Handle) -> Result<(), ProfileError> {
+        let Some(known) = self.known_handle(handle)? else { return Ok(()) };
+        Ok(self.commit(&Commit::new().with(Change::RemoveAddresses(known.account())))?)
     }
 
     /// DIR-6: what was accepted is committed before anything is sealed.
