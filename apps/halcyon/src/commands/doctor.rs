@@ -1,5 +1,7 @@
 //! `doctor`: looks at everything that commonly goes wrong, and says what to do.
 
+use std::time::Duration;
+
 use halcyon_client::{Check, Finding};
 use serde::Serialize;
 
@@ -8,6 +10,9 @@ use crate::failure::Failure;
 use crate::output::Style;
 use crate::session::Session;
 use crate::text::one_line;
+
+/// A courier that answers does so within a second; a person waits for the diagnosis.
+const ONLINE_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Serialize)]
 struct Line {
@@ -30,6 +35,10 @@ pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
     };
     show(context, "profile", Finding::Good, &format!("{} opens", folder.display()))?;
     let progress = context.output.progress("looking");
+    // The courier is looked at by using it; one that cannot be reached in time is what the check then says.
+    session.client().go_online();
+    let patience = context.timeout().min(ONLINE_PATIENCE);
+    let _ = tokio::time::timeout(patience, session.client().wait_online()).await;
     let checks = session.client().doctor().await;
     drop(progress);
     let shown = checks.iter().try_for_each(|check| show(context, check.name, check.finding, &check.detail));

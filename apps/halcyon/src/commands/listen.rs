@@ -10,7 +10,7 @@ use halcyon_client::event::{ConnectionState, Event, Origin, ShownMessage};
 use halcyon_client::{Client, Events};
 
 use super::Context;
-use crate::args::Listen;
+use crate::args::{Format, Listen};
 use crate::failure::Failure;
 use crate::line::Line;
 use crate::output::Output;
@@ -99,8 +99,13 @@ impl Listener {
             Event::Missed(_) => self.catch_up()?,
             _ => {}
         }
-        if let Some(line) = Line::of_event(event) {
-            self.output.result(&line, |output| line.words(output))?;
+        match Line::of_event(event) {
+            // For a person, the state of the connection is no result.
+            Some(line @ Line::Connection(_)) if self.output.format() == Format::Text => {
+                self.output.note(line.words(&self.output))
+            }
+            Some(line) => self.output.result(&line, |output| line.words(output))?,
+            None => {}
         }
         match event {
             Event::Connection(ConnectionState::Refused { cause }) => {

@@ -113,3 +113,62 @@ fn scripts_get_errors_as_json() {
     assert_eq!(error["fault"], "user");
     assert_eq!(error["exit_code"], 1);
 }
+
+/// DIR-7: an address that suddenly stands for somebody else is not sent to until alice says so.
+#[test]
+fn an_address_that_changed_hands_is_untrusted() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let begun = bob.json(&["handles", "add", "support@example.org", "--no-wait"]);
+    let code = world.code("support@example.org");
+    bob.json(&["handles", "verify", "support@example.org", "--id", begun[0]["id"].as_str().unwrap(), "--code", &code]);
+    alice.json(&["lookup", "support@example.org"]);
+
+    bob.json(&["handles", "remove", "support@example.org"]);
+    world.forget_mails();
+    let carol = world.registered("support", "phone");
+    for command in [vec!["lookup", &carol.handle], vec!["send", &carol.handle, "--text", "is that you, bob?"]] {
+        let (code, said) = alice.fails(&command);
+        assert_eq!(code, 4, "{said}");
+    }
+    alice.json(&["lookup", "--accept", &carol.handle]);
+    alice.json(&["send", &carol.handle, "--text", "hello, carol"]);
+    let heard = carol.json(&["listen", "--count", "1", "--for", "60"]);
+    let message = heard.iter().find(|line| line["type"] == "message").unwrap();
+    assert_eq!(message["text"], "hello, carol");
+}
+
+/// A profile that somebody changed is not opened, and says so.
+#[test]
+fn a_tampered_profile_is_an_io_error() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let path = alice.profile().join("store.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // A bit in every page.
+    bytes.iter_mut().skip(500).step_by(1000).for_each(|byte| *byte ^= 1);
+    std::fs::write(&path, &bytes).unwrap();
+    for command in ["devices", "history", "alerts", "handles"] {
+        let (code, said) = alice.fails(&[command]);
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains("damaged"), "{said}");
+    }
+}
+
+/// A disk or folder that cannot be written is named.
+#[test]
+fn an_unwritable_folder_is_an_io_error() {
+    let world = World::new();
+    let file = world.file("not-a-folder", "");
+    let mut command = crate::world::halcyon(&["register", "alice@example.org", "--server", &world.url()]);
+    command
+        .arg("--profile-folder")
+        .arg(file.join("below"))
+        .arg("--passphrase-file")
+        .arg(world.file("secret", "secret"));
+    let output = run(command);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("not-a-folder"), "{said}");
+}

@@ -118,6 +118,13 @@ impl World {
         Running::start(command)
     }
 
+    /// Throws away the mails so far.
+    pub(crate) fn forget_mails(&self) {
+        for mail in fs::read_dir(self.settings.data.join("mail")).unwrap() {
+            fs::remove_file(mail.unwrap().path()).unwrap();
+        }
+    }
+
     /// The code of the newest mail to an address.
     pub(crate) fn code(&self, address: &str) -> String {
         self.mail_line(address, "Code: ")
