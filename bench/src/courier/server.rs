@@ -51,7 +51,7 @@ pub(crate) struct ListeningPorts {
 /// What the process counted since it started.
 #[derive(Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Stats {
-    pub(crate) appends: u64,
+    pub(crate) commits: u64,
     pub(crate) envelopes: u64,
     pub(crate) reads: u64,
     pub(crate) cpu_ms: u64,
@@ -60,7 +60,7 @@ pub(crate) struct Stats {
 impl Stats {
     pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
-            appends: self.appends - before.appends,
+            commits: self.commits - before.commits,
             envelopes: self.envelopes - before.envelopes,
             reads: self.reads - before.reads,
             cpu_ms: self.cpu_ms - before.cpu_ms,
@@ -68,7 +68,7 @@ impl Stats {
     }
 
     pub(crate) fn envelopes_per_commit(&self) -> u64 {
-        (self.envelopes / self.appends.max(1)).max(1)
+        (self.envelopes / self.commits.max(1)).max(1)
     }
 }
 
@@ -84,7 +84,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let options = MailboxOptions { envelopes_max: u64::MAX, bytes_max: u64::MAX, ..MailboxOptions::default() };
     let store = MailboxStore::open(&arguments.folder, options)?;
     let mailboxes =
-        Arc::new(Counted { store, appends: AtomicU64::new(0), envelopes: AtomicU64::new(0), reads: AtomicU64::new(0) });
+        Arc::new(Counted { store, envelopes: AtomicU64::new(0), reads: AtomicU64::new(0) });
     let ports = Ports {
         mailboxes: mailboxes.clone(),
         recipients: Arc::new(Directory::of(arguments.people)?),
@@ -153,7 +153,6 @@ async fn echo_one(stream: TcpStream, acceptor: TlsAcceptor, bytes: usize) -> std
 /// The store, counted.
 struct Counted {
     store: MailboxStore,
-    appends: AtomicU64,
     envelopes: AtomicU64,
     reads: AtomicU64,
 }
@@ -161,7 +160,7 @@ struct Counted {
 impl Counted {
     fn stats(&self) -> Result<Stats> {
         Ok(Stats {
-            appends: self.appends.load(Ordering::Relaxed),
+            commits: self.store.synced_commits(),
             envelopes: self.envelopes.load(Ordering::Relaxed),
             reads: self.reads.load(Ordering::Relaxed),
             cpu_ms: super::process::own_cpu_ms()?,
@@ -172,7 +171,6 @@ impl Counted {
 #[async_trait::async_trait]
 impl Mailboxes for Counted {
     async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
-        self.appends.fetch_add(1, Ordering::Relaxed);
         self.envelopes.fetch_add(batch.len() as u64, Ordering::Relaxed);
         self.store.append(batch).await
     }

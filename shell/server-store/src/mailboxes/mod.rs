@@ -101,6 +101,12 @@ impl MailboxStore {
     pub fn is_stopped(&self) -> bool {
         self.writer.is_stopped()
     }
+
+    /// Returns how many commits with envelopes in them were synced since the start: how well syncs are shared.
+    #[must_use]
+    pub fn synced_commits(&self) -> u64 {
+        self.writer.synced_commits()
+    }
 }
 
 #[async_trait::async_trait]

@@ -10,7 +10,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -29,6 +29,7 @@ pub(super) struct Writer {
     /// `None` only while dropping.
     commands: Option<Sender<Command>>,
     stopped: Arc<AtomicBool>,
+    commits: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,13 +45,15 @@ impl Writer {
         let reserve = Reserve::take(folder, options.reserve_bytes)?;
         let stopped = Arc::new(AtomicBool::new(false));
         let (commands, inbox) = mpsc::channel();
-        let flag = stopped.clone();
+        let commits = Arc::new(AtomicU64::new(0));
+        let (flag, counter) = (stopped.clone(), commits.clone());
         let run = move || match Tables::new(&connection, &options) {
             Ok(tables) => Run {
                 connection: &connection,
                 tables,
                 reserve,
                 stopped: flag,
+                commits: counter,
                 full_since: None,
                 syncing: true,
                 written_bytes: 0,
@@ -61,11 +64,16 @@ impl Writer {
             Err(_) => flag.store(true, Ordering::Release),
         };
         let thread = std::thread::Builder::new().name("mailboxes".into()).spawn(run)?;
-        Ok(Self { commands: Some(commands), stopped, thread: Some(thread) })
+        Ok(Self { commands: Some(commands), stopped, commits, thread: Some(thread) })
     }
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Returns how many commits with envelopes in them were synced.
+    pub(super) fn synced_commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
     }
 
     pub(super) fn send(&self, command: Command) -> Result<(), MailboxError> {
@@ -91,6 +99,7 @@ struct Run<'c> {
     tables: Tables<'c>,
     reserve: Reserve,
     stopped: Arc<AtomicBool>,
+    commits: Arc<AtomicU64>,
     /// When the disk was last found full.
     full_since: Option<Instant>,
     /// Whether the connection syncs its commits.
@@ -154,6 +163,7 @@ impl Run<'_> {
         }
         match done {
             Ok(outcomes) => {
+                self.commits.fetch_add(u64::from(round.has_appends()), Ordering::Relaxed);
                 self.written_bytes += round.bytes() + round.removals() * REMOVAL_BYTES;
                 round.answer(outcomes);
                 Ok(())

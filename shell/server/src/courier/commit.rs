@@ -212,6 +212,6 @@ pub(super) const WORK_MAX: usize = 1_024;
 /// Requests of one batch. More would only make the first one wait longer.
 const BATCH_SUBMISSIONS_MAX: usize = 512;
 
-/// One batch is being synced while others are already at the store, which takes all of them into its next commit. Enough
-/// that the store never waits for us, and that nothing which could be in that commit waits for the one after.
-const BATCHES_UNDER_WAY: usize = 16;
+/// One batch is being synced, one waits at the store for its turn, one gathers what came since: the store never waits for
+/// us, and small batches do not each cost a round.
+const BATCHES_UNDER_WAY: usize = 3;
