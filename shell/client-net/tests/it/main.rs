@@ -1,5 +1,7 @@
 //! Two people, four devices, and a real server over loopback TLS. Spec: 60-client.md, 21-linking.md, 11-directory.md.
 
+#![allow(clippy::unwrap_used)]
+
 mod clock;
 mod courier_lies;
 mod devices;
