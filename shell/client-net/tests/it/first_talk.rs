@@ -44,7 +44,9 @@ async fn a_message_reaches_every_device() {
 }
 
 /// SUI-5, SUI-6: `pair` is never picked where both speak more, and a person can force it for one message.
-#[tokio::test(flavor = "multi_thread")]
+///
+/// Everybody shares one thread here, as in a simulation: nothing waits for another thread to go on.
+#[tokio::test]
 async fn the_legacy_suite_is_used_only_when_it_is_asked_for() {
     let world = World::start().await;
     let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
