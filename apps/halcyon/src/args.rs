@@ -22,7 +22,9 @@ Exit codes:
   5  rate limit: asked too often; try later
 
 Secrets are read from --passphrase-fd, --passphrase-file (or the file that HALCYON_PASSPHRASE_FILE names),
-a prompt on the terminal, or else a line of standard input; never from an argument.";
+a prompt on the terminal, or else a line of standard input; never from an argument.
+
+HALCYON_LOG=debug shows what the parts below do, on standard error. NO_COLOR=1 leaves colors out.";
 
 /// The whole command line.
 #[derive(Debug, Parser)]

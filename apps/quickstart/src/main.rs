@@ -20,6 +20,7 @@ use std::time::Instant;
 use clap::Parser;
 use directories::ProjectDirs;
 use halcyon::failure::{Failure, Kind};
+use tracing_subscriber::EnvFilter;
 
 use crate::folder::{DataFolder, Earlier, FolderError, Found};
 use crate::screen::Screen;
@@ -51,6 +52,10 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(Kind::User.exit_code()) } else { ExitCode::SUCCESS };
         }
     };
+    // What server and clients say about their work goes to standard error if it is asked for, as in HALCYON_LOG=debug.
+    if let Ok(filter) = EnvFilter::try_from_env("HALCYON_LOG") {
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let result = match runtime {
         Ok(runtime) => runtime.block_on(run(arguments)),
