@@ -163,7 +163,7 @@ impl Round {
     }
 
     fn is_at_bound(&self) -> bool {
-        self.envelopes >= ENVELOPES_MAX || self.bytes >= BYTES_MAX || self.removals >= ENVELOPES_MAX
+        self.envelopes >= ROUND_ENVELOPES_MAX || self.bytes >= ROUND_BYTES_MAX || self.removals >= ROUND_ENVELOPES_MAX
     }
 }
 
@@ -180,10 +180,10 @@ impl Command {
 
 /// Envelopes, or deletions, in one commit. Above some hundreds the sync is shared well enough; more only makes the first
 /// one wait longer.
-const ENVELOPES_MAX: usize = 2_048;
+const ROUND_ENVELOPES_MAX: usize = 2_048;
 
 /// Bytes of envelopes in one commit, for the same reason.
-const BYTES_MAX: usize = 4 << 20;
+const ROUND_BYTES_MAX: usize = 4 << 20;
 
 /// How long clearing and expiry wait for an append to ride with; whoever asked for them waits as long.
 const COMPANY_WAIT: Duration = Duration::from_millis(20);

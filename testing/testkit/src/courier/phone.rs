@@ -1,3 +1,5 @@
+//! A device on one connection, that says what it is told to, also what no client would.
+
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};

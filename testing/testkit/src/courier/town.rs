@@ -1,3 +1,5 @@
+//! A directory in memory, a clock that goes as tokio's does, and randomness that repeats in every run.
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
