@@ -254,7 +254,12 @@ impl Talk {
             self.problem(say_missing(&missing))?;
         }
         for waiting in self.tracker.waiting() {
-            self.note(&format!("waits for a device that is offline: {}", say_missing(&waiting)))?;
+            if self.tracker.is_online(waiting.device) {
+                // It is the sender that is offline, and nobody else can bring it on its way.
+                self.problem(format!("{}, whose sender is offline", say_missing(&waiting)))?;
+            } else {
+                self.note(&format!("waits for a device that is offline: {}", say_missing(&waiting)))?;
+            }
         }
         Ok(())
     }

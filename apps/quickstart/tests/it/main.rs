@@ -118,6 +118,39 @@ fn a_mistake_in_a_script_is_a_failure() {
     assert!(lines.contains("delivered to bob tablet"), "{lines}");
 }
 
+/// SND-2: what an offline sender wrote stays in its outbox, so the devices that are online do not have it; the next start sends it.
+#[test]
+fn an_offline_sender_delivers_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let output = quickstart(data.path(), &[], "/offline alice phone\nfrom the tunnel\n");
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{lines}");
+    assert!(lines.contains("problem: a message did not arrive at bob phone: from the tunnel"), "{lines}");
+
+    let lines = events(&quickstart(data.path(), &[], "out again\n"));
+    assert!(
+        lines.contains(&"arrived at bob phone from alice phone (pair-ec): from the tunnel".to_owned()),
+        "{lines:#?}"
+    );
+}
+
+/// A longer script, faster than one message at a time, and a text that is too long for one.
+#[test]
+fn a_long_script_arrives_in_order() {
+    let data = tempfile::tempdir().unwrap();
+    let script: String = (0..200).map(|number| format!("line {number}\n")).collect();
+    let lines = events(&quickstart(data.path(), &[], &script));
+    let arrived: Vec<&String> = lines.iter().filter(|line| line.starts_with("arrived at bob tablet")).collect();
+    let expected: Vec<String> =
+        (0..200).map(|number| format!("arrived at bob tablet from alice phone (pair-ec): line {number}")).collect();
+    assert_eq!(arrived, expected.iter().collect::<Vec<_>>());
+    assert_eq!(lines.iter().filter(|line| line.starts_with("delivered to")).count(), 400);
+
+    let output = quickstart(data.path(), &[], &format!("{}\n", "x".repeat(12_001)));
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains("problem: not sent"));
+}
+
 #[test]
 fn a_strangers_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
