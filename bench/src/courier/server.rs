@@ -83,8 +83,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let limits = Limits { sends_per_s: u32::MAX, sends_burst: u32::MAX, ..Limits::default() };
     let options = MailboxOptions { envelopes_max: u64::MAX, bytes_max: u64::MAX, ..MailboxOptions::default() };
     let store = MailboxStore::open(&arguments.folder, options)?;
-    let mailboxes =
-        Arc::new(Counted { store, envelopes: AtomicU64::new(0), reads: AtomicU64::new(0) });
+    let mailboxes = Arc::new(Counted { store, envelopes: AtomicU64::new(0), reads: AtomicU64::new(0) });
     let ports = Ports {
         mailboxes: mailboxes.clone(),
         recipients: Arc::new(Directory::of(arguments.people)?),
