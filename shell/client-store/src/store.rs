@@ -20,7 +20,7 @@ use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
-use self::columns::{handle, id, millis, number};
+use self::columns::{counted, handle, id, millis, number};
 use crate::{DatabaseError, EncryptedDb};
 
 /// The columns of a message in the order of [`columns::message`], with a condition.
@@ -132,7 +132,7 @@ impl Store for SqliteStore {
         let sql = "SELECT version, known FROM known_account WHERE account = ?1";
         self.one(sql, [account.as_bytes()], |row| {
             let known = Bytes::from(row.get::<_, Vec<u8>>(1)?);
-            Ok(KnownAccountRecord { account, version: number(row, 0)?, known })
+            Ok(KnownAccountRecord { account, version: counted(row, 0)?, known })
         })
     }
 
@@ -154,8 +154,8 @@ impl Store for SqliteStore {
 
     fn conversations(&self) -> Result<Vec<Conversation>, StoreError> {
         self.all(
-            "SELECT id, members FROM conversation
-             ORDER BY (SELECT max(number) FROM message WHERE conversation = id) DESC NULLS LAST, place",
+            "SELECT id, members FROM conversation AS c
+             ORDER BY (SELECT max(m.number) FROM message AS m WHERE m.conversation = c.id) DESC NULLS LAST, place",
             [],
             columns::conversation,
         )

@@ -2,8 +2,8 @@
 //!
 //! Owns the numbers that stand for enums in the tables. They never change; new ones are added.
 //!
-//! - SQLite's integers are signed: a count or time beyond 2^63 is kept as the largest that fits, which is 292 million
-//!   years away.
+//! - SQLite's integers are signed: a version or time is kept 2^63 lower, so that every u64 comes back as it was and
+//!   the order stays.
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
@@ -48,9 +48,15 @@ pub(super) fn at(time: Timestamp) -> i64 {
 }
 
 pub(super) fn count(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
+    (value ^ (1 << 63)).cast_signed()
 }
 
+/// Reads what [`count`] wrote.
+pub(super) fn counted(row: &Row<'_>, column: usize) -> Result<u64> {
+    Ok(row.get::<_, i64>(column)?.cast_unsigned() ^ (1 << 63))
+}
+
+/// Reads a number that SQLite made: of a row, or how many there are.
 pub(super) fn number(row: &Row<'_>, column: usize) -> Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| malformed(column))
 }
@@ -60,7 +66,7 @@ fn small_number(row: &Row<'_>, column: usize) -> Result<u32> {
 }
 
 pub(super) fn millis(row: &Row<'_>, column: usize) -> Result<Timestamp> {
-    number(row, column).map(Timestamp::from_millis)
+    counted(row, column).map(Timestamp::from_millis)
 }
 
 pub(super) fn id<T: for<'a> TryFrom<&'a [u8]>>(row: &Row<'_>, column: usize) -> Result<T> {
@@ -233,7 +239,7 @@ pub(super) fn outbox_envelope(row: &Row<'_>) -> Result<OutboxEnvelope> {
         message: id(row, 1)?,
         handle: handle(row, 2)?,
         account: id(row, 3)?,
-        list_version: number(row, 4)?,
+        list_version: counted(row, 4)?,
         device: id(row, 5)?,
         push_token: id(row, 6)?,
         suite: SuiteId::from_u32(small_number(row, 7)?),
