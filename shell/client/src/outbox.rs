@@ -278,10 +278,12 @@ pub(crate) fn shown_delivery(state: &mut State, delivery: &Delivery) -> Result<S
 }
 
 impl Inner {
-    /// Looks up what unsealed jobs wait for, and seals them in their order, a commit each (SND-3, SND-5).
-    pub(crate) async fn seal_waiting(&self, handles: Vec<Handle>) -> Result<(), ProfileError> {
+    /// Looks up what unsealed jobs wait for, and seals them in their order, a commit each (SND-3, SND-5). Says whether every handle
+    /// was resolved to devices.
+    pub(crate) async fn seal_waiting(&self, handles: Vec<Handle>) -> Result<bool, ProfileError> {
         // The stale answer was dropped when the server refused it, so what is kept now is newer.
         let resolved = self.resolve(&handles, Freshness::Kept).await?;
+        let all_resolved = resolved.iter().all(|found| matches!(found, Resolved::Devices(..)));
         let resolved: Targets = handles.into_iter().zip(resolved).collect();
         let jobs: Vec<MessageId> = self.state().store().outbox_jobs()?.into_iter().map(|job| job.message).collect();
         for message in jobs {
@@ -298,7 +300,7 @@ impl Inner {
             drop(state);
             self.tell_all(events);
         }
-        Ok(())
+        Ok(all_resolved)
     }
 
     /// SND-6

@@ -116,3 +116,19 @@ async fn an_unknown_authority_is_an_untrusted_key() {
     assert_eq!(error.fault(), Fault::UntrustedKey, "{error}");
     assert_eq!(error.fault().exit_code(), 4);
 }
+
+/// RCV-5: the tenth receipt of a connection is as quick as the first; only what does not help is tried later each time (SND-3).
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_do_not_become_slower() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    alice.online().await;
+    bob.online().await;
+    let talk = async {
+        for number in 0..10 {
+            let sent = alice.client.send(alice.draft(&bob, &format!("number {number}"))).await.unwrap();
+            alice.client.wait_delivered(sent.message.id, Until::Delivered).await.unwrap();
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), talk).await.expect("a pause that grows takes minutes");
+}

@@ -93,7 +93,7 @@ struct Session {
     /// Sends without an answer, with the devices that they address.
     under_way: HashMap<u64, Vec<DeviceId>>,
     /// Handles being looked up for jobs that wait.
-    sealing: Work<Result<(), ProfileError>>,
+    sealing: Work<Result<bool, ProfileError>>,
     housekeeping: Work<Result<(), ProfileError>>,
     housekeeping_at: tokio::time::Instant,
     /// Lookups for the outbox do not begin before this.
@@ -291,12 +291,18 @@ impl Session {
         }));
     }
 
-    fn sealed(&mut self, sealed: Result<(), ProfileError>) -> Result<(), Ended> {
-        sealed?;
+    fn sealed(&mut self, sealed: Result<bool, ProfileError>) -> Result<(), Ended> {
+        let all_resolved = sealed?;
         self.plan_due = true;
-        // If the next plan asks for a lookup again, this one did not help; it takes its time.
+        if all_resolved {
+            // What the next plan asks for is new, as a receipt that was gathered in the meantime.
+            self.look_up_attempts = 0;
+            self.look_up_at = None;
+            return Ok(());
+        }
+        // The next plan may ask for the same again; that takes its time.
         let pause = backoff(self.look_up_attempts, &mut self.inner.rng());
-        self.look_up_attempts = (self.look_up_attempts + 1).min(8);
+        self.look_up_attempts = self.look_up_attempts.saturating_add(1);
         self.look_up_at = Some(tokio::time::Instant::now() + pause.to_std());
         Ok(())
     }
