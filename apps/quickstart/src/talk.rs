@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use halcyon::failure::Failure;
 use halcyon_client::Draft;
-use halcyon_client::event::{DeliveryState, Event, Origin, ShownDelivery, ShownMessage};
+use halcyon_client::event::{ConnectionState, DeliveryState, Event, Origin, ShownDelivery, ShownMessage};
 use halcyon_types::{MessageId, SuiteId};
 use tokio::sync::mpsc;
 
@@ -181,6 +181,10 @@ impl Talk {
             Event::Unopened { cause, .. } => {
                 self.problem(format!("something that arrived at {at} does not open: {cause}"))
             }
+            Event::Connection(ConnectionState::Waiting { cause, .. }) => {
+                self.note(&format!("{at} lost its connection: {cause}; it comes back"))
+            }
+            Event::Connection(ConnectionState::Refused { cause }) => self.problem(format!("{at} is refused: {cause}")),
             Event::Missed(count) => {
                 self.problem(format!("{count} events of {at} were not shown; /history has the messages"))
             }
