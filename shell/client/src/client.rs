@@ -154,6 +154,20 @@ impl Client {
         state.map_or(ConnectionState::Offline, |state| state.clone())
     }
 
+    /// Waits until this client cannot come online by waiting, and returns why. May wait for ever.
+    pub async fn wait_refused(&self) -> String {
+        let mut states = self.inner.connection_state.subscribe();
+        loop {
+            if let ConnectionState::Refused { cause } = &*states.borrow_and_update() {
+                return cause.clone();
+            }
+            if states.changed().await.is_err() {
+                // The client is gone, and with it everybody who could be refused.
+                return std::future::pending().await;
+            }
+        }
+    }
+
     /// Ends all tasks; what waits in the outbox stays there.
     pub async fn shutdown(&self) {
         self.connection.stop().await;
