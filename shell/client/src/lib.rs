@@ -37,7 +37,7 @@ mod state;
 mod upkeep;
 
 pub use approve::{Approval, LinkRequestShown};
-pub use client::{Account, Client, Events, Parts};
+pub use client::{Account, Client, Costs, Events, Parts};
 pub use devices::OwnDevice;
 pub use doctor::{Check, Finding};
 pub use event::{ConnectionState, Event, Notice, SentMessage, ShownAlert, ShownDelivery, ShownMessage};

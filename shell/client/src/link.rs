@@ -9,7 +9,6 @@ use std::sync::Arc;
 use halcyon_crypto::{
     SecretBytes,
     opaque::{ClientLogin, OpaqueError},
-    password::PasswordParams,
 };
 use halcyon_directory::link_approval::newcomer::{Linked, Newcomer, Revealing};
 use halcyon_suites::{DeviceKeys, Suite};
@@ -73,7 +72,7 @@ impl Client {
         let (ticket, account) = inner.sign_in(&draft).await?;
         // 2. Keys of this device, in memory only.
         let now = inner.now();
-        let keys = DeviceKeys::generate(inner.rng().as_rng(), &Suite::SPOKEN, now);
+        let keys = (inner.costs.device_keys)(inner.rng().as_rng(), &Suite::SPOKEN, now);
         let entry = countersigned(&keys, account, &draft.device_name, now).map_err(LinkError::DeviceName)?;
         let device = entry.entry().id();
         // 3. The commitment goes first.
@@ -192,7 +191,7 @@ impl Inner {
         let (pending, ke1) =
             ClientLogin::start(self.rng().as_rng(), draft.password.expose()).map_err(|_| LinkError::Password)?;
         let answer = self.api.start_sign_in(&draft.handle, &ke1).await.map_err(link_error)?;
-        let finished = pending.finish(self.rng().as_rng(), &answer.ke2, PasswordParams::PRODUCTION);
+        let finished = pending.finish(self.rng().as_rng(), &answer.ke2, self.costs.password);
         let finished = finished.map_err(|error| match error {
             OpaqueError::Malformed => LinkError::Api(ApiError::Malformed("a sign-in")),
             OpaqueError::PasswordLength => LinkError::Password,

@@ -6,7 +6,6 @@
 use halcyon_crypto::{
     SecretBytes, SigningKey,
     opaque::{ClientRegistration, OpaqueError},
-    password::PasswordParams,
 };
 use halcyon_directory::{CountersignedEntry, DeviceEntry, EntryError, SignedList, account_id};
 use halcyon_suites::{DeviceKeys, Suite};
@@ -124,7 +123,7 @@ impl Inner {
     fn new_own(&self, now: Timestamp) -> Result<Own, ProfileError> {
         let mut rng = self.rng();
         let account_key = SigningKey::generate_compact(rng.as_rng());
-        let keys = DeviceKeys::generate(rng.as_rng(), &Suite::SPOKEN, now);
+        let keys = (self.costs.device_keys)(rng.as_rng(), &Suite::SPOKEN, now);
         Ok(Own {
             stage: Stage::Registering,
             server: self.server.to_string(),
@@ -144,7 +143,7 @@ impl Inner {
             ClientRegistration::start(self.rng().as_rng(), password).map_err(|_| RegisterError::Password)?;
         let response = self.api.start_registration(&registration.verification.id, account, &request).await;
         let response = response.map_err(register_error)?;
-        let registered = pending.finish(self.rng().as_rng(), &response, PasswordParams::PRODUCTION);
+        let registered = pending.finish(self.rng().as_rng(), &response, self.costs.password);
         registered.map(|registered| registered.upload).map_err(|error| match error {
             OpaqueError::PasswordLength => RegisterError::Password,
             _ => RegisterError::PasswordProtocol,
