@@ -4,6 +4,7 @@
 //! - How many wait is bounded by the protocol: sends without an answer, a window of acknowledgements, a sign of life.
 
 use bytes::Bytes;
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::Duration;
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -28,6 +29,7 @@ impl Writer {
             while let Some(frame) = waiting.recv().await {
                 let sent = tokio::time::timeout(WRITE_TIMEOUT.to_std(), sink.send(frame)).await;
                 sent.unwrap_or_else(|_| Err(ConnectionError::Broken("the network takes no data".to_owned())))?;
+                hit(Point::ClientWritten);
             }
             sink.close().await;
             Ok(())

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use halcyon_courier::{Status, send::Sent};
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::{AccountId, EnvelopeId, MessageId};
 
 use super::{backoff, is_done, note};
@@ -59,7 +60,9 @@ impl Inner {
             answer.take(&mut state, envelope, verdict(part.status))?;
         }
         let (commit, events) = answer.finish(&state)?;
+        hit(Point::ClientAnswer);
         state.commit(&commit)?;
+        hit(Point::ClientAnswered);
         drop(state);
         self.tell_all(events);
         Ok(())

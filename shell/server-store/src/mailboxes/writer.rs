@@ -15,11 +15,12 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use halcyon_failpoint::{Dial, Point, dial, hit};
 use halcyon_server::ports::{Append, AppendOutcome, MailboxError};
 use rusqlite::Connection;
-
 use tokio::sync::mpsc as line;
 use tokio::time::Instant;
+
 use super::acknowledged::Acknowledged;
 use super::batch::Tables;
 use super::reserve::Reserve;
@@ -110,8 +111,8 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        // The thread ends when it has done what was sent and there is no sender left.
         let Commands::Thread { commands, thread } = &mut self.commands else { return };
+        // The thread ends when it has done what was sent and there is no sender left.
         *commands = None;
         if let Some(thread) = thread.take() {
             let _ = thread.join();
@@ -119,7 +120,6 @@ impl Drop for Writer {
     }
 }
 
-struct Run<'c> {
 /// What a writer is made of, before it knows where it runs.
 struct Opened {
     connection: Connection,
@@ -156,6 +156,7 @@ async fn run_in_place(store: Opened, mut inbox: line::UnboundedReceiver<Command>
     }
 }
 
+struct Run<'c> {
     connection: &'c Connection,
     tables: Tables<'c>,
     reserve: Reserve,
@@ -206,7 +207,6 @@ impl<'c> Run<'c> {
                 return self.end();
             }
         }
-        if self.full_since.is_none() {
     }
 
     /// Senders that come from now on find no receiver; those in between get their answer by the dropped reply.
@@ -218,6 +218,7 @@ impl<'c> Run<'c> {
     }
 
     fn end(mut self) {
+        if self.full_since.is_none() {
             // A clean end leaves a short log, so that the next start is quick.
             let _ = self.write_back("TRUNCATE");
         }
@@ -232,6 +233,7 @@ impl<'c> Run<'c> {
         if (round.takes_deletions() || !open) && self.delete().or_else(|error| self.survives(&error).map(|()| true))? {
             round.postpone_deletions();
         }
+        if self.written_bytes >= dial(Dial::WriteBackBytes).map_or(WRITE_BACK_BYTES, |bytes| bytes as usize) {
             // Everything is answered: what fails here concerns the next commit.
             self.write_back("PASSIVE").or_else(|error| self.survives(&error))?;
         }
@@ -251,6 +253,7 @@ impl<'c> Run<'c> {
         }
         match done {
             Ok(outcomes) => {
+                hit(Point::ServerSync);
                 self.commits.fetch_add(u64::from(round.has_appends()), Ordering::Relaxed);
                 self.written_bytes += round.bytes() + round.removals() * REMOVAL_BYTES;
                 round.answer(outcomes);
@@ -275,6 +278,7 @@ impl<'c> Run<'c> {
         }
         match done {
             Ok(()) => {
+                hit(Point::ServerDeleted);
                 Ok(false)
             }
             Err(error) if is_full(&error) => Ok(true),
@@ -343,6 +347,7 @@ impl<'c> Run<'c> {
                     for (device, position) in found {
                         removed += usize::from(self.tables.remove(*device, *position)?);
                     }
+                    hit(Point::ServerExpire);
                     Outcome::Done(removed)
                 }
                 Command::Shrink { .. } => Outcome::Done(self.shrink()?),
@@ -351,6 +356,7 @@ impl<'c> Run<'c> {
             })
         };
         let outcomes = round.commands().iter().map(outcome).collect();
+        hit(Point::ServerAppend);
         outcomes
     }
 
@@ -371,6 +377,7 @@ impl<'c> Run<'c> {
             self.tables.remove(*device, *position)?;
         }
         self.written_bytes += acknowledged.len() * REMOVAL_BYTES;
+        hit(Point::ServerDelete);
         Ok(())
     }
 
@@ -391,6 +398,7 @@ impl<'c> Run<'c> {
     fn write_back(&mut self, mode: &str) -> rusqlite::Result<()> {
         self.written_bytes = 0;
         self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
+        hit(Point::ServerWriteBack);
         Ok(())
     }
 }
