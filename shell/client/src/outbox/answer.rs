@@ -43,6 +43,7 @@ fn verdict(status: Status) -> Verdict {
         Status::TooLarge => Verdict::GivenUp("the server says that it is too large"),
         Status::Malformed => Verdict::GivenUp("the server says that it is malformed"),
         Status::Forbidden => Verdict::GivenUp("the server does not let this handle send"),
+        Status::Expired => Verdict::GivenUp("its time was over before the server had it; it was not delivered"),
     }
 }
 
@@ -179,7 +180,7 @@ mod tests {
         for later in [Quota, RateLimited, Unavailable, Unspecified] {
             assert_eq!(verdict(later), Verdict::Later);
         }
-        for hopeless in [TooLarge, Malformed, Forbidden] {
+        for hopeless in [TooLarge, Malformed, Forbidden, Expired] {
             assert!(matches!(verdict(hopeless), Verdict::GivenUp(_)));
         }
     }
