@@ -281,9 +281,9 @@ fn an_answer_to_another_question_is_refused() {
     assert_eq!(LookupRequest::decode(odd.into()), Err(RequestError::Handle { index: 0 }));
 }
 
-/// DIR-21: unknown, blocked and hidden are the same bytes.
+/// DIR-21: who is not there is answered with the handle alone, and without a cause.
 #[test]
-fn who_is_not_there_looks_like_who_hides() {
+fn who_is_not_there_has_no_cause() {
     let response = encode_response(&[(bobs_handle(), None)]);
     assert_eq!(hex::encode(response), "0a180a166d61696c746f3a626f62406578616d706c652e6f7267");
 }
