@@ -251,3 +251,6 @@ impl Addresses {
 pub(crate) fn parse_normal(uri: &str) -> Option<Handle> {
     Handle::parse(uri).ok().filter(|handle| handle.as_uri() == uri)
 }
+
+#[cfg(test)]
+mod tests;

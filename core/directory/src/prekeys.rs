@@ -143,6 +143,7 @@ pub(crate) mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;
+    use crate::testing::padded;
 
     pub(crate) fn pair_ec_prekey(device: &SigningKey, rng: &mut dyn Rng) -> Prekey {
         let key = AgreementKey::generate(rng);
@@ -187,6 +188,43 @@ pub(crate) mod tests {
         assert_eq!(check(bob.verifying_key(), &foreign), Err(PrekeyError::Suite { suite: SuiteId::PAIR }));
         let large = Prekey { record: vec![0; RECORD_BYTES_MAX + 1].into(), ..prekey };
         assert_eq!(check(bob.verifying_key(), &large), Err(PrekeyError::TooLarge));
+    }
+
+    /// DIR-10: one bad record spoils the set, and so does a second one of its suite.
+    #[test]
+    fn a_set_is_as_good_as_its_worst_record() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let (bob, mallory) = (SigningKey::generate_compact(&mut rng), SigningKey::generate_compact(&mut rng));
+        let key = bob.verifying_key();
+        let (good, foreign) = (pair_ec_prekey(&bob, &mut rng), pair_ec_prekey(&mallory, &mut rng));
+        assert_eq!(check_all(key, std::slice::from_ref(&good)), Ok(()));
+        assert_eq!(check_all(key, &[foreign]), Err(PrekeyError::Unsigned));
+        assert_eq!(check_all(key, &[]), Err(PrekeyError::Count));
+        assert_eq!(check_all(key, &[good.clone(), good]), Err(PrekeyError::Count));
+    }
+
+    /// DIR-10: the limits are allowed themselves; one more is not.
+    #[test]
+    fn the_limits_are_exact() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let bob = SigningKey::generate_compact(&mut rng);
+        let good = pair_ec_prekey(&bob, &mut rng);
+        let record = |bytes| Prekey { record: padded(&good.record, bytes), ..good.clone() };
+        assert_eq!(check(bob.verifying_key(), &record(RECORD_BYTES_MAX)), Ok(()));
+        assert_eq!(check(bob.verifying_key(), &record(RECORD_BYTES_MAX + 1)), Err(PrekeyError::TooLarge));
+
+        let of_suite =
+            |number: usize| Prekey { suite: SuiteId::from_u32(u32::try_from(number).unwrap()), ..good.clone() };
+        let set = |count: usize| (1..=count).rev().map(of_suite).collect::<Vec<_>>();
+        let upload = |prekeys: &[Prekey]| Prekey::decode_upload(Prekey::encode_upload(prekeys)).map(|read| read.len());
+        assert_eq!(upload(&set(PREKEYS_MAX)), Ok(PREKEYS_MAX));
+        assert_eq!(upload(&set(PREKEYS_MAX + 1)), Err(PrekeyError::Count));
+
+        let bytes_max = PREKEYS_MAX * (RECORD_BYTES_MAX + 16);
+        let encoded = Prekey::encode_upload(std::slice::from_ref(&good));
+        assert_eq!(Prekey::decode_upload(padded(&encoded, bytes_max)), Ok(vec![good.clone()]));
+        assert_eq!(Prekey::decode_upload(padded(&encoded, bytes_max + 1)), Err(PrekeyError::TooLarge));
+        assert_eq!(bytes_max, 65_792);
     }
 
     proptest! {
