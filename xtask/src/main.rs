@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
+mod crash;
 mod limits;
 mod source;
 mod spec;
@@ -42,6 +43,11 @@ const TASKS: &[Task] = &[
         name: "limits",
         usage: "[--write]  the table of limits in docs/, made from the constants",
         run: limits::run,
+    },
+    Task {
+        name: "crash",
+        usage: "--kills N  kills servers and clients, cuts power, fills disks, and counts what was lost",
+        run: crash::run,
     },
     Task { name: "vectors", usage: "FILE...    runs files of test vectors against the suites", run: vectors::run },
 ];

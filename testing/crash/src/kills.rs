@@ -2,7 +2,7 @@
 //!
 //! Owns when and where it dies. Does not know what people say.
 //!
-//! - Every other life ends at a named point, the others at a random moment, some of them while the server starts.
+//! - Every other life ends at a named point, one point after the other; the others at a random moment, some while the server starts.
 //! - A point that was not passed in time is a death at a random moment.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use halcyon_failpoint::Point;
 use rand::Rng as _;
-use rand::seq::SliceRandom as _;
 
 use crate::ledger::Verdict;
 use crate::load::Load;
@@ -19,7 +18,7 @@ use crate::server::{Doom, Server, Setup, Started};
 use crate::town::Town;
 
 /// Where a server can die by itself.
-const POINTS: &[Point] = &[
+pub const POINTS: &[Point] = &[
     Point::ServerAccept,
     Point::ServerAppend,
     Point::ServerSync,
@@ -34,11 +33,15 @@ const POINTS: &[Point] = &[
 const LIFE_MS: std::ops::Range<u64> = 0..1_200;
 /// How long a point is waited for.
 const DOOM_PATIENCE: Duration = Duration::from_millis(2_500);
-/// Passages of a point before the last: the first are those of the reconnecting crowd.
-const PASSAGES: std::ops::RangeInclusive<u64> = 1..=12;
+/// Passages of a point in one life, up to the last: the first are those of the reconnecting crowd.
+const PASSAGES_OFTEN: std::ops::RangeInclusive<u64> = 1..=12;
+/// Of a point that is passed once in some hundred messages.
+const PASSAGES_RARELY: std::ops::RangeInclusive<u64> = 1..=3;
 /// How long everybody gets to catch up once the killing is over.
 const CATCH_UP_MAX: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(50);
+/// Longer than a message of dora's lives.
+const FLEETING_OVER: Duration = Duration::from_millis(2_500);
 
 /// What a campaign came to.
 #[derive(Clone, Debug, Default)]
@@ -82,11 +85,11 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Kills the server `kills` times. With `points`, every other time at one of them.
+/// Kills the server `kills` times, every other time at one of these points.
 ///
 /// # Errors
 /// The server does not start again, or nothing could be tried at all.
-pub async fn run(program: &Path, folder: &Path, kills: usize, points: bool) -> anyhow::Result<Report> {
+pub async fn run(program: &Path, folder: &Path, kills: usize, points: &[Point]) -> anyhow::Result<Report> {
     let mails = folder.join("mail");
     let setup = Setup::new(program, &folder.join("data"), &mails)?;
     let mut server = setup.start_well().await?;
@@ -95,7 +98,7 @@ pub async fn run(program: &Path, folder: &Path, kills: usize, points: bool) -> a
     let mut report = Report::default();
     let began = Instant::now();
     for number in 0..kills {
-        let doom = (points && number % 2 == 1).then(random_doom);
+        let doom = (number % 2 == 1).then(|| points.get(number / 2 % points.len().max(1))).flatten().map(doom);
         let way = match doom {
             // This life began without a doom.
             None => {
@@ -130,23 +133,33 @@ pub async fn run(program: &Path, folder: &Path, kills: usize, points: bool) -> a
         histories.insert(device.id()?, crate::device::texts(&device.client)?);
     }
     report.verdict = town.ledger.verdict(&histories);
-    for device in &town.devices {
+    // COU-54: erin comes too late for everything.
+    tokio::time::sleep(FLEETING_OVER).await;
+    town.erin.online().await?;
+    tokio::time::sleep(FLEETING_OVER).await;
+    let risen = crate::device::texts(&town.erin.client)?;
+    report.verdict.strange.extend(risen.iter().map(|text| format!("\"{text}\" was shown after it had expired")));
+    for device in town.devices.iter().chain([&town.dora, &town.erin]) {
         device.client.shutdown().await;
     }
     stop(server).await?;
     Ok(report)
 }
 
-fn random_doom() -> Doom {
-    let mut rng = rand::thread_rng();
-    let point = POINTS.choose(&mut rng).copied().unwrap_or(Point::ServerSync);
-    Doom { point, passage: rng.gen_range(PASSAGES) }
+fn doom(point: &Point) -> Doom {
+    let passages = match point {
+        Point::ServerAccept | Point::ServerAppend | Point::ServerSync | Point::ServerAnswer | Point::ServerPush => {
+            PASSAGES_OFTEN
+        }
+        _ => PASSAGES_RARELY,
+    };
+    Doom { point: *point, passage: rand::thread_rng().gen_range(passages) }
 }
 
 /// Some people do not wait until their client tries again by itself.
 async fn nudge(town: &Town) {
-    for device in &town.devices {
-        if rand::thread_rng().gen_bool(0.6) {
+    for device in town.devices.iter().chain([&town.dora]) {
+        if rand::thread_rng().gen_bool(NUDGED) {
             device.reconnect().await;
         }
     }
@@ -154,7 +167,8 @@ async fn nudge(town: &Town) {
 
 /// Waits until nothing waits in any outbox and everything accepted is shown.
 async fn catch_up(town: &Town) -> anyhow::Result<bool> {
-    for device in &town.devices {
+    for device in town.devices.iter().chain([&town.dora]) {
+        device.reconnect().await;
         device.online().await?;
     }
     let deadline = Instant::now() + CATCH_UP_MAX;
@@ -182,4 +196,6 @@ async fn stop(mut server: Server) -> anyhow::Result<()> {
     server.kill().await
 }
 
-const PROGRESS_EVERY: usize = 10;
+const PROGRESS_EVERY: usize = 25;
+/// How many do not wait.
+const NUDGED: f64 = 0.6;

@@ -25,8 +25,12 @@ struct Notes {
     given_up: BTreeMap<(MessageId, DeviceId), String>,
     /// How often a device told a text.
     shown: BTreeMap<(DeviceId, String), u32>,
+    /// What a device that was killed has in its store: shown to whoever opens it.
+    in_store: BTreeSet<(DeviceId, String)>,
     /// Deliveries that did not open.
     unopened: Vec<String>,
+    /// Whatever else must not be.
+    strange: Vec<String>,
     /// Events that a watcher came too late for.
     missed: u64,
 }
@@ -55,6 +59,26 @@ impl Ledger {
     /// Notes that a message may expire before it is shown.
     pub fn fleeting(&self, text: &str) {
         self.notes().fleeting.insert(text.to_owned());
+    }
+
+    /// Notes that a client was told that the server has an envelope.
+    pub fn accepted_for(&self, message: MessageId, device: DeviceId) {
+        self.notes().accepted.insert((message, device));
+    }
+
+    /// Notes that a device showed a text.
+    pub fn shown(&self, device: DeviceId, text: &str) {
+        *self.notes().shown.entry((device, text.to_owned())).or_default() += 1;
+    }
+
+    /// Notes what a device that was killed before it could show it has in its store.
+    pub fn in_store<'t>(&self, device: DeviceId, texts: impl IntoIterator<Item = &'t String>) {
+        self.notes().in_store.extend(texts.into_iter().map(|text| (device, text.clone())));
+    }
+
+    /// Notes something that must not happen.
+    pub fn strange(&self, what: String) {
+        self.notes().strange.push(what);
     }
 
     /// Notes what a device's client told.
@@ -117,6 +141,7 @@ impl Ledger {
         let given_up = notes.given_up.iter().map(|((message, device), why)| format!("{message} for {device}: {why}"));
         verdict.strange.extend(given_up);
         verdict.strange.extend(notes.unopened.iter().map(|cause| format!("a delivery did not open: {cause}")));
+        verdict.strange.extend(notes.strange.iter().cloned());
         if notes.missed > 0 {
             verdict.strange.push(format!("{} events were missed", notes.missed));
         }
@@ -133,7 +158,8 @@ impl Notes {
     fn lost(&self) -> impl Iterator<Item = (&str, DeviceId)> {
         self.accepted.iter().filter_map(|(message, device)| {
             let text = self.texts.get(message)?;
-            let shown = self.shown.contains_key(&(*device, text.clone()));
+            let shown =
+                self.shown.contains_key(&(*device, text.clone())) || self.in_store.contains(&(*device, text.clone()));
             (!shown && !self.fleeting.contains(text)).then_some((text.as_str(), *device))
         })
     }

@@ -12,10 +12,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub mod client_kills;
 pub mod device;
 pub mod kills;
 pub mod ledger;
 pub mod load;
+pub mod person;
 pub mod server;
 pub mod town;
 

@@ -17,7 +17,9 @@ use crate::town::Town;
 
 /// Pauses of one device between two messages: together some 15 a second, each for three devices or more and answered with receipts,
 /// which keeps a slow machine busy and lets it catch up.
-const PAUSE_MS: std::ops::Range<u64> = 100..600;
+const PAUSE_MS: std::ops::Range<u64> = 50..400;
+/// Pause between two messages that expire.
+const FLEETING_PAUSE: Duration = Duration::from_millis(150);
 
 /// Talk that goes on until it is told to stop.
 pub struct Load {
@@ -40,6 +42,7 @@ impl Load {
         for device in &town.devices {
             tasks.spawn(talk(device.clone(), town.others(device), town.ledger.clone(), counts.clone()));
         }
+        tasks.spawn(talk_in_vain(town.dora.clone(), town.erin.handle.clone(), town.ledger.clone(), counts.clone()));
         Self { tasks, counts }
     }
 
@@ -48,6 +51,25 @@ impl Load {
         self.counts.stopping.store(true, Ordering::Relaxed);
         while self.tasks.join_next().await.is_some() {}
         self.counts.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// Dora writes what expires before erin comes. She cannot use prekeys, which are all from the future for her.
+async fn talk_in_vain(dora: Device, erin: Handle, ledger: Ledger, counts: Arc<Counts>) {
+    for number in 0_u64.. {
+        tokio::time::sleep(FLEETING_PAUSE).await;
+        if counts.stopping.load(Ordering::Relaxed) {
+            return;
+        }
+        let text = format!("{} {number}", dora.name);
+        ledger.fleeting(&text);
+        match dora.say(std::slice::from_ref(&erin), &text, Some(SuiteId::PAIR)).await {
+            Ok(message) => ledger.sent(message, &text),
+            Err(error) => {
+                crate::say(&format!("dora cannot say \"{text}\": {error:#}"));
+                counts.refused.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 }
 

@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use halcyon_crash::client_kills;
+use halcyon_crash::kills::{self, POINTS};
+use halcyon_failpoint::Point;
 
 /// Kills servers and clients, cuts power, fills disks, and counts what was lost.
 #[derive(Parser)]
@@ -18,6 +21,15 @@ struct Arguments {
     /// Kill the server so many times.
     #[arg(long, value_name = "N")]
     kills: Option<usize>,
+    /// Kill clients so many times.
+    #[arg(long, value_name = "N", requires = "person")]
+    client_kills: Option<usize>,
+    /// The program `halcyon-crash-person`, built with the feature `failpoints`.
+    #[arg(long)]
+    person: Option<PathBuf>,
+    /// Kill it at this point only, and at random moments.
+    #[arg(long, value_name = "NAME")]
+    at: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -50,8 +62,20 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let mut clean = true;
     if let Some(kills) = arguments.kills {
         let folder = tempfile::tempdir()?;
-        let report = halcyon_crash::kills::run(&arguments.halcyond, folder.path(), kills, true).await?;
+        let points: Vec<Point> = POINTS
+            .iter()
+            .copied()
+            .filter(|point| arguments.at.as_ref().is_none_or(|name| name == point.name()))
+            .collect();
+        anyhow::ensure!(!points.is_empty(), "there is no such point");
+        let report = kills::run(&arguments.halcyond, folder.path(), kills, &points).await?;
         println!("{report}");
+        clean &= report.is_clean();
+    }
+    if let (Some(kills), Some(person)) = (arguments.client_kills, &arguments.person) {
+        let folder = tempfile::tempdir()?;
+        let report = client_kills::run(&arguments.halcyond, person, folder.path(), kills).await?;
+        println!("clients: {report}");
         clean &= report.is_clean();
     }
     Ok(clean)

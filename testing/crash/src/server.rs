@@ -65,7 +65,7 @@ pub struct Server {
 /// How a start ended.
 pub enum Started {
     /// It listens.
-    Listening(Server),
+    Listening(Box<Server>),
     /// It ended before; with what it said.
     Ended(String),
 }
@@ -138,7 +138,7 @@ impl Setup {
                 keep(&kept, line);
             }
         });
-        Ok(Started::Listening(Server { child, log, private: self.private, started_in }))
+        Ok(Started::Listening(Box::new(Server { child, log, private: self.private, started_in })))
     }
 
     /// Starts the server without a doom.
@@ -147,7 +147,7 @@ impl Setup {
     /// It does not listen.
     pub async fn start_well(&self) -> anyhow::Result<Server> {
         match self.start(None).await? {
-            Started::Listening(server) => Ok(server),
+            Started::Listening(server) => Ok(*server),
             Started::Ended(said) => anyhow::bail!("the server does not start: {said}"),
         }
     }

@@ -11,7 +11,7 @@ use halcyon_client::ports::Clock;
 use halcyon_client::{Client, LinkDraft, Registration};
 use halcyon_client_net::SystemClock;
 use halcyon_crypto::SecretBytes;
-use halcyon_types::Handle;
+use halcyon_types::{Handle, SuiteId, Timestamp};
 
 use crate::device::Device;
 use crate::ledger::Ledger;
@@ -25,10 +25,18 @@ const PASSWORD: &[u8] = b"correct horse battery staple";
 const MAIL_MAX: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long a message of dora's lives at the server: her clock is behind by the 30 days that a message has, less this.
+const FLEETING_MS: u64 = 1_500;
+const MESSAGE_LIFE: halcyon_types::Duration = halcyon_types::Duration::from_days(30);
+
 /// Everybody.
 pub struct Town {
-    /// Every device.
+    /// Every device that talks.
     pub devices: Vec<Device>,
+    /// Dora, whose clock is a month behind, so that what she sends expires within seconds.
+    pub dora: Device,
+    /// Erin, who is never online while they talk: for her it expires.
+    pub erin: Device,
     /// What they wrote down.
     pub ledger: Ledger,
 }
@@ -59,7 +67,28 @@ impl Town {
             device.watch(&ledger)?;
             device.online().await?;
         }
-        Ok(Self { devices, ledger })
+        // Whom one never wrote to cannot be written to while the server is away.
+        let everybody: Vec<Handle> = PEOPLE.iter().map(|(person, _)| handle(person)).collect::<anyhow::Result<_>>()?;
+        for device in &devices {
+            let others: Vec<Handle> = everybody.iter().filter(|other| **other != device.handle).cloned().collect();
+            let text = format!("{} is here", device.name);
+            ledger.sent(device.say(&others, &text, None).await?, &text);
+        }
+        let single = async |person: &str, clock: Arc<dyn Clock>| {
+            let handle = handle(person)?;
+            let device = Device::new(&format!("{person}-phone"), &handle, folder, setup, clock)?;
+            register(&device.client, &handle, &device.name, setup.mails()).await?;
+            anyhow::Ok(device)
+        };
+        let erin = single("erin", Arc::new(SystemClock)).await?;
+        let dora = single("dora", Arc::new(MonthBehind)).await?;
+        erin.watch(&ledger)?;
+        dora.watch(&ledger)?;
+        dora.online().await?;
+        let text = "dora is here";
+        ledger.fleeting(text);
+        dora.say(std::slice::from_ref(&erin.handle), text, Some(SuiteId::PAIR)).await?;
+        Ok(Self { devices, dora, erin, ledger })
     }
 
     /// Returns everybody but the person of a device.
@@ -75,6 +104,16 @@ impl Town {
         handles.sort();
         handles.dedup();
         handles
+    }
+}
+
+/// A clock that is behind by nearly all of a message's life.
+struct MonthBehind;
+
+impl Clock for MonthBehind {
+    fn now(&self) -> Timestamp {
+        let fleeting = halcyon_types::Duration::from_millis(FLEETING_MS);
+        SystemClock.now().minus(MESSAGE_LIFE).plus(fleeting)
     }
 }
 
