@@ -139,7 +139,8 @@ mod tests {
         assert_eq!(check(session.expires.minus(Duration::from_millis(1))), Ok(()));
         assert_eq!(check(session.expires), Err(SessionError::Expired));
         assert_eq!(session.expires.since(NOON), Duration::from_days(1));
-        assert!(!session.is_stale(NOON) && session.is_stale(NOON.plus(Duration::from_mins(720))));
+        let midnight = NOON.plus(Duration::from_mins(720));
+        assert!(!session.is_stale(midnight.minus(Duration::from_millis(1))) && session.is_stale(midnight));
     }
 
     /// DIR-31: a token that is foreign, altered or cut gives nothing, whichever bit it is.
