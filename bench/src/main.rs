@@ -3,6 +3,7 @@
 //! `cargo run -p halcyon-bench --release -- courier --json`
 
 mod courier;
+mod rude;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,11 @@ struct Arguments {
 enum Bench {
     /// Sends, deliveries and idle connections, over TLS against a server process, beside a bare echo and a bare commit.
     Courier(courier::Arguments),
+    /// What each rudeness does to the p99 of honest messages, against the program `halcyond`.
+    Rude(rude::Arguments),
+    /// The rude clients' process that `rude` starts for itself.
+    #[command(hide = true)]
+    RudeClient(rude::client::Arguments),
     /// The server process that `courier` starts for itself.
     #[command(hide = true)]
     CourierServer(courier::server::Arguments),
@@ -28,6 +34,8 @@ enum Bench {
 fn main() -> ExitCode {
     let done = match Arguments::parse().bench {
         Bench::Courier(arguments) => courier::run(&arguments),
+        Bench::Rude(arguments) => rude::run(&arguments),
+        Bench::RudeClient(arguments) => rude::client::run(&arguments),
         Bench::CourierServer(arguments) => courier::server::run(&arguments),
     };
     match done {
