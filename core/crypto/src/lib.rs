@@ -27,6 +27,8 @@ pub mod rng;
 pub mod rsa;
 pub mod sas;
 mod secret;
+#[cfg(test)]
+mod vectors;
 
 pub use labels::Label;
 pub use p256::{

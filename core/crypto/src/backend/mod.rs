@@ -4,9 +4,9 @@
 //! native machine compile both and compare them (`tests.rs`).
 
 #[cfg(not(target_arch = "wasm32"))]
-mod native;
+pub(crate) mod native;
 #[cfg(any(test, target_arch = "wasm32"))]
-mod portable;
+pub(crate) mod portable;
 #[cfg(test)]
 mod tests;
 
