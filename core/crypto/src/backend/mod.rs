@@ -1,8 +1,10 @@
 //! Which implementation of the primitives this build uses: chosen by target, not at run time.
 //!
 //! Both files below offer the same functions and types. [`native`] is aws-lc, [`portable`] is RustCrypto. Tests on a
-//! native machine compile both and compare them (`tests.rs`).
+//! native machine compile both and compare them (`tests.rs`, `differential.rs`).
 
+#[cfg(test)]
+mod differential;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod native;
 #[cfg(any(test, target_arch = "wasm32"))]
