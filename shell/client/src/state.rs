@@ -24,6 +24,9 @@ pub(crate) struct State {
     store: Box<dyn Store>,
     own: Option<Own>,
     accounts: HashMap<AccountId, KnownAccount>,
+    /// Answers in a row by which the courier contradicted the directory, for accounts with any (SND-3). Not on disk: after a
+    /// restart it takes as many again.
+    pub(crate) stale_in_a_row: HashMap<AccountId, u32>,
 }
 
 /// Who this device is, decoded.
@@ -48,7 +51,7 @@ pub(crate) struct KeptAccount {
 impl State {
     pub(crate) fn open(store: Box<dyn Store>) -> Result<Self, ProfileError> {
         let own = store.profile()?.map(|profile| Own::decode(&profile)).transpose()?;
-        Ok(Self { store, own, accounts: HashMap::new() })
+        Ok(Self { store, own, accounts: HashMap::new(), stale_in_a_row: HashMap::new() })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
