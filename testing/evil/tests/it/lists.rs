@@ -1,157 +1,151 @@
-//! A directory that lies. Every lie is refused, the person is alarmed, and nothing leaves.
+//! A directory that lies about device lists. Every lie is refused, the person is alarmed, nothing leaves for a device that the
+//! account did not sign, others are not touched by it, and when the directory is honest again so is the talk.
 
-use std::sync::{Arc, Mutex};
+use halcyon_client::{Event, Notice};
+use halcyon_directory::resolver::Change;
+use halcyon_evil::{Lie, Signing};
 
-use bytes::Bytes;
-use halcyon_client::{Fault, Notice, Until, event::DeliveryState, ports::HttpRequest};
-use halcyon_directory::wire;
-use prost::Message;
+use crate::scene::{Scene, sealed};
 
-use crate::world::{Device, World};
+const NOT_SIGNED: &str = "did not sign";
 
-fn is_lookup(request: &HttpRequest) -> bool {
-    request.path == "/v1/lookup"
+/// The person is refused and alarmed, the others are not disturbed, and the truth mends it.
+async fn every_lie_is_refused(scene: &mut Scene, lies: Vec<(&str, Lie, &str)>) {
+    for (name, lie, says) in lies {
+        let left = sealed(&scene.alice).len();
+        scene.is_refused(lie, says).await;
+        assert_eq!(sealed(&scene.alice).len(), left, "{name}: something left");
+        scene.still_hears_bob(&format!("while there is a {name}")).await;
+        scene.talks_with_carol(&format!("did you hear of the {name}?")).await;
+        scene.alice.http.be_honest();
+        scene.talks_with_bob(&format!("no {name} any more")).await;
+    }
+    scene.only_honest_devices_were_sealed_for();
+    assert_eq!(scene.mallory.messages().len(), 0);
 }
 
-/// Changes every account in every answer to a lookup.
-fn lie(device: &Device, mut how: impl FnMut(&mut wire::AccountAnswer) + Send + 'static) {
-    device.http.tamper(move |request, answer| {
-        let mut answer = answer?;
-        if is_lookup(request) {
-            let mut response = wire::LookupResponse::decode(answer.body).unwrap();
-            for account in response.answers.iter_mut().filter_map(|answer| answer.account.as_mut()) {
-                how(account);
-            }
-            answer.body = response.encode_to_vec().into();
-        }
-        Ok(answer)
-    });
-}
-
-async fn refused(alice: &Device, bob: &Device) -> String {
-    let error = alice.client.send(alice.draft(bob, "secret")).await.unwrap_err();
-    assert_eq!(error.fault(), Fault::UntrustedKey, "{error}");
-    let alarmed =
-        alice.client.alerts().unwrap().into_iter().any(|alert| matches!(alert.notice, Notice::Refused { .. }));
-    assert!(alarmed, "the person is alarmed");
-    assert_eq!(alice.client.outbox_len().unwrap(), 0, "nothing leaves");
-    error.to_string()
-}
-
-/// DIR-3, DIR-9: a ghost in the device list is not signed by the account.
+/// DIR-3, DIR-6, DIR-7, DIR-9: whoever runs the server and has no key of Bob's cannot add, swap, drop, weaken or rename a device
+/// of his, bring an old list back, or put himself in his place, whatever he signs with.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ghost_device_is_refused() {
-    let world = World::start().await;
-    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    let mallory = world.register("mallory", "ghost").await;
-    // Mallory's entry, genuine in her own list, is put into everybody's.
-    let ghost: Arc<Mutex<Option<wire::CountersignedEntry>>> = Arc::default();
-    let seen = ghost.clone();
-    lie(&alice, move |account| {
-        let list = wire::DeviceList::decode(account.list.as_ref().unwrap().list.clone()).unwrap();
-        *seen.lock().unwrap() = list.devices.into_iter().next();
-    });
-    alice.client.lookup(&mallory.handle).await.unwrap();
-    lie(&alice, move |account| {
-        let signed = account.list.as_mut().unwrap();
-        let mut list = wire::DeviceList::decode(signed.list.clone()).unwrap();
-        list.devices.extend(ghost.lock().unwrap().clone());
-        signed.list = list.encode_to_vec().into();
-    });
-    refused(&alice, &bob).await;
-    assert_eq!(bob.messages().len() + mallory.messages().len(), 0);
+async fn without_keys_no_lie_is_believed() {
+    let mut scene = Scene::set().await;
+    let mut lies = Vec::new();
+    for signing in [Signing::Nothing, Signing::GhostKey, Signing::FreshAccountKey] {
+        lies.push(("ghost", Lie::Ghost(signing.clone()), NOT_SIGNED));
+        lies.push(("swapped key", Lie::SwappedKey(signing.clone()), NOT_SIGNED));
+        lies.push(("swapped identity", Lie::SwappedPairIdentity(signing.clone()), NOT_SIGNED));
+        lies.push(("dropped device", Lie::Dropped(signing.clone()), NOT_SIGNED));
+        lies.push(("weaker suite", Lie::WeakerSuites(signing.clone()), NOT_SIGNED));
+        lies.push(("second list", Lie::Equivocation(signing), NOT_SIGNED));
+    }
+    lies.push(("old list", Lie::RolledBackList, "old device list (version 1"));
+    lies.push(("frozen answer", Lie::Frozen, "old device list (version 1"));
+    lies.push(("other account", Lie::OtherAccount(scene.mallory.handle.clone()), "another account"));
+    every_lie_is_refused(&mut scene, lies).await;
 }
 
-/// DIR-6: yesterday's list, genuine in its time, is refused today.
+/// DIR-2, DIR-6: a thief of the account key alone cannot speak for Bob's devices; a thief of a whole device cannot make it, or
+/// another, somebody else or weaker, nor show two lists of one version.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rolled_back_list_is_refused() {
-    let world = World::start().await;
-    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    let old: Arc<Mutex<Option<wire::SignedDeviceList>>> = Arc::default();
-    let seen = old.clone();
-    lie(&alice, move |account| *seen.lock().unwrap() = account.list.clone());
-    alice.client.lookup(&bob.handle).await.unwrap();
-    let _tablet = world.link(&bob, "tablet").await;
-    alice.http.leave_alone();
-    assert_eq!(alice.client.lookup(&bob.handle).await.unwrap().devices.len(), 2);
-
-    let replayed = old.lock().unwrap().clone();
-    lie(&alice, move |account| account.list = replayed.clone());
-    let error = alice.client.lookup(&bob.handle).await.unwrap_err();
-    assert_eq!(error.fault(), Fault::UntrustedKey);
-    assert!(error.to_string().contains("old device list (version 1"), "{error}");
-    let alerts = alice.client.alerts().unwrap();
-    assert_eq!(alerts.iter().filter(|alert| matches!(alert.notice, Notice::Refused { .. })).count(), 1);
-    alice.client.lookup(&bob.handle).await.unwrap_err();
-    assert_eq!(alice.client.alerts().unwrap().len(), alerts.len(), "the same alarm is not raised twice");
+async fn with_stolen_keys_no_device_changes_unseen() {
+    let mut scene = Scene::set().await;
+    let (account_key, _) = Scene::stolen_from(&scene.bob);
+    // The forger alters the first device of the list: whichever of Bob's that is, it is the one that was robbed.
+    let robbed = if first_is(&scene.bob, &scene.tablet) { &scene.bob } else { &scene.tablet };
+    let (_, device) = Scene::stolen_from(robbed);
+    let lies = vec![
+        ("swapped key", Lie::SwappedKey(account_key.clone()), NOT_SIGNED),
+        ("swapped identity", Lie::SwappedPairIdentity(account_key.clone()), NOT_SIGNED),
+        ("weaker suite", Lie::WeakerSuites(account_key.clone()), NOT_SIGNED),
+        ("renamed device", Lie::Equivocation(account_key), NOT_SIGNED),
+        ("swapped key of the robbed", Lie::SwappedKey(device.clone()), NOT_SIGNED),
+        ("swapped identity of the robbed", Lie::SwappedPairIdentity(device.clone()), "identity of device"),
+        ("weaker suite of the robbed", Lie::WeakerSuites(device.clone()), "offers only"),
+        ("second list", Lie::Equivocation(device), "two different device lists of version 2"),
+    ];
+    every_lie_is_refused(&mut scene, lies).await;
 }
 
-/// DIR-7: a handle that suddenly stands for another account is refused until the person says that it is right.
+fn first_is(one: &crate::world::Device, other: &crate::world::Device) -> bool {
+    let id = |device: &crate::world::Device| device.client.account().unwrap().unwrap().device;
+    id(one) < id(other)
+}
+
+/// DIR-8, DIR-6: what a thief of the account key can do, together with the server, is add a device of his own. Alice is shown it;
+/// and when the true list comes back, she is alarmed that the list went back, until Bob makes a newer one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ghost_with_the_account_key_is_seen() {
+    let mut scene = Scene::set().await;
+    let (account_key, _) = Scene::stolen_from(&scene.bob);
+    scene.alice.http.tell_about(&scene.bob.handle, Lie::Ghost(account_key));
+    scene.alice.client.lookup(&scene.bob.handle).await.unwrap();
+    let bob = scene.bob.handle.clone();
+    let shown = scene
+        .event(|event| match event {
+            Event::DevicesChanged { handle, changes } if handle == bob => Some(changes),
+            _ => None,
+        })
+        .await;
+    // Two of the scene's own come first: none, since Alice looked Bob up herself with the tablet.
+    let added = |changes: &[Change]| matches!(changes, [Change::DeviceAdded { .. }]);
+    assert!(added(&shown), "{shown:?}");
+
+    scene.see_all_alarms();
+    scene.alice.http.be_honest();
+    let error = scene.alice.client.lookup(&scene.bob.handle).await.unwrap_err();
+    assert!(error.to_string().contains("old device list"), "{error}");
+    scene.is_alarmed("old device list").await;
+    scene.bob.client.rename_device("my phone").await.unwrap();
+    scene.bob.client.rename_device("my old phone").await.unwrap();
+    scene.talks_with_bob("there you are").await;
+}
+
+/// DIR-7: a handle that stands for another account is refused until the person says that it is right.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handle_that_moved_needs_consent() {
-    let world = World::start().await;
-    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    let mallory = world.register("mallory", "phone").await;
-    alice.client.lookup(&bob.handle).await.unwrap();
-    let (asked, mallorys) = (bob.handle.clone(), mallory.handle.clone());
-    // The server answers the question for bob with mallory's account, signed by mallory.
-    let account: Arc<Mutex<Option<wire::AccountAnswer>>> = Arc::default();
-    let seen = account.clone();
-    lie(&alice, move |account| *seen.lock().unwrap() = Some(account.clone()));
-    let hers = alice.client.lookup(&mallorys).await.unwrap();
-    lie(&alice, move |answer| *answer = account.lock().unwrap().clone().unwrap());
-    let error = alice.client.lookup(&asked).await.unwrap_err();
-    assert!(error.to_string().contains("another account"), "{error}");
-    let accepted = alice.client.dangerous_accept_new_account(&asked).await.unwrap();
+    let mut scene = Scene::set().await;
+    let (bob, mallory) = (scene.bob.handle.clone(), scene.mallory.handle.clone());
+    let hers = scene.alice.client.lookup(&mallory).await.unwrap();
+    scene.is_refused(Lie::OtherAccount(mallory), "another account").await;
+    let accepted = scene.alice.client.dangerous_accept_new_account(&bob).await.unwrap();
     assert_eq!(accepted.account, hers.account);
 }
 
-/// SUI-8, SND-4: a directory without prekeys gets no weaker suite; the message is shown as failed for that device.
+/// DIR-6, DIR-9: a server that lies to a device about its own account is refused and reported in the same way, and the device
+/// signs no list on top of the lie.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_prekey_is_no_downgrade() {
-    let world = World::start().await;
-    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    lie(&alice, |account| account.devices.iter_mut().for_each(|device| device.prekeys.clear()));
-    let sent = alice.say(&bob, "no weaker, please").await;
-    assert!(
-        matches!(&sent.deliveries[..], [only] if matches!(&only.state, DeliveryState::Failed(why) if why.contains("prekey")))
-    );
-    assert_eq!(alice.client.outbox_len().unwrap(), 0);
-    alice.http.leave_alone();
-    alice.client.lookup(&bob.handle).await.unwrap();
-    let sent = alice.say(&bob, "better").await;
-    alice.wait(&sent, Until::Delivered).await;
-    assert_eq!(bob.texts(), ["better"]);
-}
-
-/// DIR-22, SND-4: a listed device without an address is reported, and the others get the message.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_device_without_an_address_is_reported() {
-    let world = World::start().await;
-    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    let tablet = world.link(&bob, "tablet").await;
-    let hidden = tablet.client.account().unwrap().unwrap().device;
-    lie(&alice, move |account| account.devices.retain(|device| device.device_id[..] != hidden.as_bytes()[..]));
-    let sent = alice.say(&bob, "who gets this?").await;
-    let deliveries = alice.wait(&sent, Until::Delivered).await;
-    let failed = deliveries.iter().find(|delivery| delivery.device == hidden).unwrap();
-    assert!(matches!(&failed.state, DeliveryState::Failed(reason) if reason.contains("no address")), "{failed:?}");
-    assert_eq!(bob.has(1).await[0].text.as_deref(), Some("who gets this?"));
-    assert_eq!(tablet.messages().len(), 0);
-}
-
-/// DIR-20: an answer to another question is no answer.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answer_to_another_question_is_malformed() {
-    let world = World::start().await;
-    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    alice.http.tamper(|request, answer| {
-        let mut answer = answer?;
-        if is_lookup(request) {
-            answer.body = Bytes::from_static(b"\x0a\x02\x0a\x00");
+async fn lies_about_the_own_account_are_refused() {
+    let scene = Scene::set().await;
+    let (bob, tablet) = (&scene.bob, scene.tablet.client.account().unwrap().unwrap().device);
+    bob.client.rename_device("telephone").await.unwrap();
+    let (account_key, _) = Scene::stolen_from(&scene.bob);
+    let before = bob.client.devices().await.unwrap();
+    let version = scene.alice.client.lookup(&bob.handle).await.unwrap().list_version;
+    let lies = [
+        (Lie::Ghost(Signing::Nothing), NOT_SIGNED),
+        (Lie::Ghost(Signing::FreshAccountKey), NOT_SIGNED),
+        (Lie::SwappedKey(account_key.clone()), NOT_SIGNED),
+        (Lie::WeakerSuites(account_key), NOT_SIGNED),
+        (Lie::Dropped(Signing::GhostKey), NOT_SIGNED),
+        (Lie::RolledBackList, "old device list"),
+    ];
+    for (lie, says) in lies {
+        for alert in bob.client.alerts().unwrap() {
+            bob.client.mark_alert_seen(alert.id).unwrap();
         }
-        Ok(answer)
-    });
-    let error = alice.client.lookup(&bob.handle).await.unwrap_err();
-    assert_eq!(error.fault(), Fault::Unexpected, "{error}");
+        bob.http.tell(lie);
+        let refusals = [
+            bob.client.devices().await.unwrap_err().to_string(),
+            bob.client.rename_device("another").await.unwrap_err().to_string(),
+            bob.client.remove_device(tablet).await.unwrap_err().to_string(),
+        ];
+        assert!(bob.http.told() >= 3);
+        assert!(refusals.iter().all(|refusal| refusal.contains(says)), "{refusals:?}");
+        let alerts = bob.client.alerts().unwrap();
+        let alarmed = |notice: &Notice| matches!(notice, Notice::Refused { reason, .. } if reason.contains(says));
+        assert_eq!(alerts.iter().filter(|alert| !alert.seen && alarmed(&alert.notice)).count(), 1);
+    }
+    bob.http.be_honest();
+    assert_eq!(bob.client.devices().await.unwrap(), before);
+    assert_eq!(scene.alice.client.lookup(&bob.handle).await.unwrap().list_version, version, "nothing was published");
 }
