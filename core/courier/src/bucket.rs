@@ -6,7 +6,7 @@
 //! - A device has one budget, whatever it does with its connections.
 //! - A budget that is full again is forgotten, so memory is for those who sent in the last seconds only.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use halcyon_types::{DeviceId, Duration, Timestamp};
@@ -66,7 +66,7 @@ pub struct SendBudgets {
 
 #[derive(Default)]
 struct Shard {
-    buckets: HashMap<DeviceId, TokenBucket>,
+    buckets: BTreeMap<DeviceId, TokenBucket>,
     /// When full ones were forgotten last.
     swept: Timestamp,
 }
@@ -106,11 +106,10 @@ impl Shard {
         if self.swept > now.plus(full_again) {
             // The clock was set back. What was spent by the old time would be missing until that time comes again, which
             // may take hours: one more burst for everybody is the lesser harm.
-            self.buckets = HashMap::new();
+            self.buckets = BTreeMap::new();
             self.swept = now;
         } else if now.since(self.swept) >= full_again {
             self.buckets.retain(|_, bucket| !bucket.is_full(per_s, burst, now));
-            self.buckets.shrink_to(2 * self.buckets.len());
             self.swept = now;
         }
     }
