@@ -59,7 +59,11 @@ pub struct Link {
 
 enum State {
     AwaitingHello { until: Timestamp },
-    AwaitingConnected { until: Timestamp },
+    AwaitingConnected {
+        until: Timestamp,
+        /// What the connect asked for.
+        topics: Topics,
+    },
     Open(Open),
     Over,
 }
@@ -184,16 +188,21 @@ impl Link {
                 out.push(LinkEvent::Closed(close));
             }
             (State::AwaitingHello { until }, ServerFrame::Hello(hello)) => {
-                self.state = State::AwaitingConnected { until: *until };
                 let LinkConfig { device, audience, binding, topics, .. } = &self.config;
+                self.state = State::AwaitingConnected { until: *until, topics: topics.clone() };
                 let connect = Connect::sign(*device, device_key, audience, &hello, binding, topics.clone(), now);
                 self.write(ClientFrame::Connect(connect), now, out);
             }
-            (State::AwaitingConnected { .. }, ServerFrame::Connected(connected)) => {
+            (State::AwaitingConnected { topics, .. }, ServerFrame::Connected(connected)) => {
+                let is_outdated = *topics != self.config.topics;
                 self.config.keep_alive =
                     self.config.keep_alive.within(connected.keep_alive_min, connected.keep_alive_max);
                 self.state = State::Open(Open { next_send: 1, ..Open::default() });
                 out.push(LinkEvent::Connected(connected));
+                // COU-34: other topics were wanted since the connect was on its way.
+                if is_outdated {
+                    self.write(ClientFrame::Filter(self.config.topics.clone()), now, out);
+                }
             }
             (State::Open(open), ServerFrame::Sent(sent)) => {
                 open.unanswered.remove(&sent.id).ok_or(LinkError::Unexpected("an answer to no send"))?;
@@ -261,7 +270,7 @@ impl Link {
     #[must_use]
     pub fn deadline(&self) -> Option<Timestamp> {
         match &self.state {
-            State::AwaitingHello { until } | State::AwaitingConnected { until } => Some(*until),
+            State::AwaitingHello { until } | State::AwaitingConnected { until, .. } => Some(*until),
             State::Open(open) => {
                 let keep_alive = open.asked.map_or(self.keep_alive_due(), |(_, until)| until);
                 // Ids rise and the timeout is the same for all, so the first is due first.
@@ -279,7 +288,7 @@ impl Link {
     pub fn on_deadline(&mut self, now: Timestamp, out: &mut Vec<LinkEvent>) -> Result<(), LinkError> {
         let due = self.keep_alive_due();
         match &mut self.state {
-            State::AwaitingHello { until } | State::AwaitingConnected { until } if now >= *until => {
+            State::AwaitingHello { until } | State::AwaitingConnected { until, .. } if now >= *until => {
                 Err(LinkError::HandshakeTimeout)
             }
             State::Open(open) => {

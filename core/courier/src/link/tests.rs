@@ -1,6 +1,6 @@
 //! Alice's phone speaks to a server that does what the story needs.
 
-use halcyon_types::PushToken;
+use halcyon_types::{PushToken, Topic};
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
@@ -197,6 +197,19 @@ fn a_connection_ends_with_a_reason() {
     scene.link.close(&mut scene.out);
     assert!(matches!(scene.out[..], [LinkEvent::Write(ClientFrame::Close(_))]));
     assert!(!scene.link.is_open());
+}
+
+/// COU-34: other topics that are wanted while the connect is on its way go out as soon as it was answered.
+#[test]
+fn a_filter_during_the_connect_is_not_lost() {
+    let mut scene = Scene::new();
+    scene.hear(hello()).unwrap();
+    scene.out.clear();
+    let alerts = Topics::new([Topic::alert()]).unwrap();
+    scene.link.filter(alerts.clone(), NOON, &mut scene.out);
+    assert_eq!(scene.out, [], "nothing may come before the answer");
+    scene.hear(connected()).unwrap();
+    assert_eq!(scene.out.last(), Some(&LinkEvent::Write(ClientFrame::Filter(alerts))));
 }
 
 /// COU-34: a filter goes out at once, or with the next connect.
