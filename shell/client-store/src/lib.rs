@@ -8,12 +8,13 @@
 //! - What was changed behind our back is an error, not an answer. (Whoever can put back an older copy of the whole
 //!   folder, or of a single page of it, is not noticed: nothing outside the folder remembers.)
 //!
-//! Next: [`Profile`] makes and opens, [`SqliteStore`] is the client's port on it, [`disk`] is the seam below, docs/decisions/0003-client-store-encryption.md says
+//! Next: [`Profile`] makes and opens, [`SqliteStore`] is the client's port on it, [`disk`] is the seam below, [`keyring`] keeps the device secret where there is one, docs/decisions/0003-client-store-encryption.md says
 //! why it is built so.
 
 mod database;
 mod device_secret;
 pub mod disk;
+pub mod keyring;
 mod page_cipher;
 mod profile;
 mod profile_key;
@@ -23,7 +24,10 @@ mod sealed_pages;
 mod store;
 
 pub use database::{DatabaseError, EncryptedDb};
-pub use device_secret::{DEVICE_SECRET_FILE, DeviceSecretError, DeviceSecretStore, FileDeviceSecret};
+pub use device_secret::{
+    DEVICE_SECRET_FILE, DeviceSecretChoice, DeviceSecretError, DeviceSecretPlace, DeviceSecretStore, FileDeviceSecret,
+    KEYRING_ITEM_FILE, KeptDeviceSecret,
+};
 pub use profile::{DATABASE_FILE, LOCK_FILE, Profile, ProfileError};
 pub use profile_key::{KEY_FILE, KeyFileError};
 pub use store::SqliteStore;

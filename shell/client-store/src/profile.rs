@@ -9,7 +9,8 @@
 //!
 //! ```text
 //! profile.lock    held while the profile is open
-//! device-secret   32 bytes for the owner's eyes, unless the system's keyring has it
+//! device-secret   32 bytes for the owner's eyes, or
+//! device-secret.keyring  which item of the system's keyring has them
 //! profile.key     the data key, wrapped
 //! store.db        the database, sealed pages; store.db-log its write-ahead log, sealed frames
 //! ```
@@ -20,8 +21,9 @@ use halcyon_crypto::{Rng, Secret, SecretBytes, password::PasswordParams};
 
 use crate::{
     database::{self, DatabaseError, EncryptedDb},
-    device_secret::{DeviceSecretError, DeviceSecretStore, FileDeviceSecret},
+    device_secret::{DeviceSecretChoice, DeviceSecretError, DeviceSecretPlace, DeviceSecretStore, KeptDeviceSecret},
     disk::{self, Disk, Folder, Lock},
+    keyring,
     page_cipher::{self, Nonces},
     profile_key::{self, FILE_BYTES, KEY_FILE, KeyFileError},
     sealed_files::log_name,
@@ -54,7 +56,10 @@ pub enum ProfileError {
     #[error("profile.key is gone: put it back from a copy; without it the profile cannot be opened")]
     KeyFileMissing,
     /// There is a `profile.key` but no device secret.
-    #[error("the device secret is gone: put the device-secret file back; without it the profile cannot be opened")]
+    #[error(
+        "the device secret is gone: put back the file device-secret, or device-secret.keyring if the keyring had it; \
+         without it the profile cannot be opened"
+    )]
     DeviceSecretMissing,
     /// The device secret is there, but not usable.
     #[error(transparent)]
@@ -111,7 +116,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Takes the folder at `path`, made if need be, with the device secret as a file in it.
+    /// Takes the folder at `path`, made if need be. The device secret of a profile that is made becomes a file in it; the
+    /// one of a profile that is there is found where it was put.
     ///
     /// `work` is what a guess at the passphrase costs in profiles made from here, and the least that is accepted of
     /// one that is opened: [`PasswordParams::PRODUCTION`], except in tests.
@@ -119,8 +125,16 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::Unwritable`], [`ProfileError::DiskFull`], [`ProfileError::Io`].
     pub fn at(path: &Path, work: PasswordParams) -> Result<Self, ProfileError> {
+        Self::choosing(path, DeviceSecretChoice::File, work)
+    }
+
+    /// As [`at`](Self::at), with a choice where the device secret of a profile that is made is kept.
+    ///
+    /// # Errors
+    /// As [`at`](Self::at).
+    pub fn choosing(path: &Path, choice: DeviceSecretChoice, work: PasswordParams) -> Result<Self, ProfileError> {
         let disk: Arc<dyn Disk> = Arc::new(Folder::at(path)?);
-        let device_secrets = Arc::new(FileDeviceSecret::new(disk.clone()));
+        let device_secrets = Arc::new(KeptDeviceSecret::new(disk.clone(), path, choice, keyring::system())?);
         Ok(Self::on(disk, device_secrets, work))
     }
 
@@ -136,6 +150,23 @@ impl Profile {
     /// [`ProfileError::Io`].
     pub fn exists(&self) -> Result<bool, ProfileError> {
         Ok(self.disk.exists(KEY_FILE)? || self.disk.exists(DATABASE_FILE)?)
+    }
+
+    /// Says where the device secret is; `None` if nothing says that there is one. Looks into the folder only.
+    ///
+    /// # Errors
+    /// [`ProfileError::DeviceSecret`], [`ProfileError::Io`].
+    pub fn device_secret_place(&self) -> Result<Option<DeviceSecretPlace>, ProfileError> {
+        Ok(self.device_secrets.place()?)
+    }
+
+    /// Destroys the device secret, wherever it is: from then on nobody can open the profile. What else lies in the folder
+    /// is the caller's to remove. No lock is asked for, since the caller may have the profile open.
+    ///
+    /// # Errors
+    /// [`ProfileError::DeviceSecret`], and those of the disk.
+    pub fn destroy_device_secret(&self) -> Result<(), ProfileError> {
+        Ok(self.device_secrets.remove()?) // STO-6
     }
 
     /// Makes a profile with an empty database, and opens it. Takes as long as one guess at a passphrase.
@@ -154,7 +185,7 @@ impl Profile {
             Some(secret) => secret,
             None => {
                 let secret = Secret::random(rng.as_mut());
-                self.device_secrets.keep(&secret)?;
+                self.device_secrets.keep(&secret, rng.as_mut())?;
                 secret
             }
         };

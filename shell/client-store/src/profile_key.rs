@@ -56,7 +56,9 @@ pub enum KeyFileError {
     #[error("wrong passphrase: try again")]
     WrongPassphrase,
     /// The device secret is not the one that this profile was made with.
-    #[error("the device secret is not this profile's: put back the device-secret file that was made with it")]
+    #[error(
+        "the device secret is not this profile's: put back the device-secret file, or the keyring, that it was made with"
+    )]
     ForeignDeviceSecret,
     /// The file is not what was written.
     #[error("profile.key is damaged: put it back from a copy; without it the profile cannot be opened")]
@@ -154,6 +156,7 @@ fn wrapping_key(
     params: PasswordParams,
 ) -> Secret<32> {
     let stretched = password::stretch(passphrase.expose(), salt, params);
+    // STO-1
     let both = Secret::<{ 2 * KEY_BYTES }>::fill_with(|both| {
         both[..KEY_BYTES].copy_from_slice(stretched.expose());
         both[KEY_BYTES..].copy_from_slice(device_secret.expose());

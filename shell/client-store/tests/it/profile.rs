@@ -89,6 +89,7 @@ fn each_missing_file_has_its_own_error() {
     assert!(matches!(refusal(&disk), ProfileError::DatabaseMissing));
 }
 
+/// STO-1: the passphrase does not open a profile whose device secret is another, and neither of the two is taken for the other.
 #[test]
 fn each_bad_file_has_its_own_error() {
     let disk = alices();
