@@ -113,9 +113,23 @@ pub struct Server {
     /// Trust this certificate authority (PEM), and no other, for this server. It is kept in the profile.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Where a profile that is made keeps its device secret; a profile that is there keeps it where it is.
+    #[arg(long, value_enum, value_name = "WHERE", env = "HALCYON_DEVICE_SECRET", hide_env_values = true, default_value_t = DeviceSecret::Auto)]
+    pub device_secret: DeviceSecret,
     /// What the people of this account call this device; by default the name of the machine.
     #[arg(long, value_name = "NAME")]
     pub device_name: Option<String>,
+}
+
+/// Where the device secret is kept, without which a copied profile cannot be guessed at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DeviceSecret {
+    /// In the system's keyring if it answers and is open, else in a file.
+    Auto,
+    /// In the system's keyring, or the profile is not made.
+    Keyring,
+    /// In a file of the profile, for its owner only.
+    File,
 }
 
 /// Where the account's password comes from.
@@ -357,6 +371,7 @@ mod tests {
         let lines = [
             "halcyon register alice@example.org --server https://localhost:8443 --device-name phone --ca ca.pem",
             "halcyon link alice@example.org --server https://example.org --password-fd 3 --passphrase-fd 4",
+            "halcyon link alice@example.org --server https://example.org --device-secret keyring",
             "halcyon approve laptop --timeout 5",
             "halcyon send bob@example.org carol@example.org --text -hi- --from alice@example.org --wait",
             "halcyon listen --output json --count 3 --for 60",
@@ -394,6 +409,7 @@ mod tests {
             "halcyon listen --profile ../other",
             "halcyon listen --passphrase-fd 3 --passphrase-file f",
             "halcyon listen --output yaml",
+            "halcyon register alice@example.org --server https://localhost --device-secret 0123",
         ];
         for line in lines {
             assert!(parse(line).is_err(), "{line}");

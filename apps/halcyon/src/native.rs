@@ -17,6 +17,7 @@ use crate::blame;
 use crate::failure::{Failure, Kind};
 
 pub use halcyon_client_net::Trust;
+pub use halcyon_client_store::{DEVICE_SECRET_FILE, DeviceSecretChoice, DeviceSecretPlace};
 
 /// Returns whether a folder has a profile in it.
 ///
@@ -30,15 +31,43 @@ pub fn has_profile(folder: &Path) -> Result<bool, Failure> {
     Ok(profile(folder)?.exists()?)
 }
 
-/// Makes an empty profile and opens it.
+/// Makes an empty profile and opens it. `choice` says where its device secret is kept, for good.
+///
+/// Takes the time of a guess at a passphrase, and with a keyring that of a person who unlocks it: call it where a thread may
+/// block.
 ///
 /// # Errors
 /// [`Failure`]
-pub fn create_store(folder: &Path, passphrase: &SecretBytes) -> Result<SqliteStore, Failure> {
-    store(profile(folder)?.create(passphrase, Box::new(rand::rngs::OsRng))?)
+pub fn create_store(
+    folder: &Path,
+    passphrase: &SecretBytes,
+    choice: DeviceSecretChoice,
+) -> Result<SqliteStore, Failure> {
+    let profile = Profile::choosing(folder, choice, PasswordParams::PRODUCTION)?;
+    store(profile.create(passphrase, Box::new(rand::rngs::OsRng))?)
 }
 
-/// Opens a profile.
+/// Says where the device secret of a profile is; `None` if nothing says that there is one.
+///
+/// # Errors
+/// [`Failure`] if the folder cannot be read.
+pub fn device_secret_place(folder: &Path) -> Result<Option<DeviceSecretPlace>, Failure> {
+    Ok(profile(folder)?.device_secret_place()?)
+}
+
+/// Removes a profile: first the device secret, without which the rest opens for nobody, then the folder.
+///
+/// # Errors
+/// [`Failure`]; what is left is not a profile that opens.
+pub fn remove_profile(folder: &Path) -> Result<(), Failure> {
+    profile(folder)?.destroy_device_secret()?;
+    std::fs::remove_dir_all(folder).map_err(|error| {
+        Failure::network(format!("the profile folder {} cannot be removed: {error}", folder.display()))
+            .next("remove it by hand; nobody can open it any more")
+    })
+}
+
+/// Opens a profile. Takes as long as [`create_store`].
 ///
 /// # Errors
 /// [`Failure`], also for a wrong passphrase.

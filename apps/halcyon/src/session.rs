@@ -16,10 +16,11 @@ use halcyon_client::ports::store::{Change, Commit};
 use halcyon_client::{Account, Client, ConnectionState, ServerAddress};
 use halcyon_client_store::SqliteStore;
 
+use crate::args::{DeviceSecret, Server};
 use crate::blame;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
-use crate::native::{self, Trust};
+use crate::native::{self, DeviceSecretChoice, DeviceSecretPlace, Trust};
 use crate::profile;
 use crate::prompt::{SecretSource, SecretUse};
 
@@ -107,12 +108,17 @@ impl NewProfile {
     ///
     /// # Errors
     /// [`Failure`] if it has an account, or the address or authority is not usable.
-    pub(crate) async fn at(context: &mut Context, server: &str, ca: Option<&Path>) -> Result<Self, Failure> {
-        let server = address(server)?;
-        let authority = ca.map(read_authority).transpose()?;
+    pub(crate) async fn at(context: &mut Context, options: &Server) -> Result<Self, Failure> {
+        let server = address(&options.server)?;
+        let authority = options.ca.as_deref().map(read_authority).transpose()?;
         let folder = folder(context)?;
         let exists = native::has_profile(&folder)?;
-        let mut store = if exists { open_store(context, &folder).await? } else { make_store(context, &folder).await? };
+        let mut store = if exists {
+            agree_on_place(&folder, options.device_secret)?;
+            open_store(context, &folder).await?
+        } else {
+            make_store(context, &folder, options.device_secret).await?
+        };
         let kept = match &authority {
             Some(authority) => Change::PutSetting { name: CA_SETTING.to_owned(), value: authority.clone() },
             None => Change::RemoveSetting(CA_SETTING.to_owned()),
@@ -136,7 +142,7 @@ impl NewProfile {
         self.session.close().await;
         if let Some(folder) = self.made {
             // What cannot be removed is in nobody's way: the next attempt opens it.
-            let _ = fs::remove_dir_all(folder);
+            let _ = on_a_thread(move || native::remove_profile(&folder)).await;
         }
     }
 }
@@ -152,10 +158,11 @@ pub(crate) fn folder(context: &Context) -> Result<PathBuf, Failure> {
 async fn open_store(context: &mut Context, folder: &Path) -> Result<SqliteStore, Failure> {
     let passphrase = passphrase(context, SecretUse::Known).await?;
     let _progress = context.output.progress("opening the profile");
-    native::open_store(folder, &passphrase)
+    let folder = folder.to_owned();
+    on_a_thread(move || native::open_store(&folder, &passphrase)).await
 }
 
-async fn make_store(context: &mut Context, folder: &Path) -> Result<SqliteStore, Failure> {
+async fn make_store(context: &mut Context, folder: &Path, place: DeviceSecret) -> Result<SqliteStore, Failure> {
     if folder.exists() && fs::read_dir(folder).is_ok_and(|mut files| files.next().is_some()) {
         return Err(Failure::user(format!("the folder {} has files in it that are no profile", folder.display()))
             .next("choose an empty folder, or one that does not exist"));
@@ -163,8 +170,57 @@ async fn make_store(context: &mut Context, folder: &Path) -> Result<SqliteStore,
     context.output.note("This profile gets a passphrase of its own: it protects the keys on this machine, and is asked for by every command.");
     let passphrase = passphrase(context, SecretUse::New).await?;
     profile::make_folder(folder)?;
-    let _progress = context.output.progress("making the profile");
-    native::create_store(folder, &passphrase)
+    let progress = context.output.progress("making the profile");
+    let path = folder.to_owned();
+    let made = on_a_thread(move || native::create_store(&path, &passphrase, choice(place))).await;
+    drop(progress);
+    match made {
+        Ok(store) => {
+            if place == DeviceSecret::Auto && native::device_secret_place(folder)? == Some(DeviceSecretPlace::File) {
+                context.output.note("No keyring could keep the device secret, so it is a file of the profile (`halcyon doctor` says where, and --device-secret keyring says why).");
+            }
+            Ok(store)
+        }
+        Err(failure) => {
+            // It was empty before. Otherwise the next attempt would find files in it that are no profile.
+            if !native::has_profile(folder).unwrap_or(true) {
+                let folder = folder.to_owned();
+                let _ = on_a_thread(move || native::remove_profile(&folder)).await;
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// A profile's device secret stays where it was put, whatever is asked for later.
+fn agree_on_place(folder: &Path, asked: DeviceSecret) -> Result<(), Failure> {
+    let is = match (asked, native::device_secret_place(folder)?) {
+        (DeviceSecret::Keyring, Some(DeviceSecretPlace::File)) => "a file",
+        (DeviceSecret::File, Some(DeviceSecretPlace::Keyring { .. })) => "the keyring",
+        _ => return Ok(()),
+    };
+    Err(Failure::user(format!(
+        "the profile in {} has its device secret in {is}, which is chosen once",
+        folder.display()
+    ))
+    .next("leave --device-secret (and HALCYON_DEVICE_SECRET) out, or take another profile with --profile NAME"))
+}
+
+fn choice(place: DeviceSecret) -> DeviceSecretChoice {
+    match place {
+        DeviceSecret::Auto => DeviceSecretChoice::Auto,
+        DeviceSecret::Keyring => DeviceSecretChoice::Keyring,
+        DeviceSecret::File => DeviceSecretChoice::File,
+    }
+}
+
+/// Stretching a passphrase takes a processor, and a keyring that asks a person for a password takes minutes: neither holds up
+/// what else runs.
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Failure::unexpected(format!("the profile could not be worked on: {error}"))))
 }
 
 async fn passphrase(context: &mut Context, usage: SecretUse) -> Result<halcyon_crypto::SecretBytes, Failure> {

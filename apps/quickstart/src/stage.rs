@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use halcyon::failure::Failure;
-use halcyon::native::{self, Trust};
+use halcyon::native::{self, DeviceSecretChoice, Trust};
 use halcyon_client::{Client, ConnectionState, Event, LinkDraft, Registration, ServerAddress};
 use halcyon_crypto::SecretBytes;
 use halcyon_server_net::serve::{self, RunningServer};
@@ -183,7 +183,8 @@ async fn client(folder: &DataFolder, device: Device, found: Found, place: &Place
     let (server, authority) = (place.server.clone(), place.authority.clone());
     // Stretching the passphrase takes a tenth of a second of one core, so the four are opened beside each other.
     let opened = tokio::task::spawn_blocking(move || match found {
-        Found::New => native::create_store(&path, &passphrase),
+        // The person's own keyring is not for people of a demonstration.
+        Found::New => native::create_store(&path, &passphrase, DeviceSecretChoice::File),
         Found::Complete => native::open_store(&path, &passphrase),
     });
     let store =

@@ -18,7 +18,7 @@ const DEVICE_NAME_BYTES_MAX: usize = 64;
 
 /// Makes an account.
 pub(super) async fn register(context: &mut Context, options: Register) -> Result<(), Failure> {
-    let new = NewProfile::at(context, &options.server.server, options.server.ca.as_deref()).await?;
+    let new = NewProfile::at(context, &options.server).await?;
     let session = new.session().clone();
     if options.no_wait {
         return match begin(context, &session, &options).await {
@@ -97,7 +97,7 @@ async fn verified(context: &mut Context, client: &Client, options: &Register) ->
 
 /// Joins an account.
 pub(super) async fn link(context: &mut Context, options: Link) -> Result<(), Failure> {
-    let new = NewProfile::at(context, &options.server.server, options.server.ca.as_deref()).await?;
+    let new = NewProfile::at(context, &options.server).await?;
     let session = new.session().clone();
     match attempt_link(context, &session, &options).await {
         Ok(account) => {

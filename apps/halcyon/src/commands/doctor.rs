@@ -1,5 +1,6 @@
 //! `doctor`: looks at everything that commonly goes wrong, and says what to do.
 
+use std::path::Path;
 use std::time::Duration;
 
 use halcyon_client::{Check, Finding};
@@ -7,6 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use crate::failure::Failure;
+use crate::native::{self, DeviceSecretPlace};
 use crate::output::Style;
 use crate::session::Session;
 use crate::text::one_line;
@@ -26,6 +28,8 @@ struct Line {
 
 pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
     let folder = crate::session::folder(context)?;
+    // Before the profile opens, since this is what people need to know when it does not.
+    device_secret(context, &folder)?;
     let session = match Session::open(context).await {
         Ok(session) => session,
         Err(failure) => {
@@ -45,6 +49,24 @@ pub(super) async fn run(context: &mut Context) -> Result<(), Failure> {
     session.close().await;
     shown?;
     verdict(&checks)
+}
+
+/// Says where the device secret is, if there is a profile that has one.
+fn device_secret(context: &Context, folder: &Path) -> Result<(), Failure> {
+    if !native::has_profile(folder)? {
+        return Ok(());
+    }
+    let (finding, detail) = match native::device_secret_place(folder) {
+        Ok(Some(DeviceSecretPlace::Keyring { label })) => (Finding::Good, format!("in the keyring, as \"{label}\"")),
+        Ok(Some(DeviceSecretPlace::File)) => {
+            let file = folder.join(native::DEVICE_SECRET_FILE);
+            (Finding::Good, format!("in the file {}: a copy of the folder has it, too", file.display()))
+        }
+        Ok(Some(_)) => (Finding::Notable, "where a later version of this program put it".to_owned()),
+        Ok(None) => (Finding::Bad, "nowhere to be found".to_owned()),
+        Err(failure) => (Finding::Bad, failure.what),
+    };
+    show(context, "device secret", finding, &detail)
 }
 
 fn verdict(checks: &[Check]) -> Result<(), Failure> {

@@ -4,6 +4,7 @@
 
 mod failures;
 mod interface;
+mod keyring;
 mod linking;
 mod talking;
 mod world;

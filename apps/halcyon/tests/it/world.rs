@@ -2,6 +2,7 @@
 //!
 //! Owns processes and folders. Does not know what a test is about.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -30,8 +31,10 @@ pub(crate) struct World {
 #[derive(Clone)]
 pub(crate) struct Person {
     pub(crate) handle: String,
-    profile: PathBuf,
+    pub(crate) profile: PathBuf,
     passphrase: PathBuf,
+    /// What the environment of this person's commands says besides; the last one counts.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
 }
 
 /// A program that runs, whose lines are read as they come.
@@ -89,6 +92,7 @@ impl World {
             handle: format!("{name}@example.org"),
             profile: self.folder.path().join(format!("{name}-{device}")),
             passphrase,
+            environment: Vec::new(),
         }
     }
 
@@ -162,6 +166,7 @@ impl Person {
     pub(crate) fn halcyon(&self, arguments: &[&str]) -> Command {
         let mut command = halcyon(arguments);
         command.arg("--profile-folder").arg(&self.profile).arg("--passphrase-file").arg(&self.passphrase);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -201,6 +206,9 @@ impl Person {
 pub(crate) fn halcyon(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_halcyon"));
     command.args(arguments).env_remove("HALCYON_PASSPHRASE_FILE").env_remove("HALCYON_LOG");
+    // The keyring of whoever runs the tests is not for the people in them.
+    command.env("HALCYON_DEVICE_SECRET", "file").env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus");
+    command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
     command
 }
 
