@@ -186,7 +186,7 @@ struct Turns {
 
 impl Turns {
     fn new() -> Self {
-        Self { requests: 0, due: Instant::now() }
+        Self { requests: 0, due: rested(Instant::now()) }
     }
 
     /// Returns when the next request may be answered, and whether it is the connection's last.
@@ -194,7 +194,31 @@ impl Turns {
         let now = Instant::now();
         self.requests += 1;
         // Rest counts for a burst and no more.
-        self.due = self.due.max(now.checked_sub(REQUEST_EVERY_MS * REQUESTS_BURST).unwrap_or(now)) + REQUEST_EVERY_MS;
+        self.due = self.due.max(rested(now)) + REQUEST_EVERY_MS;
         (self.due.max(now), self.requests >= REQUESTS_MAX)
+    }
+}
+
+/// When the next request is due for somebody who has the whole burst.
+fn rested(now: Instant) -> Instant {
+    now.checked_sub(REQUEST_EVERY_MS * REQUESTS_BURST).unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ACC-6: a hundred requests at once, then twenty a second; rest earns another burst and no more; the thousandth is the last.
+    #[tokio::test(start_paused = true)]
+    async fn requests_have_their_turns() {
+        tokio::time::advance(Duration::from_secs(3_600)).await;
+        let mut turns = Turns::new();
+        let begun = Instant::now();
+        for number in 1..=REQUESTS_MAX {
+            let (wait, is_last) = turns.next();
+            let late = u32::try_from(number).unwrap().saturating_sub(REQUESTS_BURST);
+            assert_eq!(wait - begun, REQUEST_EVERY_MS * late, "request {number}");
+            assert_eq!(is_last, number == REQUESTS_MAX);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What is not a frame, or not one that has business here (COU-1, COU-3, COU-52).
 
-use halcyon_courier::{ClientFrame, CloseCode, ServerFrame};
+use std::time::Duration;
+
+use halcyon_courier::{ClientFrame, CloseCode, Limits, ServerFrame};
 use halcyon_testkit::courier::Phone;
 use tokio::io::DuplexStream;
 
@@ -23,6 +25,55 @@ async fn a_frame_that_is_too_large_is_refused_by_its_length() {
     for length in [256 * 1024 + 1, u32::MAX] {
         assert_eq!(said(&world, &length.to_be_bytes()).await, [CloseCode::FrameTooLarge; 2]);
     }
+}
+
+/// COU-14: a stranger's frame has 4 KiB at most, which every connect fits; a device's has 256.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_has_four_kibibytes() {
+    let world = World::new();
+    let mut stranger = Phone::new(&world.alice, world.pipe());
+    stranger.hello().await;
+    stranger.write_bytes(&4_097_u32.to_be_bytes()).await;
+    assert_eq!(stranger.closed().await, CloseCode::FrameTooLarge);
+    let mut device = world.online(&world.alice).await;
+    device.write_bytes(&4_097_u32.to_be_bytes()).await;
+    device.write_bytes(&[0xff; 4_097]).await;
+    assert_eq!(device.closed().await, CloseCode::MalformedFrame, "it was taken whole");
+}
+
+/// COU-3: the rest of a frame has a minute, however its bytes drip.
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_began_ends_within_a_minute() {
+    let world = World::new();
+    let mut slow = world.online(&world.alice).await;
+    let begun = tokio::time::Instant::now();
+    slow.write_bytes(&[0, 0, 0x10, 0]).await;
+    for _ in 0..59 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        slow.write_bytes(&[0x0a]).await;
+    }
+    assert_eq!(slow.closed().await, CloseCode::Idle);
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_secs(60) && took < Duration::from_secs(61), "{took:?}");
+    // Whoever is silent between frames has not begun one.
+    let mut quiet = world.online(&world.alice).await;
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    quiet.keep_alive().await;
+}
+
+/// COU-16: frames that come too fast are all answered, in order and no faster than the rate.
+#[tokio::test(start_paused = true)]
+async fn frames_are_taken_no_faster_than_the_rate() {
+    let world = World::with(Limits { frames_per_s: 100, frames_burst: 50, ..Limits::default() });
+    let mut fast = world.online(&world.alice).await;
+    let begun = tokio::time::Instant::now();
+    for id in 0..450 {
+        fast.write(ClientFrame::KeepAlive { id }).await;
+        assert_eq!(fast.frame().await, Some(ServerFrame::KeepAliveAnswer { id }));
+    }
+    let took = begun.elapsed();
+    // Each pause lets one frame more through.
+    assert!(took >= Duration::from_millis(2_500) && took <= Duration::from_secs(5), "{took:?}");
 }
 
 /// COU-3: what does not decode, has no body, has an unknown one, or one that only a server sends.
