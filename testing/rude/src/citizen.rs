@@ -143,7 +143,7 @@ impl Citizen {
         let answers = question.read_response(answer.into())?;
         let account = answers[0].account.as_ref().context("the person is known")?;
         let accepted = resolver::accept(Known::default(), somebody, account, now())?;
-        Ok(Recipient { session: accepted.addresses.session().token.clone(), push_token })
+        Ok(Recipient { session: accepted.addresses.session().token, push_token })
     }
 
     /// Connects over the native binding.

@@ -216,7 +216,7 @@ impl Rude {
                 self.again(1_500, async || {
                     let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let mut stream = tcp(somewhere(number), self.way.addresses.courier).await?;
-                    stream.read(&mut [0]).await?;
+                    stream.read_u8().await?;
                     Ok(())
                 })
                 .await;
@@ -226,7 +226,7 @@ impl Rude {
                 self.again(HANDS, async || {
                     let mut stream = tcp(RUDE_HOME, self.way.addresses.courier).await?;
                     stream.write_all(&garbage).await?;
-                    stream.read(&mut [0]).await?;
+                    stream.read_u8().await?;
                     Ok(())
                 })
                 .await;

@@ -76,7 +76,7 @@ async fn a_flood_without_reading_stays_in_the_network() {
             rude.line.stream.write_all(&frames).await.unwrap();
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(4), flood).await.is_err(), "the network never filled up");
+    assert!(tokio::time::timeout(Duration::from_secs(3), flood).await.is_err(), "the network never filled up");
     world.is_small().await;
     drop(rude);
     world.is_well().await;

@@ -75,7 +75,7 @@ async fn floods_below_frames_stay_in_the_network() {
         let mut rude = device(&world).await;
         rude.line.write(&first).await.unwrap();
         let flooding = async { while rude.line.stream.write_all(&flood).await.is_ok() {} };
-        let _ = tokio::time::timeout(Duration::from_secs(3), flooding).await;
+        let _ = tokio::time::timeout(Duration::from_secs(2), flooding).await;
         world.is_small().await;
     }
     world.is_well().await;
