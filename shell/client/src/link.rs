@@ -12,7 +12,7 @@ use halcyon_crypto::{
     password::PasswordParams,
 };
 use halcyon_directory::link_approval::newcomer::{Linked, Newcomer, Revealing};
-use halcyon_suites::{DeviceKeys, Suite};
+use halcyon_suites::DeviceKeys;
 use halcyon_types::{AccountId, DeviceId, Duration, Handle, LinkId};
 
 use crate::{
@@ -73,7 +73,7 @@ impl Client {
         let (ticket, account) = inner.sign_in(&draft).await?;
         // 2. Keys of this device, in memory only.
         let now = inner.now();
-        let keys = DeviceKeys::generate(inner.rng().as_rng(), &Suite::SPOKEN, now);
+        let keys = DeviceKeys::generate(inner.rng().as_rng(), &inner.state().suites(), now);
         let entry = countersigned(&keys, account, &draft.device_name, now).map_err(LinkError::DeviceName)?;
         let device = entry.entry().id();
         // 3. The commitment goes first.

@@ -107,7 +107,7 @@ impl Inner {
         if state.any_own().is_none() {
             // Refused before anything is made.
             self.check_name(device_name)?;
-            let own = self.new_own(now)?;
+            let own = self.new_own(&state.suites(), now)?;
             state.commit_own(own, Commit::new())?;
         }
         let own = state.any_own().ok_or(ProfileError::NoAccount)?;
@@ -121,10 +121,10 @@ impl Inner {
         entry.map(drop).map_err(RegisterError::DeviceName)
     }
 
-    fn new_own(&self, now: Timestamp) -> Result<Own, ProfileError> {
+    fn new_own(&self, suites: &[Suite], now: Timestamp) -> Result<Own, ProfileError> {
         let mut rng = self.rng();
         let account_key = SigningKey::generate_compact(rng.as_rng());
-        let keys = DeviceKeys::generate(rng.as_rng(), &Suite::SPOKEN, now);
+        let keys = DeviceKeys::generate(rng.as_rng(), suites, now);
         Ok(Own {
             stage: Stage::Registering,
             server: self.server.to_string(),
@@ -232,7 +232,7 @@ pub(crate) fn countersigned(
     added: Timestamp,
 ) -> Result<CountersignedEntry, EntryError> {
     let suites: Vec<SuiteId> = keys.suites().into_iter().map(Suite::id).collect();
-    let pair = keys.pair.as_ref().map(|pair| bytes::Bytes::copy_from_slice(pair.identity().as_bytes()));
+    let pair = keys.pair_identity().map(|identity| bytes::Bytes::copy_from_slice(identity.as_bytes()));
     let entry = DeviceEntry::new(keys.device.verifying_key(), name, &suites, pair, added)?;
     CountersignedEntry::sign(entry, account, &keys.device)
 }

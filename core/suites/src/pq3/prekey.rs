@@ -153,6 +153,12 @@ impl PrekeyRing {
         Self::of(self.prekeys).without_expired(now)
     }
 
+    /// Says whether private halves are here that were replaced 31 days ago or more (PQ3-7).
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.prekeys.iter().skip(1).any(|prekey| now >= prekey.replaced.plus(PREKEY_KEEP))
+    }
+
     /// Returns the ring without the private halves that were replaced 31 days ago or more (PQ3-7).
     #[must_use]
     pub fn without_expired(mut self, now: Timestamp) -> Self {

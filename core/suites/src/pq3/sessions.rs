@@ -124,10 +124,8 @@ impl Sessions {
 
     /// Takes the first session's next key, if it can be gone on with (PQ3-17).
     fn go_on(&mut self, sealing: &Sealing<'_>, rng: &mut dyn Rng, now: Timestamp) -> Option<Step> {
-        let session = self.sessions.first().filter(|session| session.may_go_on(now))?.clone();
-        let step = session.speaking(rng, sealing.from, sealing.to, now)?.step(now)?;
-        self.sessions.remove(0);
-        Some(step)
+        self.sessions.first().filter(|session| session.may_go_on(now))?;
+        self.sessions.remove(0).speaking(rng, sealing.from, sealing.to, now)?.step(now)
     }
 
     /// PQ3-8, PQ3-10
