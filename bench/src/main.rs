@@ -3,6 +3,7 @@
 //! `cargo run -p halcyon-bench --release -- courier --json`
 
 mod courier;
+mod suites;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,8 @@ struct Arguments {
 enum Bench {
     /// Sends, deliveries and idle connections, over TLS against a server process, beside a bare echo and a bare commit.
     Courier(courier::Arguments),
+    /// Each suite beside its own primitives, fan-out, bytes on the wire.
+    Suites(suites::Arguments),
     /// The server process that `courier` starts for itself.
     #[command(hide = true)]
     CourierServer(courier::server::Arguments),
@@ -28,6 +31,7 @@ enum Bench {
 fn main() -> ExitCode {
     let done = match Arguments::parse().bench {
         Bench::Courier(arguments) => courier::run(&arguments),
+        Bench::Suites(arguments) => suites::run(&arguments),
         Bench::CourierServer(arguments) => courier::server::run(&arguments),
     };
     match done {

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
+mod crash;
 mod limits;
 mod source;
 mod spec;
@@ -43,7 +44,17 @@ const TASKS: &[Task] = &[
         usage: "[--write]  the table of limits in docs/, made from the constants",
         run: limits::run,
     },
+    Task {
+        name: "crash",
+        usage: "--kills N  kills servers and clients, cuts power, fills disks, and counts what was lost",
+        run: crash::run,
+    },
     Task { name: "vectors", usage: "FILE...    runs files of test vectors against the suites", run: vectors::run },
+    Task {
+        name: "transcript",
+        usage: "[--write]  the conversation in spec/vectors/pq3-transcript.json, sealed anew",
+        run: vectors::transcript,
+    },
 ];
 
 fn main() -> ExitCode {

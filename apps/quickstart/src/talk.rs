@@ -156,6 +156,7 @@ impl Talk {
             SuiteChoice::Auto => None,
             SuiteChoice::Pair => Some(SuiteId::PAIR),
             SuiteChoice::PairEc => Some(SuiteId::PAIR_EC),
+            SuiteChoice::Pq3 => Some(SuiteId::PQ3),
         };
         let draft =
             Draft { recipients: vec![stage::handle(from.owner().other())?], from: None, text: text.clone(), suite };
@@ -299,6 +300,7 @@ fn suite_name(suite: SuiteChoice) -> &'static str {
         SuiteChoice::Auto => "auto",
         SuiteChoice::Pair => "pair",
         SuiteChoice::PairEc => "pair-ec",
+        SuiteChoice::Pq3 => "pq3",
     }
 }
 

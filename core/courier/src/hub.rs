@@ -1,8 +1,8 @@
 //! The server's half of one connection, after it was authenticated. Spec: 30-courier.md §2 to §5 (COU-13, COU-15, COU-31 to COU-53).
 //!
-//! Owns which delivery has which number, what is unacknowledged, when storage is to be read, how fast the device may
-//! send, and when it was heard last. Does not know sockets, storage, or other connections: frames and notifications go
-//! in, [`Action`]s come out.
+//! Owns which delivery has which number, what is unacknowledged, when storage is to be read, and when it was heard last. How
+//! fast the device may send is counted over all its connections, in [`SendBudgets`]. Does not know sockets, storage, or
+//! other connections: frames and notifications go in, [`Action`]s come out.
 //!
 //! - Numbers rise by one a delivery, and positions of storage are delivered in rising order (COU-50).
 //! - Never more is unacknowledged than the window (COU-51), so a slow device costs bounded memory here.
@@ -20,7 +20,7 @@ use bytes::Bytes;
 use halcyon_types::{DeviceId, PushToken, Timestamp, Topic};
 
 use crate::{
-    bucket::TokenBucket,
+    bucket::SendBudgets,
     connect::Authenticated,
     frame::{ClientFrame, Close, Connected, Deliver, ServerFrame},
     limits::{ENVELOPE_BYTES_MAX, Limits},
@@ -37,7 +37,7 @@ pub struct Hub {
     topics: Topics,
     window: Window,
     storage: Storage,
-    send_rate: TokenBucket,
+    budgets: Arc<SendBudgets>,
     sends_in_flight: usize,
     heard: Timestamp,
 }
@@ -131,6 +131,7 @@ impl Hub {
         authenticated: Authenticated,
         push_token: PushToken,
         limits: Arc<Limits>,
+        budgets: Arc<SendBudgets>,
         now: Timestamp,
         out: &mut Vec<Action>,
     ) -> Self {
@@ -150,7 +151,7 @@ impl Hub {
             topics: authenticated.topics().clone(),
             window: Window::default(),
             storage: Storage::Waiting { after: 0 },
-            send_rate: TokenBucket::full(limits.sends_burst, now),
+            budgets,
             sends_in_flight: 0,
             heard: now,
             limits,
@@ -200,7 +201,7 @@ impl Hub {
         match frame {
             ClientFrame::Send(send) => {
                 // COU-45: refused before anything is looked at.
-                let checked = if self.send_rate.take(self.limits.sends_per_s, self.limits.sends_burst, now) {
+                let checked = if self.budgets.take(self.device, &self.limits, now) {
                     send.check(&self.limits, now)
                 } else {
                     Err(send.answer_all(Status::RateLimited))

@@ -55,6 +55,12 @@ impl Expiry {
         }
     }
 
+    /// Says whether there is nobody left to store it for: its time was over before `now` (COU-40).
+    #[must_use]
+    pub fn has_passed(self, now: Timestamp) -> bool {
+        matches!(self, Self::At(time) if time <= now)
+    }
+
     /// Returns the time as it stands in an envelope.
     #[must_use]
     pub fn as_timestamp(self) -> Timestamp {
@@ -94,7 +100,7 @@ pub struct Sealed {
     pub push_token: PushToken,
     /// The suite that sealed it.
     pub suite: SuiteId,
-    /// At most 16 KiB.
+    /// At most 20 KiB.
     pub payload: Bytes,
 }
 
@@ -121,7 +127,7 @@ impl UncheckedSend {
     ///
     /// # Errors
     /// The answer to give when the request as a whole cannot be accepted: `FORBIDDEN` for the topic of alerts (COU-33),
-    /// `MALFORMED` for a topic or handle that is none, or too many envelopes.
+    /// `MALFORMED` for a topic or handle that is none, or too many envelopes, `EXPIRED` when its time is over.
     pub fn check(self, limits: &Limits, now: Timestamp) -> Result<SendRequest, Sent> {
         let wire = self.0;
         let refused = |wire: &wire::Send, status| Err(Sent::all(wire, status));
@@ -137,6 +143,10 @@ impl UncheckedSend {
         if count == 0 || count > limits.envelopes_max {
             return refused(&wire, Status::Malformed);
         }
+        let expiry = Expiry::from_millis(wire.expires_ms, now);
+        if expiry.has_passed(now) {
+            return refused(&wire, Status::Expired);
+        }
         let destinations = wire.destinations.into_iter().map(|destination| Destination {
             session_token: destination.session_token,
             list_version: destination.list_version,
@@ -147,7 +157,7 @@ impl UncheckedSend {
             topic,
             sender_handle,
             sender_list_version: wire.sender_list_version,
-            expiry: Expiry::from_millis(wire.expires_ms, now),
+            expiry,
             destinations: destinations.collect(),
         })
     }

@@ -3,14 +3,18 @@
 //! Owns the checks that FIPS 203 asks for: the modulus of a public key, the hash inside of an expanded private key, every
 //! length. Does not know what the agreed secret is for; it is fed to a key derivation, next to an ECDH secret.
 //!
-//! - A private key is its seed `d ‖ z`, 64 bytes; the expanded form is computed on use and wiped. An expanded key never
-//!   comes from outside, but for test vectors ([`MlKem::check_expanded`]).
+//! - A private key is stored as its seed `d ‖ z`, 64 bytes, and expanded when it is loaded. An expanded key never comes from
+//!   outside, but for test vectors ([`MlKem::check_expanded`]).
 //! - All randomness is the caller's, so the same bytes give the same keys on every target.
 //! - Decapsulation never fails: another key's or an altered encapsulation gives another secret (implicit rejection).
 
-use std::{fmt, marker::PhantomData};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
-use crate::{backend, rng::Rng, secret::Secret};
+use crate::{
+    backend,
+    rng::Rng,
+    secret::{Secret, SecretBytes},
+};
 
 /// Bytes of a private key's seed, `d ‖ z` (FIPS 203 section 7.1).
 pub const SEED_BYTES: usize = 64;
@@ -34,18 +38,18 @@ pub trait MlKem: Copy + 'static {
     /// The set's name.
     const NAME: &'static str;
 
-    /// Writes the public key of a seed.
+    /// Returns the expanded private key of a seed.
     #[doc(hidden)]
-    fn public_of(seed: &[u8; SEED_BYTES]) -> Vec<u8>;
+    fn expand(seed: &[u8; SEED_BYTES]) -> SecretBytes;
     /// Judges a public key of the right length (FIPS 203 section 7.2, the modulus check).
     #[doc(hidden)]
     fn is_valid_public(public: &[u8]) -> bool;
     /// Encapsulates to a valid public key with `m`.
     #[doc(hidden)]
     fn encapsulate_to(public: &[u8], m: &[u8; 32]) -> (Vec<u8>, Secret<32>);
-    /// Decapsulates with the key of a seed; `None` for a wrong length.
+    /// Decapsulates with an expanded key of our own; `None` for a wrong length.
     #[doc(hidden)]
-    fn decapsulate_with(seed: &[u8; SEED_BYTES], encap: &[u8]) -> Option<Secret<32>>;
+    fn decapsulate_with(expanded: &[u8], encap: &[u8]) -> Option<Secret<32>>;
 
     /// Decapsulates with an expanded private key, as test vectors carry, after its checks: the lengths, and the hash of the
     /// public key inside (FIPS 203 section 7.3).
@@ -71,8 +75,8 @@ macro_rules! parameter_set {
             const EXPANDED_BYTES: usize = $expanded;
             const NAME: &'static str = $name;
 
-            fn public_of(seed: &[u8; SEED_BYTES]) -> Vec<u8> {
-                backend::$module::public_of(seed).to_vec()
+            fn expand(seed: &[u8; SEED_BYTES]) -> SecretBytes {
+                SecretBytes::copy_of(backend::$module::expand(seed).expose())
             }
 
             fn is_valid_public(public: &[u8]) -> bool {
@@ -85,14 +89,14 @@ macro_rules! parameter_set {
                 (encap.to_vec(), secret)
             }
 
-            fn decapsulate_with(seed: &[u8; SEED_BYTES], encap: &[u8]) -> Option<Secret<32>> {
-                Some(backend::$module::decapsulate(seed, encap.try_into().ok()?))
+            fn decapsulate_with(expanded: &[u8], encap: &[u8]) -> Option<Secret<32>> {
+                Some(backend::$module::decapsulate(expanded.try_into().ok()?, encap.try_into().ok()?))
             }
 
             fn check_expanded(expanded: &[u8], encap: &[u8]) -> Result<Secret<32>, KemError> {
                 let expanded = expanded.try_into().map_err(|_| KemError::Length)?;
                 let encap = encap.try_into().map_err(|_| KemError::Length)?;
-                backend::$module::decapsulate_expanded(expanded, encap).ok_or(KemError::Hash)
+                backend::$module::decapsulate_checked(expanded, encap).ok_or(KemError::Hash)
             }
         }
     };
@@ -170,10 +174,11 @@ impl<P: MlKem> fmt::Debug for KemPublic<P> {
     }
 }
 
-/// A private key: its seed.
+/// A private key. Cloning shares it.
 #[derive(Clone)]
 pub struct KemPrivate<P> {
     seed: Secret<SEED_BYTES>,
+    expanded: Arc<SecretBytes>,
     set: PhantomData<P>,
 }
 
@@ -183,10 +188,11 @@ impl<P: MlKem> KemPrivate<P> {
         Self::from_seed(Secret::random(rng))
     }
 
-    /// Takes a seed `d ‖ z`. Every one is a key.
+    /// Takes a seed `d ‖ z` and expands it, which is the key generation. Every one is a key.
     #[must_use]
     pub fn from_seed(seed: Secret<SEED_BYTES>) -> Self {
-        Self { seed, set: PhantomData }
+        let expanded = Arc::new(P::expand(seed.expose()));
+        Self { seed, expanded, set: PhantomData }
     }
 
     /// Returns the seed, to be stored under protection.
@@ -195,10 +201,12 @@ impl<P: MlKem> KemPrivate<P> {
         &self.seed
     }
 
-    /// Computes the public key.
+    /// Returns the public key, which is a part of the expanded private one: after the secret vector, before two hashes
+    /// (FIPS 203 algorithm 16).
     #[must_use]
     pub fn public(&self) -> KemPublic<P> {
-        KemPublic { bytes: P::public_of(self.seed.expose()).into(), set: PhantomData }
+        let end = P::EXPANDED_BYTES - 64;
+        KemPublic { bytes: self.expanded.expose()[end - P::PUBLIC_BYTES..end].into(), set: PhantomData }
     }
 
     /// Recovers the secret of an encapsulation. One that was made for another key, or altered, gives a secret that
@@ -207,7 +215,7 @@ impl<P: MlKem> KemPrivate<P> {
     /// # Errors
     /// [`KemError::Length`].
     pub fn decapsulate(&self, encap: &[u8]) -> Result<Secret<32>, KemError> {
-        P::decapsulate_with(self.seed.expose(), encap).ok_or(KemError::Length)
+        P::decapsulate_with(self.expanded.expose(), encap).ok_or(KemError::Length)
     }
 }
 

@@ -139,6 +139,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::testing::padded;
 
     fn notice() -> DeviceNotice {
         DeviceNotice { device: DeviceId::from_bytes([2; 16]), name: "tablet".into(), list_version: 7 }
@@ -168,6 +169,15 @@ mod tests {
         let event = AlertEvent::DeviceAdded(DeviceNotice { name: "\u{1b}[2J".into(), ..notice() });
         let alert = Alert { time: Timestamp::default(), event };
         assert_eq!(Alert::decode(alert.encode()), Err(AlertError));
+    }
+
+    /// DIR-40: the limit itself is allowed, one byte more is not.
+    #[test]
+    fn the_limit_is_exact() {
+        let alert = Alert { time: Timestamp::from_millis(5), event: AlertEvent::DeviceAdded(notice()) };
+        let encoded = alert.encode();
+        assert_eq!(Alert::decode(padded(&encoded, ALERT_BYTES_MAX)), Ok(alert));
+        assert_eq!(Alert::decode(padded(&encoded, ALERT_BYTES_MAX + 1)), Err(AlertError));
     }
 
     /// DIR-40: the bytes are pinned.

@@ -53,7 +53,7 @@ pub enum RequestError {
 pub struct LookupAnswer {
     /// The handle that was asked for.
     pub handle: Handle,
-    /// The account, or nothing: unknown, blocked or not findable, which nobody is told (DIR-21).
+    /// The account, or nothing: unknown, or withheld by a server that can, which nobody is told (DIR-21).
     pub account: Option<UnverifiedAccount>,
 }
 
@@ -251,3 +251,6 @@ impl Addresses {
 pub(crate) fn parse_normal(uri: &str) -> Option<Handle> {
     Handle::parse(uri).ok().filter(|handle| handle.as_uri() == uri)
 }
+
+#[cfg(test)]
+mod tests;

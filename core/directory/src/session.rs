@@ -1,14 +1,14 @@
 //! The right to send to an account after having looked it up. Spec: 11-directory.md §4 (DIR-30, DIR-31).
 //!
 //! Owns the token's two halves: the server mints and checks, the client only carries.
-//! Does not know list versions or blocks: the server compares those where it accepts a send.
+//! Does not know list versions: the server compares those where it accepts a send.
 
 use std::fmt;
 
 use halcyon_crypto::{Label, Rng, Secret, kdf::labelled_mac};
 use halcyon_types::{AccountId, Duration, SessionToken, Timestamp};
 
-/// A token outlives the longest usual pause in a talk, and dies soon after a block (DIR-30).
+/// A token outlives the longest usual pause in a talk, and a right that was lost dies within a day (DIR-30).
 pub const SESSION_LIFETIME: Duration = Duration::from_mins(24 * 60);
 /// Half the lifetime, so that a device that is online daily never sends with an expired one (DIR-30).
 pub const SESSION_REFRESH: Duration = Duration::from_mins(12 * 60);
@@ -139,7 +139,8 @@ mod tests {
         assert_eq!(check(session.expires.minus(Duration::from_millis(1))), Ok(()));
         assert_eq!(check(session.expires), Err(SessionError::Expired));
         assert_eq!(session.expires.since(NOON), Duration::from_days(1));
-        assert!(!session.is_stale(NOON) && session.is_stale(NOON.plus(Duration::from_mins(720))));
+        let midnight = NOON.plus(Duration::from_mins(720));
+        assert!(!session.is_stale(midnight.minus(Duration::from_millis(1))) && session.is_stale(midnight));
     }
 
     /// DIR-31: a token that is foreign, altered or cut gives nothing, whichever bit it is.

@@ -110,6 +110,15 @@ impl Account {
     }
 }
 
+/// Makes an encoding exactly `bytes` long by a field that this version does not know, as a later version may.
+pub(crate) fn padded(encoded: &[u8], bytes: usize) -> Bytes {
+    // Field 1000, length-delimited: two bytes of tag, then a length that is written in four bytes whatever it is.
+    let content = bytes - encoded.len() - 6;
+    let group = |shift: usize| u8::try_from(content >> shift & 0x7f).unwrap();
+    let length = [group(0) | 0x80, group(7) | 0x80, group(14) | 0x80, group(21)];
+    [encoded, &[0xc2, 0x3e], &length, &vec![0; content]].concat().into()
+}
+
 pub(crate) fn bobs_handle() -> halcyon_types::Handle {
     halcyon_types::Handle::parse("bob@example.org").unwrap()
 }

@@ -288,7 +288,7 @@ impl Session {
         &self.pq3
     }
 
-    /// Returns the session, to be stored under protection (PEC-19, PQ3-45).
+    /// Returns the session, to be stored under protection (PEC-19, PQ3-32).
     #[must_use]
     pub fn to_secret_bytes(&self) -> SecretBytes {
         let size =

@@ -45,8 +45,12 @@ pub enum HandleError {
     TooLong,
 }
 
+/// `mailto:`
+const MAILTO_BYTES: usize = 7;
 /// RFC 5321 limits a mailbox to 254 bytes; the scheme adds seven (IDN-1).
-const HANDLE_BYTES_MAX: usize = 261;
+const HANDLE_BYTES_MAX: usize = EMAIL_BYTES_MAX + MAILTO_BYTES;
+/// What is left for an address that is typed without its scheme.
+const EMAIL_BYTES_MAX: usize = 254;
 /// RFC 5321 §4.5.3.1.1.
 const EMAIL_LOCAL_BYTES_MAX: usize = 64;
 /// E.164: at most 15 digits; shorter than 7 is a short code, which is nobody's account (IDN-3).
@@ -123,6 +127,10 @@ fn strip_scheme<'a>(text: &'a str, scheme: &str) -> Option<&'a str> {
 /// IDN-2: the whole address is lower-cased. RFC 5321 lets the local part depend on case, but no provider that people
 /// use does, and two accounts that differ in case only would be a trap.
 fn email(address: &str) -> Result<Handle, HandleError> {
+    // IDN-1: the bound is that of the normal form, or what is taken here would be refused everywhere else.
+    if address.len() > EMAIL_BYTES_MAX {
+        return Err(HandleError::TooLong);
+    }
     let (local, domain) = address.rsplit_once('@').ok_or(HandleError::MalformedEmail)?;
     let local_fits = !local.is_empty() && local.len() <= EMAIL_LOCAL_BYTES_MAX;
     let local_is_dot_atom = local.split('.').all(|atom| !atom.is_empty() && atom.bytes().all(is_atom_byte));
@@ -206,6 +214,19 @@ mod tests {
         }
         assert_eq!(Handle::parse("alice"), Err(HandleError::UnknownScheme));
         assert_eq!(Handle::parse(&"a".repeat(300)), Err(HandleError::TooLong));
+    }
+
+    /// IDN-1: an address is as long with its scheme as without, so that what is taken can be written and read again.
+    #[test]
+    fn the_bound_is_that_of_the_normal_form() {
+        let address = |domain: usize| format!("a@{}.example.org", vec!["b"; domain.div_ceil(2)].join("."));
+        let (longest, longer) = (address(240), address(242));
+        assert_eq!([longest.len(), longer.len()], [253, 255]);
+        let handle = Handle::parse(&longest).unwrap();
+        assert_eq!(Handle::parse(handle.as_uri()), Ok(handle));
+        for text in [longer.clone(), format!("mailto:{longer}")] {
+            assert_eq!(Handle::parse(&text), Err(HandleError::TooLong));
+        }
     }
 
     /// I9: a handle in a log line names nobody.

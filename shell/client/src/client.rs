@@ -11,7 +11,8 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use halcyon_crypto::SigningKey;
+use halcyon_crypto::{Rng, SigningKey, password::PasswordParams};
+use halcyon_suites::{DeviceKeys, Suite};
 use halcyon_types::{AccountId, DeviceId, Handle, Timestamp};
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -39,6 +40,21 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// The server that both of the above reach.
     pub server: ServerAddress,
+}
+
+/// What takes long, on purpose or for want of a faster way. Only a simulation chooses.
+#[derive(Clone)]
+pub struct Costs {
+    /// What a guess at a password of this client's account costs (ACC-30, ACC-41): the same for registering and signing in.
+    pub password: PasswordParams,
+    /// Makes the keys of a new device, which speaks these suites from this time on.
+    pub device_keys: fn(&mut dyn Rng, &[Suite], Timestamp) -> DeviceKeys,
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self { password: PasswordParams::PRODUCTION, device_keys: DeviceKeys::generate }
+    }
 }
 
 /// A profile that is open. Needs a tokio runtime with time; its tasks end after [`shutdown`](Self::shutdown), or when the last
@@ -79,6 +95,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) server: ServerAddress,
+    pub(crate) costs: Costs,
     /// What the server's clock is ahead of ours, in milliseconds, as far as it complained.
     server_ahead_ms: AtomicI64,
     events: broadcast::Sender<Event>,
@@ -98,6 +115,14 @@ impl Client {
     /// # Errors
     /// [`ProfileError`] when it is damaged.
     pub fn open(parts: Parts) -> Result<Self, ProfileError> {
+        Self::dangerous_open_with(parts, Costs::default())
+    }
+
+    /// Opens a profile, with other costs than people's safety asks for: for worlds that are simulated by the thousand.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when it is damaged.
+    pub fn dangerous_open_with(parts: Parts, costs: Costs) -> Result<Self, ProfileError> {
         let inner = Arc::new(Inner {
             state: Mutex::new(State::open(parts.store)?),
             api: Api::new(parts.http),
@@ -105,6 +130,7 @@ impl Client {
             clock: parts.clock,
             random: parts.random,
             server: parts.server,
+            costs,
             server_ahead_ms: AtomicI64::new(0),
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
             outbox: Notify::new(),
@@ -152,6 +178,20 @@ impl Client {
         let mut states = self.inner.connection_state.subscribe();
         let state = states.wait_for(settled).await;
         state.map_or(ConnectionState::Offline, |state| state.clone())
+    }
+
+    /// Waits until this client cannot come online by waiting, and returns why. May wait for ever.
+    pub async fn wait_refused(&self) -> String {
+        let mut states = self.inner.connection_state.subscribe();
+        loop {
+            if let ConnectionState::Refused { cause } = &*states.borrow_and_update() {
+                return cause.clone();
+            }
+            if states.changed().await.is_err() {
+                // The client is gone, and with it everybody who could be refused.
+                return std::future::pending().await;
+            }
+        }
     }
 
     /// Ends all tasks; what waits in the outbox stays there.

@@ -34,10 +34,11 @@ mod send;
 mod server_address;
 mod settings;
 mod state;
+mod suites;
 mod upkeep;
 
 pub use approve::{Approval, LinkRequestShown};
-pub use client::{Account, Client, Events, Parts};
+pub use client::{Account, Client, Costs, Events, Parts};
 pub use devices::OwnDevice;
 pub use doctor::{Check, Finding};
 pub use event::{ConnectionState, Event, Notice, SentMessage, ShownAlert, ShownDelivery, ShownMessage};
@@ -50,3 +51,4 @@ pub use resolve::{LookedUp, LookedUpDevice};
 pub use send::Draft;
 pub use server_address::{ServerAddress, ServerAddressError};
 pub use settings::APP_SETTING_PREFIX;
+pub use suites::{DeviceSecurity, Security, SuiteUse};

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use halcyon_crypto::{
     SecretBytes,
     opaque::{ClientLogin, OpaqueError},
-    password::PasswordParams,
 };
 use halcyon_directory::link_approval::newcomer::{Linked, Newcomer, Revealing};
 use halcyon_suites::DeviceKeys;
@@ -73,12 +72,13 @@ impl Client {
         let (ticket, account) = inner.sign_in(&draft).await?;
         // 2. Keys of this device, in memory only.
         let now = inner.now();
-        let keys = DeviceKeys::generate(inner.rng().as_rng(), &inner.state().suites(), now);
-        let entry = countersigned(&keys, account, &draft.device_name, now).map_err(LinkError::DeviceName)?;
+        let suites = inner.state().suites();
+        let keys = (inner.costs.device_keys)(inner.rng().as_rng(), &suites, now);
+        let entry = countersigned(&keys, &suites, account, &draft.device_name, now).map_err(LinkError::DeviceName)?;
         let device = entry.entry().id();
         // 3. The commitment goes first.
         let newcomer = Newcomer::begin(account, entry, inner.rng().as_rng());
-        let request = Request::link(&ticket, &newcomer.request(), &prekeys::newest(&keys));
+        let request = Request::link(&ticket, &newcomer.request(), &prekeys::newest(&keys, &suites));
         let id = inner.call_signed_by(request, device, &keys.device, |request| inner.api.link(request)).await;
         let id = id.map_err(link_error)?;
         Ok(PendingLink {
@@ -192,7 +192,7 @@ impl Inner {
         let (pending, ke1) =
             ClientLogin::start(self.rng().as_rng(), draft.password.expose()).map_err(|_| LinkError::Password)?;
         let answer = self.api.start_sign_in(&draft.handle, &ke1).await.map_err(link_error)?;
-        let finished = pending.finish(self.rng().as_rng(), &answer.ke2, PasswordParams::PRODUCTION);
+        let finished = pending.finish(self.rng().as_rng(), &answer.ke2, self.costs.password);
         let finished = finished.map_err(|error| match error {
             OpaqueError::Malformed => LinkError::Api(ApiError::Malformed("a sign-in")),
             OpaqueError::PasswordLength => LinkError::Password,

@@ -16,12 +16,12 @@ use crate::{
     state::Own,
 };
 
-/// Returns the newest prekey of every suite that has some.
-pub(crate) fn newest(keys: &DeviceKeys) -> Vec<Prekey> {
+/// Returns the newest prekey of every allowed suite that has some.
+pub(crate) fn newest(keys: &DeviceKeys, allowed: &[Suite]) -> Vec<Prekey> {
     let prekey = |(suite, record): (Suite, &[u8])| {
         Prekey { suite: suite.id(), record: bytes::Bytes::copy_from_slice(record) }
     };
-    keys.prekey_records().into_iter().map(prekey).collect()
+    keys.prekey_records().into_iter().filter(|(suite, _)| allowed.contains(suite)).map(prekey).collect()
 }
 
 impl Inner {
@@ -31,7 +31,7 @@ impl Inner {
         let (prekeys, uploaded) = {
             let state = self.state();
             let own = state.own()?;
-            (newest(&own.keys), own.prekeys_uploaded)
+            (newest(&own.keys, &state.suites()), own.prekeys_uploaded)
         };
         if uploaded {
             return Ok(Ok(()));
@@ -43,7 +43,7 @@ impl Inner {
         let mut state = self.state();
         let own = state.own()?;
         // Another one may have been made while this one was on its way.
-        if newest(&own.keys) == prekeys {
+        if newest(&own.keys, &state.suites()) == prekeys {
             let own = Own { prekeys_uploaded: true, ..own.duplicate()? };
             state.commit_own(own, Commit::new())?;
         }

@@ -104,7 +104,9 @@ impl Inner {
         if let Some(job) = self.receipt_job(to, from, batch) {
             commit.push(Change::PutOutboxJob(job));
         }
-        Ok(state.commit(&commit)?)
+        state.commit(&commit)?;
+        halcyon_failpoint::hit(halcyon_failpoint::Point::ClientReceipt);
+        Ok(())
     }
 
     /// None if the receipt could not be written, which cannot happen for handles that were accepted.

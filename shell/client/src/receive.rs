@@ -16,6 +16,7 @@ use halcyon_directory::{
     VerifiedDevice,
     alert::{Alert, AlertEvent},
 };
+use halcyon_failpoint::{Point, hit};
 use halcyon_suites::{Incoming, OpenError, Opened, Suite};
 use halcyon_types::{DeviceId, EnvelopeId, Handle, MessageId, Timestamp, Topic};
 
@@ -172,7 +173,9 @@ impl Inner {
                 _ => shown = Some(self.add_message(&state, &content, sender, &opened.plaintext, &mut commit)?),
             }
         }
+        hit(Point::ClientOpened);
         state.commit(&commit)?;
+        hit(Point::ClientReceived);
         if let Some(message) = shown {
             let history = state.store().history(message.conversation, u64::MAX, 1)?;
             let number = history.last().map_or(0, |record| record.number);
@@ -181,6 +184,7 @@ impl Inner {
         }
         drop(state);
         self.tell_all(events);
+        hit(Point::ClientShown);
         Ok(Received::Committed)
     }
 

@@ -6,7 +6,6 @@
 use halcyon_crypto::{
     SecretBytes, SigningKey,
     opaque::{ClientRegistration, OpaqueError},
-    password::PasswordParams,
 };
 use halcyon_directory::{CountersignedEntry, DeviceEntry, EntryError, SignedList, account_id};
 use halcyon_suites::{DeviceKeys, Suite};
@@ -111,7 +110,7 @@ impl Inner {
             state.commit_own(own, Commit::new())?;
         }
         let own = state.any_own().ok_or(ProfileError::NoAccount)?;
-        let entry = countersigned(&own.keys, own.account, device_name, now).map_err(RegisterError::DeviceName)?;
+        let entry = countersigned(&own.keys, &state.suites(), own.account, device_name, now).map_err(RegisterError::DeviceName)?;
         SignedList::first(&own.account_key, entry, now).map_err(|_| ProfileError::Damaged("the account key").into())
     }
 
@@ -124,7 +123,7 @@ impl Inner {
     fn new_own(&self, suites: &[Suite], now: Timestamp) -> Result<Own, ProfileError> {
         let mut rng = self.rng();
         let account_key = SigningKey::generate_compact(rng.as_rng());
-        let keys = DeviceKeys::generate(rng.as_rng(), suites, now);
+        let keys = (self.costs.device_keys)(rng.as_rng(), suites, now);
         Ok(Own {
             stage: Stage::Registering,
             server: self.server.to_string(),
@@ -144,7 +143,7 @@ impl Inner {
             ClientRegistration::start(self.rng().as_rng(), password).map_err(|_| RegisterError::Password)?;
         let response = self.api.start_registration(&registration.verification.id, account, &request).await;
         let response = response.map_err(register_error)?;
-        let registered = pending.finish(self.rng().as_rng(), &response, PasswordParams::PRODUCTION);
+        let registered = pending.finish(self.rng().as_rng(), &response, self.costs.password);
         registered.map(|registered| registered.upload).map_err(|error| match error {
             OpaqueError::PasswordLength => RegisterError::Password,
             _ => RegisterError::PasswordProtocol,
@@ -178,7 +177,7 @@ impl Inner {
     ) -> Result<PushToken, RegisterError> {
         let prekeys = {
             let state = self.state();
-            prekeys::newest(&state.any_own().ok_or(ProfileError::NoAccount)?.keys)
+            prekeys::newest(&state.any_own().ok_or(ProfileError::NoAccount)?.keys, &state.suites())
         };
         let verification_id = &registration.verification.id;
         let upload = RegistrationUpload { verification_id, upload, list, prekeys: &prekeys };
@@ -224,15 +223,18 @@ impl Inner {
     }
 }
 
-/// Returns the counter-signed entry of a device (DIR-1, DIR-2).
+/// Returns the counter-signed entry of a device (DIR-1, DIR-2). Suites that are not allowed are left out (SUI-9).
 pub(crate) fn countersigned(
     keys: &DeviceKeys,
+    allowed: &[Suite],
     account: AccountId,
     name: &str,
     added: Timestamp,
 ) -> Result<CountersignedEntry, EntryError> {
-    let suites: Vec<SuiteId> = keys.suites().into_iter().map(Suite::id).collect();
-    let pair = keys.pair_identity().map(|identity| bytes::Bytes::copy_from_slice(identity.as_bytes()));
+    let spoken: Vec<Suite> = keys.suites().into_iter().filter(|suite| allowed.contains(suite)).collect();
+    let suites: Vec<SuiteId> = spoken.iter().map(|suite| suite.id()).collect();
+    let pair = keys.pair_identity().filter(|_| spoken.contains(&Suite::Pair));
+    let pair = pair.map(|identity| bytes::Bytes::copy_from_slice(identity.as_bytes()));
     let entry = DeviceEntry::new(keys.device.verifying_key(), name, &suites, pair, added)?;
     CountersignedEntry::sign(entry, account, &keys.device)
 }

@@ -8,6 +8,7 @@
 //! Next: [`crate::resolve`] finds devices, [`crate::fanout`] seals, [`crate::outbox`] sends and repairs.
 
 use halcyon_content::{Content, ConversationMembers, Kind, Message};
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::{Handle, MessageId, SuiteId};
 
 use crate::{
@@ -115,7 +116,9 @@ impl Inner {
             .with(Change::AddMessage(message.clone()));
         let unsealed = outbox::expect_devices(&mut state, &job, resolved, &mut commit)?;
         outbox::seal_job(self, &mut state, &mut job, resolved, &mut commit)?;
+        hit(Point::ClientSealed);
         state.commit(&commit)?;
+        hit(Point::ClientCommitted);
 
         let number = state.store().own_message(message.id)?.map_or(0, |record| record.number);
         let shown = history::shown(&mut state, number, message);

@@ -5,6 +5,7 @@
 //!
 //! - A server that did not start leaves nothing running and nothing locked.
 
+pub mod assembly;
 mod https;
 
 use std::net::SocketAddr;
@@ -12,21 +13,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use halcyon_server::accounts::mail;
 use halcyon_server::accounts::verification::Place;
-use halcyon_server::courier::{self, Courier};
-use halcyon_server::directory::recipients::DirectoryCache;
-use halcyon_server::housekeeping::SWEEP_EVERY;
 use halcyon_server::ports::{Clock, DirectoryStoreError, Mailer, Random, RandomRng};
 use halcyon_server::secrets::{SecretsError, ServerSecrets};
-use halcyon_server::services::{Foundation, Services};
+use halcyon_server::services::Services;
 use halcyon_server_store::directory::{DirectoryDb, OpenError};
 use halcyon_server_store::folder::{Folder, FolderError};
 use halcyon_server_store::{MailboxOptions, MailboxStore};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::courier::addresses::SourceAddresses;
+use assembly::{Assembled, Parts};
+
 use crate::courier::native::{self, ALPN_COURIER};
 use crate::courier::websocket;
 use crate::dev_authority::{self, AuthorityError};
@@ -36,7 +34,7 @@ use crate::http::{self, Api};
 use crate::mail::folder::MailFolder;
 use crate::mail::smtp::{SmtpError, SmtpMailer};
 use crate::settings::{MailSource, Settings, TlsSource};
-use crate::stop::{self, Stop, StopSender};
+use crate::stop::{self, StopSender};
 use crate::tls::{ALPN_HTTP, Identity, TlsError};
 use crate::world::{SystemClock, SystemRandom};
 
@@ -163,53 +161,32 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
         private: private_listener.as_ref().and_then(|listener| listener.local_addr().ok()),
     };
 
-    let cache = Arc::new(DirectoryCache::new(store.lists.clone(), secrets.session.clone()));
-    let mut courier_settings = courier::Settings::new(&settings.host);
-    courier_settings.limits = settings.courier.clone();
-    let courier = Courier::start(
-        courier::Ports {
-            mailboxes: mailboxes.clone(),
-            recipients: cache.clone(),
-            clock: world.clock.clone(),
-            random: world.random.clone(),
-        },
-        courier_settings,
-    );
     let public_url = settings.public_url.clone().unwrap_or_else(|| default_url(&settings.host, addresses.https));
-    let (mail_queue, mail_bag) = mail::queue();
-    let services = Arc::new(Services::new(Foundation {
-        cache,
-        notifier: Arc::new(courier.clone()),
+    let Assembled { courier, services, mails } = assembly::assemble(Parts {
         store: store.clone(),
         secrets,
-        mails: mail_queue,
-        limits: settings.limits,
+        mailer,
+        mailboxes: mailboxes.clone(),
         place: Place { host: settings.host.clone(), public_url },
-        clock: world.clock.clone(),
-        random: world.random,
-    }));
-    // DIR-5, DIR-40: before anybody connects.
-    services.alerts.resume().await?;
+        limits: settings.limits,
+        courier: settings.courier.clone(),
+        world: world.clone(),
+    })
+    .await?;
 
     let (stop_sender, stop) = stop::channel();
-    let mut mails = JoinSet::new();
-    mails.spawn(mail::deliver(mail_bag, mailer));
     let mut tasks = JoinSet::new();
     // COU-14: both bindings count together.
-    let sources = SourceAddresses::new(courier.limits().connections_per_address);
-    tasks.spawn(native::run(courier_listener, courier_tls, courier.clone(), sources.clone(), stop.clone()));
     let about =
         About { audience: settings.host.clone(), courier: format!("{}:{}", settings.host, addresses.courier.port()) };
     let api = Api { services: services.clone(), clock: world.clock, about: Arc::new(about) };
     // Requests are counted apart: a crowd that talks must not keep its own devices from looking people up.
-    let https_sources = SourceAddresses::new(settings.courier.connections_per_address);
     let router = http::router(api, websocket::routes(courier, sources));
-    tasks.spawn(https::run(https_listener, Some((https_tls, https_sources)), router, stop.clone()));
     if let Some(listener) = private_listener {
         let private = Private { store: Arc::new(store), mailboxes, stop: stop.clone(), metrics: private::recorder() };
         tasks.spawn(https::run(listener, None, private::router(private), stop.clone()));
     }
-    tasks.spawn(sweep(services.clone(), stop.clone()));
+    tasks.spawn(assembly::sweep(services.clone(), stop.clone()));
     Ok(RunningServer { addresses, services, stop: stop_sender, tasks, mails, folder })
 }
 
@@ -287,18 +264,5 @@ fn default_url(host: &str, https: SocketAddr) -> String {
     match https.port() {
         443 => format!("https://{host}"),
         port => format!("https://{host}:{port}"),
-    }
-}
-
-async fn sweep(services: Arc<Services>, mut stop: Stop) {
-    loop {
-        match services.housekeeper.sweep().await {
-            Ok(rows) => tracing::debug!(rows, "swept"),
-            Err(error) => tracing::error!(%error, "could not sweep what expired; trying again later"),
-        }
-        tokio::select! {
-            () = stop.requested() => return,
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
-        }
     }
 }

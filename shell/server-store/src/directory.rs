@@ -24,8 +24,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use halcyon_server::ports::{DirectoryStore, DirectoryStoreError};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::Execution;
 use readers::Readers;
 use writer::Writer;
 
@@ -36,6 +37,21 @@ pub use schema::SCHEMA_VERSION;
 pub struct DirectoryDb {
     writer: Arc<Writer>,
     readers: Arc<Readers>,
+}
+
+/// How the file is kept.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// SQLite's name of the file system layer to stand on; `None`: the operating system's.
+    pub vfs: Option<String>,
+    /// Where the work is done.
+    pub execution: Execution,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { vfs: None, execution: Execution::Threads }
+    }
 }
 
 /// What the file is believed to be like when it is opened.
@@ -87,15 +103,24 @@ impl DirectoryDb {
     /// # Errors
     /// [`OpenError`]
     pub fn open(folder: &Path, last: LastShutdown) -> Result<Self, OpenError> {
+        Self::open_with(folder, last, &Options::default())
+    }
+
+    /// Like [`open`](Self::open), otherwise than a server does it.
+    ///
+    /// # Errors
+    /// [`OpenError`]
+    pub fn open_with(folder: &Path, last: LastShutdown, options: &Options) -> Result<Self, OpenError> {
         let path = folder.join(FILE);
-        let mut connection = connect(&path).map_err(opening)?;
+        let mut connection = connect(&path, options).map_err(opening)?;
         if last == LastShutdown::Unclean {
             check(&connection)?;
         }
         schema::migrate(&mut connection)?;
-        let writer =
-            Writer::start(connection).map_err(|error| OpenError::Damaged { file: FILE, detail: error.to_string() })?;
-        Ok(Self { writer: Arc::new(writer), readers: Arc::new(Readers::new(path)) })
+        let writer = Writer::start(connection, options.execution)
+            .map_err(|error| OpenError::Damaged { file: FILE, detail: error.to_string() })?;
+        let writer = Arc::new(writer);
+        Ok(Self { readers: Arc::new(Readers::new(path, options.clone(), writer.clone())), writer })
     }
 
     /// Returns the ports of the server over this database.
@@ -129,8 +154,12 @@ impl DirectoryDb {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(path)?;
+fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
+    let connection = match &options.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, OpenFlags::default(), vfs.as_str())?,
+        None => Connection::open(path)?,
+    };
+    options.execution.prepare(&connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

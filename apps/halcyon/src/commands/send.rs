@@ -55,13 +55,21 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
     let sent = client.send(draft).await.map_err(|error| refused(&error, &options.to))?;
     let until = if options.wait { Until::Delivered } else { Until::Accepted };
     let progress = context.output.progress("sending");
-    let waited = tokio::time::timeout(context.timeout(), client.wait_delivered(sent.message.id, until)).await;
-    drop(progress);
-    let deliveries = match &waited {
-        Ok(deliveries) => deliveries.clone()?,
-        Err(_) => client.deliveries(sent.message.id)?,
+    let wait = async {
+        tokio::select! {
+            biased;
+            deliveries = client.wait_delivered(sent.message.id, until) => Ok(deliveries),
+            // No patience helps a device that the server does not let in.
+            cause = client.wait_refused() => Err(Waited::Refused(cause)),
+        }
     };
-    let outcome = outcome(context, session, &deliveries, waited.is_err());
+    let waited = tokio::time::timeout(context.timeout(), wait).await.unwrap_or(Err(Waited::TooLong));
+    drop(progress);
+    let (deliveries, ended) = match waited {
+        Ok(deliveries) => (deliveries?, None),
+        Err(ended) => (client.deliveries(sent.message.id)?, Some(ended)),
+    };
+    let outcome = outcome(context, session, &deliveries, ended);
     show(context, &sent, &deliveries, outcome.is_ok())?;
     outcome
 }
@@ -81,7 +89,19 @@ pub(super) fn refused(error: &SendError, to: &[Handle]) -> Failure {
     }
 }
 
-fn outcome(context: &Context, session: &Session, deliveries: &[ShownDelivery], timed_out: bool) -> Result<(), Failure> {
+/// Why waiting ended before the message was where it should be.
+enum Waited {
+    TooLong,
+    /// The server does not let this device connect, and says why.
+    Refused(String),
+}
+
+fn outcome(
+    context: &Context,
+    session: &Session,
+    deliveries: &[ShownDelivery],
+    ended: Option<Waited>,
+) -> Result<(), Failure> {
     let failed = deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Failed(_))).count();
     if failed > 0 {
         return Err(Failure::new(
@@ -90,8 +110,16 @@ fn outcome(context: &Context, session: &Session, deliveries: &[ShownDelivery], t
         )
         .next("the lines above say why for each; send it again when that is mended"));
     }
-    if !timed_out {
-        return Ok(());
+    match ended {
+        None => return Ok(()),
+        Some(Waited::Refused(cause)) => {
+            let cause = one_line(&cause);
+            let what = format!("the server refuses this device: {cause}; the message stays in this device's outbox");
+            return Err(Failure::network(what).next(
+                "see `halcyon doctor`; a device that was removed joins again with a new profile: `halcyon link`",
+            ));
+        }
+        Some(Waited::TooLong) => {}
     }
     let waiting = session.client().outbox_len()?;
     let seconds = context.global.timeout;

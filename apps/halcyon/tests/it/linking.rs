@@ -56,8 +56,12 @@ fn a_laptop_joins_and_leaves() {
 
     laptop.json(&["devices", "rename", "desk"]);
     assert_eq!(phone.json(&["devices", "remove", "desk"])[0]["type"], "removed");
-    let (code, said) = laptop.fails(&["send", &bob.handle, "--text", "still me", "--timeout", "10"]);
-    assert_ne!(code, 0, "{said}");
+    // No patience would help, so none is spent.
+    let begun = std::time::Instant::now();
+    let (code, said) = laptop.fails(&["send", &bob.handle, "--text", "still me", "--timeout", "600"]);
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("refuses this device") && said.contains("halcyon link"), "{said}");
+    assert!(begun.elapsed().as_secs() < 300, "it waited for what cannot come");
     // DIR-40: the phone was told of everything.
     phone.json(&["listen", "--for", "3"]);
     let notices: Vec<String> =

@@ -212,6 +212,8 @@ fn a_send_is_checked_envelope_by_envelope() {
     assert_eq!(whole(&|send| send.topic = "halcyon.alert".into()), [Status::Forbidden; 2]);
     assert_eq!(whole(&|send| send.topic = "No Topic".into()), [Status::Malformed; 2]);
     assert_eq!(whole(&|send| send.sender_handle = "Alice@example.org".into()), [Status::Malformed; 2]);
+    assert_eq!(whole(&|send| send.expires_ms = NOON.as_millis()), [Status::Expired; 2]);
+    assert_eq!(whole(&|send| send.expires_ms = 1), [Status::Expired; 2]);
     assert_eq!(whole(&|send| send.destinations.clear()), []);
     let many = |send: &mut wire::Send| send.destinations[0].sealed = vec![wire::Sealed::default(); 513];
     assert_eq!(whole(&many), [Status::Malformed; 513]);

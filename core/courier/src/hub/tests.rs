@@ -49,7 +49,14 @@ struct Scene {
 impl Scene {
     fn new(limits: Limits, topics: Topics, waiting: u64) -> Self {
         let mut out = Vec::new();
-        let hub = Hub::begin(authenticated(topics), PushToken::from_bytes([3; 32]), Arc::new(limits), NOON, &mut out);
+        let hub = Hub::begin(
+            authenticated(topics),
+            PushToken::from_bytes([3; 32]),
+            Arc::new(limits),
+            Arc::default(),
+            NOON,
+            &mut out,
+        );
         let mut scene = Self { hub, mailbox: BTreeMap::new(), pending: None, got: vec![], others: vec![] };
         (1..=waiting).for_each(|position| scene.put(position, Topic::message()));
         assert!(matches!(out.remove(0), Action::Write(ServerFrame::Connected(_))));
@@ -152,7 +159,14 @@ fn envelope(position: u64) -> Bytes {
 fn a_connection_begins_with_the_limits() {
     let mut out = Vec::new();
     let authenticated = authenticated(Topics::messages_and_alerts());
-    let _hub = Hub::begin(authenticated, PushToken::from_bytes([3; 32]), Arc::new(Limits::default()), NOON, &mut out);
+    let _hub = Hub::begin(
+        authenticated,
+        PushToken::from_bytes([3; 32]),
+        Arc::new(Limits::default()),
+        Arc::default(),
+        NOON,
+        &mut out,
+    );
     let Action::Write(ServerFrame::Connected(connected)) = &out[0] else { panic!("connected comes first") };
     assert_eq!((connected.window_count, connected.window_bytes), (64, 1_048_576));
     assert_eq!((connected.frame_bytes_max, connected.payload_bytes_max), (262_144, 16_384));

@@ -69,7 +69,7 @@ impl Phone {
         assert_eq!(claim.device(), self.id);
         let authenticated = claim.verify(Some(self.key.verifying_key())).unwrap();
         let mut actions = Vec::new();
-        let hub = Hub::begin(authenticated, self.token(), limits, NOON, &mut actions);
+        let hub = Hub::begin(authenticated, self.token(), limits, Arc::default(), NOON, &mut actions);
         self.online = Some((link, hub));
         assert!(self.perform(actions).is_empty());
         assert!(self.online.as_ref().is_some_and(|(link, _)| link.is_open()));

@@ -1,5 +1,5 @@
 //! ML-KEM by libcrux, on every target: formally verified, as fast as aws-lc, and it takes its randomness as an argument.
-//! Tests compare it with aws-lc (`tests.rs`). Why not aws-lc itself: docs/decisions/0006-ml-kem-by-libcrux.md.
+//! Tests compare it with aws-lc (`tests.rs`). Why not aws-lc itself: docs/decisions/0007-ml-kem-by-libcrux.md.
 
 macro_rules! parameter_set {
     ($module:ident, $library:ident, $public_bytes:literal, $private_bytes:literal, $encap_bytes:literal) => {
@@ -9,10 +9,13 @@ macro_rules! parameter_set {
 
             use crate::secret::Secret;
 
-            pub(crate) fn public_of(seed: &[u8; 64]) -> [u8; $public_bytes] {
-                let (private, public) = $library::generate_key_pair(*seed).into_parts();
-                wipe(private);
-                public.into()
+            /// Returns the expanded private key of a seed.
+            pub(crate) fn expand(seed: &[u8; 64]) -> Secret<$private_bytes> {
+                let (private, _) = $library::generate_key_pair(*seed).into_parts();
+                let mut bytes: [u8; $private_bytes] = private.into();
+                let expanded = Secret::fill_with(|out| *out = bytes);
+                bytes.zeroize();
+                expanded
             }
 
             pub(crate) fn is_valid_public(public: &[u8; $public_bytes]) -> bool {
@@ -27,28 +30,25 @@ macro_rules! parameter_set {
                 (encap.into(), take(&mut secret))
             }
 
-            pub(crate) fn decapsulate(seed: &[u8; 64], encap: &[u8; $encap_bytes]) -> Secret<32> {
-                let (private, _) = $library::generate_key_pair(*seed).into_parts();
+            pub(crate) fn decapsulate(expanded: &[u8; $private_bytes], encap: &[u8; $encap_bytes]) -> Secret<32> {
+                let private = expanded.into();
                 let mut secret = $library::decapsulate(&private, &encap.into());
                 wipe(private);
                 take(&mut secret)
             }
 
             /// `None` if the private key fails the hash check.
-            pub(crate) fn decapsulate_expanded(
+            pub(crate) fn decapsulate_checked(
                 expanded: &[u8; $private_bytes],
                 encap: &[u8; $encap_bytes],
             ) -> Option<Secret<32>> {
-                let (private, encap) = (expanded.into(), encap.into());
-                if !$library::validate_private_key(&private, &encap) {
-                    return None;
-                }
-                let mut secret = $library::decapsulate(&private, &encap);
+                let private = expanded.into();
+                let holds = $library::validate_private_key(&private, &encap.into());
                 wipe(private);
-                Some(take(&mut secret))
+                holds.then(|| decapsulate(expanded, encap))
             }
 
-            fn wipe(private: impl Into<[u8; $private_bytes]>) {
+            fn wipe(private: libcrux_ml_kem::MlKemPrivateKey<$private_bytes>) {
                 let mut bytes: [u8; $private_bytes] = private.into();
                 bytes.zeroize();
             }

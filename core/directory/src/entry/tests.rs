@@ -2,7 +2,7 @@ use halcyon_crypto::kdf::labelled_hash;
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{BOTH_SUITES, Device, NOW, fixed_key, identity, rng};
+use crate::testing::{BOTH_SUITES, Device, NOW, fixed_key, identity, padded, rng};
 
 const ACCOUNT: AccountId = AccountId::from_bytes([0xa1; 16]);
 
@@ -46,6 +46,19 @@ fn each_rule_of_an_entry_holds() {
     assert_eq!(altered(|e| e.pair_identity = Bytes::from(vec![0; 249])), Err(EntryError::PairIdentity));
     let large = DeviceEntry::decode(vec![0; ENTRY_BYTES_MAX + 1].into());
     assert_eq!(large, Err(EntryError::TooLarge { found: ENTRY_BYTES_MAX + 1 }));
+}
+
+/// DIR-1: each limit is allowed itself; one more is not.
+#[test]
+fn the_limits_are_exact() {
+    let encoded = phone().entry.bytes().clone();
+    assert!(DeviceEntry::decode(padded(&encoded, ENTRY_BYTES_MAX)).is_ok());
+    let over = DeviceEntry::decode(padded(&encoded, ENTRY_BYTES_MAX + 1));
+    assert_eq!(over, Err(EntryError::TooLarge { found: ENTRY_BYTES_MAX + 1 }));
+    let suites = |count: usize| (1..=u32::try_from(count).unwrap()).collect::<Vec<_>>();
+    assert_eq!(altered(|e| e.suites = suites(SUITES_MAX)).map(|entry| entry.suites().len()), Ok(SUITES_MAX));
+    assert_eq!(altered(|e| e.suites = suites(SUITES_MAX + 1)), Err(EntryError::Suites));
+    assert!(altered(|e| e.name = "a".repeat(NAME_BYTES_MAX)).is_ok());
 }
 
 /// DIR-1, IDN-10: a device key that no point of the curve has is refused, with the right id too.

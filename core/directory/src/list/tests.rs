@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     entry::DeviceEntry,
-    testing::{Account, BOTH_SUITES, Device, NOW, fixed_key, rng},
+    testing::{Account, BOTH_SUITES, Device, NOW, fixed_key, padded, rng},
 };
 
 fn alice() -> Account {
@@ -28,9 +28,12 @@ fn a_list_grows_and_shrinks_by_versions() {
     assert_eq!((alice.list.version(), alice.list.devices().len()), (2, 2));
     assert_eq!(SignedList::decode(alice.list.encode()), Ok(alice.list.clone()));
     assert!(alice.list.devices().is_sorted_by_key(|device| device.entry().id()));
-    let third = alice.list.next().without(alice.devices[1].id()).sign(&alice.key, NOW).unwrap();
+    let later = NOW.plus(halcyon_types::Duration::from_secs(1));
+    let third = alice.list.next().without(alice.devices[1].id()).sign(&alice.key, later).unwrap();
     assert_eq!((third.version(), third.devices().len()), (3, 1));
     assert_eq!(third.list().account_key(), alice.key.verifying_key());
+    assert_eq!((third.list().version(), third.list().issued()), (3, later));
+    assert_eq!(third.list().devices(), third.devices());
     assert!(third.device(alice.devices[1].id()).is_none());
 }
 
@@ -92,6 +95,25 @@ fn the_largest_list_fits() {
     let full = devices.fold(alice.list.next(), NextList::with).sign(&alice.key, NOW).unwrap();
     assert_eq!(full.devices().len(), DEVICES_MAX);
     assert_eq!(SignedList::decode(full.encode()), Ok(full));
+}
+
+/// DIR-3: the limits of bytes are allowed themselves; one byte more is refused before anything else is looked at.
+#[test]
+fn the_limits_of_bytes_are_exact() {
+    let alice = alice();
+    let limit = padded(&alice.list.encode(), LIST_BYTES_MAX);
+    assert_eq!(SignedList::decode(limit), Ok(alice.list.clone()));
+    let signed = |bytes: usize| {
+        let list = padded(alice.list.bytes(), bytes);
+        let signature = alice.key.sign(Label::DeviceList, &[&list]);
+        SignedList::verify(list, signature.as_bytes())
+    };
+    assert!(signed(LIST_BYTES_MAX).is_ok());
+    assert_eq!(signed(LIST_BYTES_MAX + 1), Err(ListError::TooLarge { found: LIST_BYTES_MAX + 1 }));
+    let around = LIST_BYTES_MAX + SIGNED_OVERHEAD_BYTES_MAX;
+    assert_eq!(SignedList::decode(padded(&alice.list.encode(), around)), Ok(alice.list.clone()));
+    let over = SignedList::decode(padded(&alice.list.encode(), around + 1));
+    assert_eq!(over, Err(ListError::TooLarge { found: around + 1 }));
 }
 
 /// DIR-3, IDN-11: the signed preimage, as its hash, pinned.

@@ -118,6 +118,59 @@ fn a_weakened_device_is_refused() {
     assert_eq!(meanwhile.known.strongest_seen(phone.id()), Some(SuiteId::PAIR_EC));
 }
 
+/// DIR-6: what a device learned counts from then on: it cannot be talked back to what it was when Alice met it.
+#[test]
+fn a_device_that_grew_stronger_stays_so() {
+    let mut rng = rng(6);
+    let bob = bob();
+    let (key, blob) = (bob.devices[0].key.clone(), identity(&mut rng));
+    let speaking = |suites: &[SuiteId], blob: Option<&Bytes>| {
+        Device::speaking(bob.id(), "phone", key.clone(), suites, blob.cloned())
+    };
+    let (old, modern) = (speaking(&[SuiteId::PAIR], Some(&blob)), speaking(&BOTH_SUITES, Some(&blob)));
+    let without_blob = speaking(&[SuiteId::PAIR_EC], None);
+
+    let list = bob.list.next().with(old.entry.clone()).sign(&bob.key, NOW).unwrap();
+    let met = accept(Known::default(), &bobs_handle(), &bob.answer(&list), NOW).unwrap();
+    let grown = list.next().with(modern.entry).sign(&bob.key, NOW).unwrap();
+    let after = again(&met, &bob.answer(&grown)).unwrap();
+    assert_eq!(after.known.strongest_seen(old.id()), Some(SuiteId::PAIR_EC));
+    let weak = grown.next().with(old.entry.clone()).sign(&bob.key, NOW).unwrap();
+    let refusal = Refusal::Weakened { device: old.id(), seen: SuiteId::PAIR_EC, offered: SuiteId::PAIR };
+    assert_eq!(again(&after, &bob.answer(&weak)).unwrap_err(), refusal);
+
+    // A `pair` identity that came later is remembered, too.
+    let list = bob.list.next().with(without_blob.entry).sign(&bob.key, NOW).unwrap();
+    let met = accept(Known::default(), &bobs_handle(), &bob.answer(&list), NOW).unwrap();
+    let after = again(
+        &met,
+        &bob.answer(&list.next().with(speaking(&BOTH_SUITES, Some(&blob)).entry).sign(&bob.key, NOW).unwrap()),
+    );
+    let other = speaking(&BOTH_SUITES, Some(&identity(&mut rng)));
+    let changed = list.next().sign(&bob.key, NOW).unwrap().next().with(other.entry).sign(&bob.key, NOW).unwrap();
+    let refusal = Refusal::PairIdentityChanged { device: old.id() };
+    assert_eq!(again(&after.unwrap(), &bob.answer(&changed)).unwrap_err(), refusal);
+}
+
+/// DIR-6, DIR-7: what is shown of an acquaintance is what was accepted, and when.
+#[test]
+fn an_acquaintance_has_its_dates() {
+    let bob = bob();
+    let before = first(&bob);
+    let later = NOW.plus(halcyon_types::Duration::from_days(3));
+    let known = Known { handle: Some(&before.handle), account: Some(&before.known) };
+    let list = bob.list.next().sign(&bob.key, NOW).unwrap();
+    let after = accept(known, &bobs_handle(), &bob.answer(&list), later).unwrap();
+    assert_eq!((after.known.first_met(), after.known.accepted(), after.handle.first_met()), (NOW, later, NOW));
+    let phone = after.devices.device(bob.devices[0].id()).unwrap();
+    let entry = bob.devices[0].entry.entry();
+    assert_eq!(
+        (phone.list_version(), phone.suites(), phone.pair_identity()),
+        (3, entry.suites(), entry.pair_identity())
+    );
+    assert!(phone.pair_identity().is_some());
+}
+
 /// DIR-6: a device may give suite 1 up, but not come back under another `pair` identity.
 #[test]
 fn a_changed_pair_identity_is_refused() {
@@ -281,9 +334,9 @@ fn an_answer_to_another_question_is_refused() {
     assert_eq!(LookupRequest::decode(odd.into()), Err(RequestError::Handle { index: 0 }));
 }
 
-/// DIR-21: unknown, blocked and hidden are the same bytes.
+/// DIR-21: who is not there is answered with the handle alone, and without a cause.
 #[test]
-fn who_is_not_there_looks_like_who_hides() {
+fn who_is_not_there_has_no_cause() {
     let response = encode_response(&[(bobs_handle(), None)]);
     assert_eq!(hex::encode(response), "0a180a166d61696c746f3a626f62406578616d706c652e6f7267");
 }

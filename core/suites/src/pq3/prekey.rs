@@ -6,7 +6,7 @@
 //! - A private half outlives its replacement by 31 days and is then wiped; lifetimes are those of `pair-ec`.
 
 use halcyon_crypto::{
-    AgreementKey, AgreementPublic, CompactKey, KemPrivate, KemPublic, MlKem1024, Rng, Secret, SecretBytes, Signature,
+    AgreementKey, AgreementPublic, KemPrivate, KemPublic, MlKem1024, Rng, Secret, SecretBytes, Signature,
     SigningKey, VerifyingKey, hash, kem::SEED_BYTES, labels::fixed,
 };
 use halcyon_types::{Duration, Timestamp};
@@ -115,8 +115,7 @@ pub struct PrekeyRing {
 /// The private halves of one bundle.
 #[derive(Clone, Debug)]
 pub(super) struct OwnPrekey {
-    secret: Secret<32>,
-    prekey: CompactKey,
+    key: AgreementKey,
     kem: KemPrivate<MlKem1024>,
     kem_key: KemPublic<MlKem1024>,
     signature: Signature,
@@ -202,7 +201,7 @@ impl PrekeyRing {
         let mut writer = Writer::new(STATE_VERSION, 4 + self.prekeys.len() * each);
         writer.u32(u32::try_from(self.prekeys.len()).expect("a ring is bounded"));
         for prekey in &self.prekeys {
-            writer.raw(prekey.secret.expose());
+            writer.raw(prekey.key.to_secret().expose());
             writer.raw(prekey.kem.seed().expose());
             writer.raw(prekey.signature.as_bytes());
             writer.u64(prekey.made.as_millis());
@@ -225,7 +224,7 @@ impl PrekeyRing {
             let signature = Signature::from_bytes(reader.array()?);
             let made = Timestamp::from_millis(reader.u64()?);
             let replaced = Timestamp::from_millis(reader.u64()?);
-            prekeys.push(OwnPrekey::new(&key, KemPrivate::from_seed(seed), made, replaced, |_| signature));
+            prekeys.push(OwnPrekey::new(key, KemPrivate::from_seed(seed), made, replaced, |_| signature));
         }
         reader.end()?;
         if prekeys.is_empty() { Err(StateError::Damaged) } else { Ok(Self::of(prekeys)) }
@@ -236,11 +235,11 @@ impl OwnPrekey {
     fn generate(rng: &mut dyn Rng, device: &SigningKey, now: Timestamp) -> Self {
         let key = AgreementKey::generate(rng);
         let kem = KemPrivate::generate(rng);
-        Self::new(&key, kem, now, now, |bundle| with_preimage(bundle, |message| device.sign_raw(message)))
+        Self::new(key, kem, now, now, |bundle| with_preimage(bundle, |message| device.sign_raw(message)))
     }
 
     fn new(
-        key: &AgreementKey,
+        key: AgreementKey,
         kem: KemPrivate<MlKem1024>,
         made: Timestamp,
         replaced: Timestamp,
@@ -249,8 +248,7 @@ impl OwnPrekey {
         let kem_key = kem.public();
         let unsigned = Signature::from_bytes([0; 64]);
         let mut prekey = Self {
-            secret: key.to_secret(),
-            prekey: *key.compact(),
+            key,
             kem,
             kem_key,
             signature: unsigned,
@@ -266,19 +264,15 @@ impl OwnPrekey {
     fn bundle(&self) -> Bundle {
         Bundle {
             kem_key: self.kem_key.as_bytes().to_vec(),
-            prekey: self.prekey,
+            prekey: *self.key.compact(),
             time_ms: self.made.as_millis(),
             version: BUNDLE_VERSION,
             signature: self.signature,
         }
     }
 
-    pub(super) fn key(&self) -> Option<AgreementKey> {
-        AgreementKey::from_secret(self.secret.clone()).ok()
-    }
-
-    pub(super) fn prekey(&self) -> &CompactKey {
-        &self.prekey
+    pub(super) fn key(&self) -> &AgreementKey {
+        &self.key
     }
 
     pub(super) fn kem(&self) -> &KemPrivate<MlKem1024> {

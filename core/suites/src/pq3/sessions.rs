@@ -272,7 +272,9 @@ impl Sessions {
         &self.sessions
     }
 
-    pub(crate) fn encoded_len(&self) -> usize {
+    /// Returns how many bytes the stored form has (PQ3-32).
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
         4 + self.sessions.iter().map(Session::encoded_len).sum::<usize>() + self.starts.encoded_len() + 12
     }
 

@@ -1,4 +1,4 @@
-//! Keys of messages of one chain that have not arrived. Spec: 43-pq3.md §5 (PQ3-30 to PQ3-32).
+//! Keys of messages of one chain that have not arrived. Spec: 43-pq3.md §5 (PQ3-30, PQ3-31).
 //!
 //! Owns the keys and how long each is kept. Does not know where in the chain the next key is.
 //!
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(skipped.len(), 1);
     }
 
-    /// PQ3-45: what is stored comes back, and disorder is damage.
+    /// PQ3-32: what is stored comes back, and disorder is damage.
     #[test]
     fn stored_keys_come_back_in_order() {
         let mut skipped = Skipped::default();

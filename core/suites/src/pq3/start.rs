@@ -35,6 +35,15 @@ impl SessionId {
         Self { prekey_hash, ephemeral }
     }
 
+    /// Returns preKeyHash ‖ x(E) (PQ3-9).
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; 80] {
+        let mut bytes = [0; 80];
+        bytes[..48].copy_from_slice(&self.prekey_hash);
+        bytes[48..].copy_from_slice(self.ephemeral.as_bytes());
+        bytes
+    }
+
     pub(super) const ENCODED_BYTES: usize = 48 + 32;
 
     pub(super) fn write(&self, writer: &mut Writer) {
@@ -82,10 +91,10 @@ pub(super) fn answer(
 ) -> Option<(RootKey, ChainKey)> {
     let prekey = ring.find(head.prekey_hash.as_ref()?)?;
     let encap = head.encap.as_deref()?;
-    let ecdh = prekey.key()?.agree(&AgreementPublic::from_compact(ephemeral).ok()?);
+    let ecdh = prekey.key().agree(&AgreementPublic::from_compact(ephemeral).ok()?);
     let kem = prekey.kem().decapsulate(encap).ok()?;
     let info =
-        StartInfo { starter, answerer, prekey: prekey.prekey(), ephemeral, encap, kem_prekey: prekey.kem_key() };
+        StartInfo { starter, answerer, prekey: prekey.key().compact(), ephemeral, encap, kem_prekey: prekey.kem_key() };
     Some(root::start(&ecdh, &kem, &info))
 }
 

@@ -54,6 +54,34 @@ async fn a_week_passes() {
     assert_eq!(bob.texts(), ["see you in a week", "there you are"]);
 }
 
+/// SND-3, COU-40: by alice's clock a message has a minute left, by the server's it is over. It is shown as failed, not as
+/// accepted, and leaves the outbox.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_expires_on_its_way_is_shown_as_failed() {
+    let world = World::start().await;
+    let bob = world.register("bob", "phone").await;
+    let slow = Arc::new(WorldClock::default());
+    let alice = world.device_with("alice", "phone", Binding::Native, slow.clone());
+    world.register_on(&alice).await;
+    let sent = alice.say(&bob, "hello").await;
+    alice.wait(&sent, Until::Delivered).await;
+    alice.offline().await;
+    let late = alice.say(&bob, "almost too late").await;
+    bob.offline().await;
+    let month = Duration::from_days(30);
+    slow.advance(Duration::from_millis(month.as_millis() - Duration::from_mins(1).as_millis()));
+    world.clock.advance(Duration::from_millis(month.as_millis() + Duration::from_mins(2).as_millis()));
+    alice.online().await;
+    let deliveries = alice.wait(&late, Until::Delivered).await;
+    assert!(
+        matches!(&deliveries[..], [only] if matches!(&only.state, DeliveryState::Failed(why) if why.contains("time was over"))),
+        "{deliveries:?}"
+    );
+    assert_eq!(alice.client.outbox_len().unwrap(), 0);
+    bob.online().await;
+    assert_eq!(bob.texts(), ["hello"]);
+}
+
 /// SND-6: what the server did not get within 30 days is shown as failed, and is not sent any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_month_a_message_is_given_up() {

@@ -20,7 +20,7 @@ async fn a_message_reaches_every_device() {
     let deliveries = phone.wait(&sent, Until::Delivered).await;
     assert_eq!(deliveries.len(), 3, "bob's two and the own laptop: {deliveries:?}");
     for delivery in &deliveries {
-        assert_eq!(delivery.suite, Some(SuiteId::PAIR_EC));
+        assert_eq!(delivery.suite, Some(SuiteId::PQ3));
         let said_so = matches!(delivery.state, DeliveryState::Delivered(_));
         assert_eq!(said_so, !delivery.own, "RCV-6: own devices do not answer");
     }
@@ -30,7 +30,7 @@ async fn a_message_reaches_every_device() {
         assert_eq!(message.text.as_deref(), Some("hello"));
         assert_eq!((&message.sender, message.origin), (&phone.handle, Origin::Peer));
         assert_eq!(message.sender_device_name.as_deref(), Some("phone"));
-        assert_eq!(message.suite, Some(SuiteId::PAIR_EC));
+        assert_eq!(message.suite, Some(SuiteId::PQ3));
         assert_eq!(message.id, sent.message.id);
     }
     let copy = laptop.has(1).await.remove(0);
@@ -56,7 +56,7 @@ async fn the_legacy_suite_is_used_only_when_it_is_asked_for() {
     let sent = alice.say(&bob, "and now in the usual way").await;
     alice.wait(&sent, Until::Delivered).await;
     let suites: Vec<_> = bob.messages().iter().map(|message| message.suite).collect();
-    assert_eq!(suites, [Some(SuiteId::PAIR), Some(SuiteId::PAIR_EC)]);
+    assert_eq!(suites, [Some(SuiteId::PAIR), Some(SuiteId::PQ3)]);
 }
 
 /// COU-2: where only HTTPS gets through, the courier does, too.

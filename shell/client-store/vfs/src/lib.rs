@@ -21,6 +21,8 @@
 mod file;
 mod vfs;
 
+pub use vfs::NAME;
+
 use std::{
     ops::{Deref, DerefMut},
     sync::Arc,
@@ -122,6 +124,24 @@ impl Database {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags_and_vfs(entry.name(), flags, vfs::NAME)?;
         Ok(Self { connection, _entry: entry })
+    }
+}
+
+/// A name under which a database in [`Files`] can be opened through SQLite's own interface, with the VFS [`NAME`]: for
+/// stores that open their connections themselves. The name is free again when this is dropped; that must not happen
+/// before the connection is closed.
+#[derive(Debug)]
+pub struct Mount {
+    _entry: vfs::Entry,
+}
+
+impl Mount {
+    /// Gives the database that lies in `files` a name of at most 59 bytes, as a path or anything else.
+    ///
+    /// # Errors
+    /// [`rusqlite::Error::InvalidPath`] if another database has the name, or it ends like the name of a log.
+    pub fn new(name: &str, files: Arc<dyn Files>) -> rusqlite::Result<Self> {
+        Ok(Self { _entry: vfs::enter_as(name.to_owned(), files)? })
     }
 }
 

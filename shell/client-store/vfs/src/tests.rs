@@ -199,3 +199,20 @@ fn errors_keep_their_meaning_and_panics_stay_inside() {
     let damaged = db.query_row("SELECT sum(x) FROM t", [], |row| row.get::<_, i64>(0)).unwrap_err();
     assert_eq!(extended_code(&damaged), ffi::SQLITE_IOERR_DATA);
 }
+
+/// A store that opens its connections itself finds the files by name while they are mounted, and nobody else gets the name.
+#[test]
+fn a_mounted_database_is_found_by_its_name() {
+    let connect = || {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Connection::open_with_flags_and_vfs("/folder/mailboxes.db", flags, NAME)
+    };
+    assert!(connect().is_err());
+    let mount = Mount::new("/folder/mailboxes.db", Arc::new(Memory::default())).unwrap();
+    assert!(Mount::new("/folder/mailboxes.db", Arc::new(Memory::default())).is_err());
+    let db = connect().unwrap();
+    db.execute_batch("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = MEMORY; CREATE TABLE t (x)").unwrap();
+    drop(db);
+    drop(mount);
+    assert!(connect().is_err());
+}

@@ -22,7 +22,7 @@ use rusqlite::ffi;
 use crate::{FileError, Files, Role, file};
 
 /// The name under which the VFS is registered.
-pub(crate) const NAME: &str = "halcyon";
+pub const NAME: &str = "halcyon";
 const NAME_C: &CStr = c"halcyon";
 
 /// Longest name of a file, with its closing zero: a number and a suffix.
@@ -53,9 +53,18 @@ impl Drop for Entry {
 
 /// Enters `files` into the table under a new name.
 pub(crate) fn enter(files: Arc<dyn Files>) -> rusqlite::Result<Entry> {
+    enter_as(format!("halcyon-{}", NEXT_NUMBER.fetch_add(1, Ordering::Relaxed)), files)
+}
+
+/// Enters `files` into the table under a name that nobody has.
+pub(crate) fn enter_as(name: String, files: Arc<dyn Files>) -> rusqlite::Result<Entry> {
     register()?;
-    let name = format!("halcyon-{}", NEXT_NUMBER.fetch_add(1, Ordering::Relaxed));
-    databases().get_or_insert_default().insert(name.clone(), files);
+    let mut databases = databases();
+    let table = databases.get_or_insert_default();
+    if table.contains_key(&name) || name.ends_with(LOG_SUFFIX) {
+        return Err(rusqlite::Error::InvalidPath(name.into()));
+    }
+    table.insert(name.clone(), files);
     Ok(Entry(name))
 }
 

@@ -17,6 +17,7 @@ use halcyon_courier::{
     ServerFrame, Topics,
     link::{Delivery, KeepAliveInterval, Link, LinkConfig, LinkEvent},
 };
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::{DeviceId, Duration, Handle, Timestamp};
 use tokio::sync::watch;
 
@@ -237,7 +238,9 @@ impl Session {
                 self.receive_attempts = 0;
                 let mut out = Vec::new();
                 self.link.committed(delivery.seq, self.inner.server_now(), &mut out);
-                self.act(out)
+                self.act(out)?;
+                hit(Point::ClientAcknowledged);
+                Ok(())
             }
             // RCV-2: it waits here, and what came after it behind it.
             Ok(Received::NotNow) => {

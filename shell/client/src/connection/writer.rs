@@ -4,6 +4,7 @@
 //! - How many wait is bounded by the protocol: sends without an answer, a window of acknowledgements, a sign of life.
 
 use bytes::Bytes;
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::Duration;
 use tokio::{sync::mpsc, task::JoinHandle};
 
@@ -12,7 +13,8 @@ use crate::ports::{CourierSink, courier::ConnectionError};
 /// One connection's writing half.
 pub(super) struct Writer {
     frames: mpsc::UnboundedSender<Bytes>,
-    task: JoinHandle<Result<(), ConnectionError>>,
+    /// `None` once its end was seen: a task's result can be taken only once.
+    task: Option<JoinHandle<Result<(), ConnectionError>>>,
 }
 
 /// A network that takes no frame in this time is gone.
@@ -27,11 +29,12 @@ impl Writer {
             while let Some(frame) = waiting.recv().await {
                 let sent = tokio::time::timeout(WRITE_TIMEOUT.to_std(), sink.send(frame)).await;
                 sent.unwrap_or_else(|_| Err(ConnectionError::Broken("the network takes no data".to_owned())))?;
+                hit(Point::ClientWritten);
             }
             sink.close().await;
             Ok(())
         });
-        Self { frames, task }
+        Self { frames, task: Some(task) }
     }
 
     /// Gives a frame. If the connection broke, [`broken`](Self::broken) says so.
@@ -41,7 +44,12 @@ impl Writer {
 
     /// Waits until the connection broke.
     pub(super) async fn broken(&mut self) -> ConnectionError {
-        match (&mut self.task).await {
+        let ended = match &mut self.task {
+            Some(task) => task.await,
+            None => Ok(Ok(())),
+        };
+        self.task = None;
+        match ended {
             Ok(Err(error)) => error,
             // It ends otherwise only when it is closed.
             Ok(Ok(())) | Err(_) => ConnectionError::Broken("writing ended".to_owned()),
@@ -51,9 +59,35 @@ impl Writer {
     /// Writes what waits, and ends the connection.
     pub(super) async fn close(self) {
         drop(self.frames);
-        let mut task = self.task;
+        let Some(mut task) = self.task else { return };
         if tokio::time::timeout(CLOSE_TIMEOUT.to_std(), &mut task).await.is_err() {
             task.abort();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A network that takes nothing.
+    struct Severed;
+
+    #[async_trait::async_trait]
+    impl CourierSink for Severed {
+        async fn send(&mut self, _frame: Bytes) -> Result<(), ConnectionError> {
+            Err(ConnectionError::Broken("severed".to_owned()))
+        }
+
+        async fn close(&mut self) {}
+    }
+
+    /// SND-2: a connection that broke while writing is closed like any other, so that the client comes back and sends again.
+    #[tokio::test]
+    async fn a_broken_connection_is_closed_in_peace() {
+        let mut writer = Writer::new(Box::new(Severed));
+        writer.write(Bytes::from_static(b"hello?"));
+        assert!(matches!(writer.broken().await, ConnectionError::Broken(_)));
+        writer.close().await;
     }
 }

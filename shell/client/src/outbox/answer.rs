@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use halcyon_courier::{Status, send::Sent};
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::{AccountId, EnvelopeId, MessageId};
 
 use super::{backoff, is_done, note};
@@ -42,6 +43,7 @@ fn verdict(status: Status) -> Verdict {
         Status::TooLarge => Verdict::GivenUp("the server says that it is too large"),
         Status::Malformed => Verdict::GivenUp("the server says that it is malformed"),
         Status::Forbidden => Verdict::GivenUp("the server does not let this handle send"),
+        Status::Expired => Verdict::GivenUp("its time was over before the server had it; it was not delivered"),
     }
 }
 
@@ -59,7 +61,9 @@ impl Inner {
             answer.take(&mut state, envelope, verdict(part.status))?;
         }
         let (commit, events) = answer.finish(&state)?;
+        hit(Point::ClientAnswer);
         state.commit(&commit)?;
+        hit(Point::ClientAnswered);
         drop(state);
         self.tell_all(events);
         Ok(())
@@ -176,7 +180,7 @@ mod tests {
         for later in [Quota, RateLimited, Unavailable, Unspecified] {
             assert_eq!(verdict(later), Verdict::Later);
         }
-        for hopeless in [TooLarge, Malformed, Forbidden] {
+        for hopeless in [TooLarge, Malformed, Forbidden, Expired] {
             assert!(matches!(verdict(hopeless), Verdict::GivenUp(_)));
         }
     }

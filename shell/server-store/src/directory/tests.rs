@@ -159,11 +159,12 @@ fn the_first_migration_is_pinned() {
 async fn a_full_disk_refuses_changes_alone() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
-    let connection = connect(&folder.path().join(FILE)).unwrap();
+    let connection = connect(&folder.path().join(FILE), &Options::default()).unwrap();
     let pages: u32 = connection.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
     connection.query_row(&format!("PRAGMA max_page_count = {}", pages + 20), [], |_| Ok(())).unwrap();
-    let writer = Arc::new(Writer::start(connection).unwrap());
-    let db = DirectoryDb { writer, readers: Arc::new(Readers::new(folder.path().join(FILE))) };
+    let writer = Arc::new(Writer::start(connection, Execution::Threads).unwrap());
+    let readers = Readers::new(folder.path().join(FILE), Options::default(), writer.clone());
+    let db = DirectoryDb { writer, readers: Arc::new(readers) };
     let limits = db.ports().limits;
     let until = NOON.plus(Duration::from_mins(10));
     let mut kept: u64 = 0;

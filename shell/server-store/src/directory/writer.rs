@@ -10,12 +10,14 @@
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use halcyon_server::ports::DirectoryStoreError;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::failed;
+use crate::Execution;
 
 /// Changes in one commit: enough to make the sync cheap for each, few enough that the first does not wait long.
 const GROUP_MAX: usize = 64;
@@ -37,15 +39,26 @@ type Answer = Box<dyn FnOnce(Result<(), DirectoryStoreError>) + Send>;
 pub(super) struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    /// Where there is no thread, the connection is here.
+    in_place: Option<InPlace>,
+}
+
+struct InPlace {
+    line: Mutex<(Connection, State)>,
+    sync: Duration,
 }
 
 impl Writer {
-    /// Starts the thread.
-    pub(super) fn start(connection: Connection) -> std::io::Result<Self> {
+    /// Starts the thread, if there is to be one.
+    pub(super) fn start(connection: Connection, execution: Execution) -> std::io::Result<Self> {
+        if let Execution::InPlace { sync } = execution {
+            let in_place = InPlace { line: Mutex::new((connection, State::Writes)), sync };
+            return Ok(Self { queue: None, thread: Mutex::new(None), in_place: Some(in_place) });
+        }
         let (queue, jobs) = sync_channel(QUEUE_MAX);
         let thread =
             std::thread::Builder::new().name("directory-writer".to_owned()).spawn(move || run(connection, &jobs))?;
-        Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)) })
+        Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)), in_place: None })
     }
 
     /// Runs one change and answers after its commit.
@@ -71,7 +84,23 @@ impl Writer {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    /// Asks the writing connection, where that is the only one.
+    pub(super) async fn look<T>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, DirectoryStoreError> {
+        let in_place = self.in_place.as_ref().ok_or_else(gone)?;
+        tokio::task::yield_now().await;
+        let line = in_place.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        question(&line.0).map_err(|error| failed(&error))
+    }
+
     async fn enqueue(&self, job: Job) -> Result<(), DirectoryStoreError> {
+        if let Some(in_place) = &self.in_place {
+            tokio::time::sleep(in_place.sync).await;
+            in_place.run(job);
+            return Ok(());
+        }
         let queue = self.queue.as_ref().ok_or_else(gone)?;
         match queue.try_send(job) {
             Ok(()) => Ok(()),
@@ -92,6 +121,21 @@ impl Drop for Writer {
         if let Some(thread) = thread {
             // A panic of the thread was reported by the panic hook already.
             let _ = thread.join();
+        }
+    }
+}
+
+impl InPlace {
+    fn run(&self, job: Job) {
+        let mut line = self.line.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let (connection, state) = &mut *line;
+        match job {
+            Job::Change(change) => {
+                // Nothing else waits: every change is a commit of its own.
+                let (_, nothing) = sync_channel(0);
+                let _ = commit_group(connection, state, change, &nothing);
+            }
+            Job::Checkpoint(answer) => drop(answer.send(checkpoint(connection, state))),
         }
     }
 }

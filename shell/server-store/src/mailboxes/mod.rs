@@ -28,6 +28,7 @@ use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, Read
 use halcyon_types::{DeviceId, Timestamp, Topic};
 use tokio::sync::{Semaphore, oneshot};
 
+use crate::Execution;
 use acknowledged::{Acknowledged, Nudge};
 use expiry::Sweep;
 pub use failure::OpenError;
@@ -60,6 +61,8 @@ pub struct Options {
     pub reserve_bytes: u64,
     /// SQLite's name of the file system layer to stand on; a test puts one there that fails on purpose.
     pub vfs: Option<String>,
+    /// Where the work is done.
+    pub execution: Execution,
 }
 
 impl Default for Options {
@@ -70,6 +73,7 @@ impl Default for Options {
             file_bytes_max: None,
             reserve_bytes: reserve::RESERVE_BYTES,
             vfs: None,
+            execution: Execution::Threads,
         }
     }
 }
@@ -85,8 +89,9 @@ impl MailboxStore {
         let path = folder.join(FILE_NAME);
         let connection = schema::open_writer(&path, &options)?;
         let acknowledged = Arc::new(Acknowledged::default());
-        let readers = Arc::new(Readers::new(path, options.vfs.clone(), acknowledged.clone()));
+        let vfs = options.vfs.clone();
         let writer = Writer::start(connection, folder, options, acknowledged.clone())?;
+        let readers = Arc::new(Readers::new(path, vfs, acknowledged.clone(), writer.looks()));
         Ok(Self {
             sweep: Sweep::new(readers.clone()),
             acknowledged,

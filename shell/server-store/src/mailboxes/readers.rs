@@ -11,9 +11,10 @@ use halcyon_server::ports::{MailboxError, ReadLimit, StoredEnvelope};
 use halcyon_types::{DeviceId, Timestamp, Topic};
 use rusqlite::types::{ToSql, Value};
 use rusqlite::{Connection, params_from_iter};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::acknowledged::Acknowledged;
+use super::round::Command;
 use super::schema::{self, TopicKey};
 use super::{expiry, failure};
 
@@ -24,11 +25,19 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
     acknowledged: Arc<Acknowledged>,
+    /// Where there is one connection, it is asked instead.
+    writer: Option<mpsc::UnboundedSender<Command>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: PathBuf, vfs: Option<String>, acknowledged: Arc<Acknowledged>) -> Self {
-        Self { path, vfs, idle: Mutex::new(Vec::new()), turns: Arc::new(Semaphore::new(READERS_MAX)), acknowledged }
+    pub(super) fn new(
+        path: PathBuf,
+        vfs: Option<String>,
+        acknowledged: Arc<Acknowledged>,
+        writer: Option<mpsc::UnboundedSender<Command>>,
+    ) -> Self {
+        let turns = Arc::new(Semaphore::new(READERS_MAX));
+        Self { path, vfs, idle: Mutex::new(Vec::new()), turns, acknowledged, writer }
     }
 
     /// Returns what waits for a device on these topics after a position, oldest first.
@@ -51,6 +60,13 @@ impl Readers {
         self: &Arc<Self>,
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, MailboxError> {
+        if let Some(writer) = &self.writer {
+            let (reply, answer) = oneshot::channel();
+            let look = Command::Look(Box::new(move |connection| drop(reply.send(query(connection)))));
+            writer.send(look).map_err(|_| MailboxError::Stopped)?;
+            let found = answer.await.map_err(|_| MailboxError::Stopped)?;
+            return found.map_err(|error| failure::of_read(&error));
+        }
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| MailboxError::Stopped)?;
         let readers = self.clone();
         let done = tokio::task::spawn_blocking(move || {

@@ -28,6 +28,9 @@ impl Reserve {
 
     /// Takes the space again; succeeds when there is enough of it.
     pub(super) fn fill(&self) -> io::Result<()> {
+        if self.bytes == 0 {
+            return Ok(());
+        }
         if std::fs::metadata(&self.path).is_ok_and(|found| found.len() == self.bytes) {
             return Ok(());
         }

@@ -3,11 +3,14 @@
 //! Owns the bounds of a transaction. Does not know SQL.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use halcyon_server::ports::{Append, AppendOutcome, MailboxError};
 use halcyon_types::DeviceId;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use rusqlite::Connection;
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+// The operating system's clock on a thread of its own, a simulation's where one pauses the time.
+use tokio::time::Instant;
 
 /// One thing to write.
 pub(super) enum Command {
@@ -23,11 +26,16 @@ pub(super) enum Command {
     Expire { found: Vec<(DeviceId, u64)>, reply: oneshot::Sender<Result<usize, MailboxError>> },
     /// Give some unused pages back to the disk; the answer is how many.
     Shrink { reply: oneshot::Sender<Result<usize, MailboxError>> },
+    /// Look something up, where there is no other connection to do it on.
+    Look(Look),
     /// Something was acknowledged, to be deleted before long.
     Acknowledged,
     /// So much was acknowledged that it is to be deleted now.
     AcknowledgedEnough,
 }
+
+/// A question to the writer's own connection.
+pub(super) type Look = Box<dyn FnOnce(&Connection) + Send>;
 
 /// What became of one command.
 pub(super) enum Outcome {
@@ -42,6 +50,8 @@ pub(super) struct Round {
     envelopes: usize,
     bytes: usize,
     removals: usize,
+    /// Answered before anything is written.
+    looks: Vec<Look>,
     /// When it is committed even if no append comes along.
     deadline: Option<Instant>,
     /// When what was acknowledged is deleted.
@@ -70,6 +80,37 @@ impl Round {
                 return true;
             }
         }
+    }
+
+    /// Like [`gather`](Self::gather), on a runtime's own thread. Safe to cancel.
+    pub(super) async fn gather_in_place(&mut self, inbox: &mut mpsc::UnboundedReceiver<Command>) -> bool {
+        loop {
+            let until = [self.deadline, self.delete_at].into_iter().flatten().min();
+            let next = match until {
+                _ if self.has_appends() || !self.looks.is_empty() => match inbox.try_recv() {
+                    Ok(command) => Some(command),
+                    Err(mpsc::error::TryRecvError::Empty) => return true,
+                    Err(mpsc::error::TryRecvError::Disconnected) => None,
+                },
+                None => inbox.recv().await,
+                Some(until) => match tokio::time::timeout_at(until, inbox.recv()).await {
+                    Ok(next) => next,
+                    Err(_) => return true,
+                },
+            };
+            match next {
+                Some(command) => self.push(command),
+                None => return false,
+            }
+            if self.is_at_bound() {
+                return true;
+            }
+        }
+    }
+
+    /// Takes the questions out.
+    pub(super) fn take_looks(&mut self) -> Vec<Look> {
+        std::mem::take(&mut self.looks)
     }
 
     /// Takes the commands out, and leaves when to delete what was acknowledged.
@@ -142,6 +183,10 @@ impl Round {
     }
 
     fn push(&mut self, command: Command) {
+        if let Command::Look(look) = command {
+            self.looks.push(look);
+            return;
+        }
         match &command {
             Command::Acknowledged => {
                 self.delete_at.get_or_insert_with(|| Instant::now() + DELETE_WAIT);
@@ -157,6 +202,7 @@ impl Round {
             }
             Command::Expire { found, .. } => self.removals += found.len(),
             Command::Clear { .. } | Command::Shrink { .. } => self.removals += 1,
+            Command::Look(_) => {}
         }
         self.deadline.get_or_insert_with(|| Instant::now() + COMPANY_WAIT);
         self.commands.push(command);
@@ -173,7 +219,7 @@ impl Command {
             Self::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Clear { reply, .. } => drop(reply.send(Err(error.clone()))),
             Self::Expire { reply, .. } | Self::Shrink { reply } => drop(reply.send(Err(error.clone()))),
-            Self::Acknowledged | Self::AcknowledgedEnough => {}
+            Self::Look(_) | Self::Acknowledged | Self::AcknowledgedEnough => {}
         }
     }
 }

@@ -17,6 +17,7 @@ use super::{OpenError, Options};
 pub(super) fn open_writer(path: &Path, options: &Options) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = open(path, flags, options.vfs.as_deref())?;
+    options.execution.prepare(&connection)?;
     // Before the first table, or it has no effect: expiry gives the disk back page by page.
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")?;
     match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {

@@ -13,24 +13,33 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use halcyon_failpoint::{Dial, Point, dial, hit};
 use halcyon_server::ports::{Append, AppendOutcome, MailboxError};
 use rusqlite::Connection;
+use tokio::sync::mpsc as line;
+use tokio::time::Instant;
 
 use super::acknowledged::Acknowledged;
 use super::batch::Tables;
 use super::reserve::Reserve;
 use super::round::{Command, Outcome, Round};
-use super::{OpenError, Options, failure};
+use super::{Execution, OpenError, Options, failure};
 
-/// A handle of the thread.
+/// A handle of the thread, or of what stands for it.
 pub(super) struct Writer {
-    /// `None` only while dropping.
-    commands: Option<Sender<Command>>,
+    commands: Commands,
     stopped: Arc<AtomicBool>,
     commits: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+}
+
+/// The way to whoever writes.
+enum Commands {
+    /// A thread; both are `None` only while dropping.
+    Thread { commands: Option<Sender<Command>>, thread: Option<JoinHandle<()>> },
+    /// A task on the caller's own thread.
+    Task(line::UnboundedSender<Command>),
 }
 
 impl Writer {
@@ -44,27 +53,31 @@ impl Writer {
         Tables::new(&connection, &options)?;
         let reserve = Reserve::take(folder, options.reserve_bytes)?;
         let stopped = Arc::new(AtomicBool::new(false));
-        let (commands, inbox) = mpsc::channel();
         let commits = Arc::new(AtomicU64::new(0));
-        let (flag, counter) = (stopped.clone(), commits.clone());
-        let run = move || match Tables::new(&connection, &options) {
-            Ok(tables) => Run {
-                connection: &connection,
-                tables,
-                reserve,
-                stopped: flag,
-                commits: counter,
-                full_since: None,
-                syncing: true,
-                written_bytes: 0,
-                acknowledged,
-                deleted: false,
+        let (flag, counter, execution) = (stopped.clone(), commits.clone(), options.execution);
+        let store = Opened { connection, options, reserve, stopped: flag, commits: counter, acknowledged };
+        let commands = match execution {
+            Execution::Threads => {
+                let (commands, inbox) = mpsc::channel();
+                let run = move || {
+                    let Opened { connection, options, reserve, stopped, commits, acknowledged } = store;
+                    match Tables::new(&connection, &options) {
+                        Ok(tables) => {
+                            Run::new(&connection, tables, reserve, stopped, commits, acknowledged).run(&inbox);
+                        }
+                        Err(_) => stopped.store(true, Ordering::Release),
+                    }
+                };
+                let thread = std::thread::Builder::new().name("mailboxes".into()).spawn(run)?;
+                Commands::Thread { commands: Some(commands), thread: Some(thread) }
             }
-            .run(&inbox),
-            Err(_) => flag.store(true, Ordering::Release),
+            Execution::InPlace { sync } => {
+                let (commands, inbox) = line::unbounded_channel();
+                tokio::task::spawn_local(run_in_place(store, inbox, sync));
+                Commands::Task(commands)
+            }
         };
-        let thread = std::thread::Builder::new().name("mailboxes".into()).spawn(run)?;
-        Ok(Self { commands: Some(commands), stopped, commits, thread: Some(thread) })
+        Ok(Self { commands, stopped, commits })
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -80,16 +93,65 @@ impl Writer {
         if self.is_stopped() {
             return Err(MailboxError::Stopped);
         }
-        self.commands.as_ref().and_then(|commands| commands.send(command).ok()).ok_or(MailboxError::Stopped)
+        let sent = match &self.commands {
+            Commands::Thread { commands, .. } => commands.as_ref().is_some_and(|line| line.send(command).is_ok()),
+            Commands::Task(line) => line.send(command).is_ok(),
+        };
+        if sent { Ok(()) } else { Err(MailboxError::Stopped) }
+    }
+
+    /// Returns the way to ask the writer's own connection, where that is the only one.
+    pub(super) fn looks(&self) -> Option<line::UnboundedSender<Command>> {
+        match &self.commands {
+            Commands::Thread { .. } => None,
+            Commands::Task(line) => Some(line.clone()),
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
+        let Commands::Thread { commands, thread } = &mut self.commands else { return };
         // The thread ends when it has done what was sent and there is no sender left.
-        self.commands = None;
-        if let Some(thread) = self.thread.take() {
+        *commands = None;
+        if let Some(thread) = thread.take() {
             let _ = thread.join();
+        }
+    }
+}
+
+/// What a writer is made of, before it knows where it runs.
+struct Opened {
+    connection: Connection,
+    options: Options,
+    reserve: Reserve,
+    stopped: Arc<AtomicBool>,
+    commits: Arc<AtomicU64>,
+    acknowledged: Arc<Acknowledged>,
+}
+
+/// The writer as a task of a runtime that has one thread: every commit takes `sync` of that runtime's time.
+async fn run_in_place(store: Opened, mut inbox: line::UnboundedReceiver<Command>, sync: Duration) {
+    let Opened { connection, options, reserve, stopped, commits, acknowledged } = store;
+    let Ok(tables) = Tables::new(&connection, &options) else {
+        stopped.store(true, Ordering::Release);
+        return;
+    };
+    let mut run = Run::new(&connection, tables, reserve, stopped, commits, acknowledged);
+    let mut round = Round::default();
+    loop {
+        let open = round.gather_in_place(&mut inbox).await;
+        for look in round.take_looks() {
+            look(&connection);
+        }
+        if !round.is_empty() {
+            tokio::time::sleep(sync).await;
+        }
+        if run.turn(&mut round, open).is_err() {
+            return run.stop();
+        }
+        if !open {
+            return run.end();
         }
     }
 }
@@ -111,23 +173,51 @@ struct Run<'c> {
     deleted: bool,
 }
 
-impl Run<'_> {
+impl<'c> Run<'c> {
+    fn new(
+        connection: &'c Connection,
+        tables: Tables<'c>,
+        reserve: Reserve,
+        stopped: Arc<AtomicBool>,
+        commits: Arc<AtomicU64>,
+        acknowledged: Arc<Acknowledged>,
+    ) -> Self {
+        Self {
+            connection,
+            tables,
+            reserve,
+            stopped,
+            commits,
+            full_since: None,
+            syncing: true,
+            written_bytes: 0,
+            acknowledged,
+            deleted: false,
+        }
+    }
+
     fn run(mut self, inbox: &Receiver<Command>) {
         let mut round = Round::default();
         loop {
             let open = round.gather(inbox);
             if self.turn(&mut round, open).is_err() {
-                self.stopped.store(true, Ordering::Release);
-                tracing::error!(
-                    "a sync of the mailboxes failed; nothing is accepted until the server is restarted on a good disk"
-                );
-                // Senders that come from now on find no receiver; those in between get their answer by the dropped reply.
-                return;
+                return self.stop();
             }
             if !open {
-                break;
+                return self.end();
             }
         }
+    }
+
+    /// Senders that come from now on find no receiver; those in between get their answer by the dropped reply.
+    fn stop(self) {
+        self.stopped.store(true, Ordering::Release);
+        tracing::error!(
+            "a sync of the mailboxes failed; nothing is accepted until the server is restarted on a good disk"
+        );
+    }
+
+    fn end(mut self) {
         if self.full_since.is_none() {
             // A clean end leaves a short log, so that the next start is quick.
             let _ = self.write_back("TRUNCATE");
@@ -143,7 +233,7 @@ impl Run<'_> {
         if (round.takes_deletions() || !open) && self.delete().or_else(|error| self.survives(&error).map(|()| true))? {
             round.postpone_deletions();
         }
-        if self.written_bytes >= WRITE_BACK_BYTES {
+        if self.written_bytes >= dial(Dial::WriteBackBytes).map_or(WRITE_BACK_BYTES, |bytes| bytes as usize) {
             // Everything is answered: what fails here concerns the next commit.
             self.write_back("PASSIVE").or_else(|error| self.survives(&error))?;
         }
@@ -163,6 +253,7 @@ impl Run<'_> {
         }
         match done {
             Ok(outcomes) => {
+                hit(Point::ServerSync);
                 self.commits.fetch_add(u64::from(round.has_appends()), Ordering::Relaxed);
                 self.written_bytes += round.bytes() + round.removals() * REMOVAL_BYTES;
                 round.answer(outcomes);
@@ -186,7 +277,10 @@ impl Run<'_> {
             done = self.transaction(false, Self::apply_deletions);
         }
         match done {
-            Ok(()) => Ok(false),
+            Ok(()) => {
+                hit(Point::ServerDeleted);
+                Ok(false)
+            }
             Err(error) if is_full(&error) => Ok(true),
             Err(error) => Err(error),
         }
@@ -253,14 +347,17 @@ impl Run<'_> {
                     for (device, position) in found {
                         removed += usize::from(self.tables.remove(*device, *position)?);
                     }
+                    hit(Point::ServerExpire);
                     Outcome::Done(removed)
                 }
                 Command::Shrink { .. } => Outcome::Done(self.shrink()?),
-                // Never in a round: they only say when to delete.
-                Command::Acknowledged | Command::AcknowledgedEnough => Outcome::Done(0),
+                // Never among what is written.
+                Command::Look(_) | Command::Acknowledged | Command::AcknowledgedEnough => Outcome::Done(0),
             })
         };
-        round.commands().iter().map(outcome).collect()
+        let outcomes = round.commands().iter().map(outcome).collect();
+        hit(Point::ServerAppend);
+        outcomes
     }
 
     fn append(&mut self, append: &Append) -> rusqlite::Result<AppendOutcome> {
@@ -280,6 +377,7 @@ impl Run<'_> {
             self.tables.remove(*device, *position)?;
         }
         self.written_bytes += acknowledged.len() * REMOVAL_BYTES;
+        hit(Point::ServerDelete);
         Ok(())
     }
 
@@ -299,7 +397,9 @@ impl Run<'_> {
     /// Writes the log back into the database, so that it does not grow without end.
     fn write_back(&mut self, mode: &str) -> rusqlite::Result<()> {
         self.written_bytes = 0;
-        self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))
+        self.connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |_| Ok(()))?;
+        hit(Point::ServerWriteBack);
+        Ok(())
     }
 }
 

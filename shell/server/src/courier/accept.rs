@@ -32,11 +32,14 @@ pub(super) async fn check(request: SendRequest, peer: Peer, recipients: &dyn Rec
         Ok(false) => return Checked { sent: request.answer_all(Status::Forbidden), entries: Vec::new() },
         Err(_) => return Checked { sent: request.answer_all(Status::Unavailable), entries: Vec::new() },
     }
+    if request.expiry.has_passed(now) {
+        // COU-40: its time ran out between its frame and here.
+        return Checked { sent: request.answer_all(Status::Expired), entries: Vec::new() };
+    }
     let SendRequest { id, topic, sender_handle, sender_list_version, expiry, destinations } = request;
     let expires = match expiry {
-        Expiry::At(time) if time > now => Some(time),
-        // What expired on its way is, like what never lasts, for devices that are connected now.
-        Expiry::At(_) | Expiry::NowOrNever => None,
+        Expiry::At(time) => Some(time),
+        Expiry::NowOrNever => None,
     };
     let mut checked = Checked { sent: Sent { id, parts: Vec::new() }, entries: Vec::new() };
     for destination in destinations {

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use halcyon_courier::{Sent, Status};
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::{DeviceId, Timestamp, Topic};
 use tokio::sync::{mpsc, oneshot};
 
@@ -122,6 +123,7 @@ fn store(shared: &Shared, batch: Vec<Submission>, under_way: &mut FuturesOrdered
     if batch.is_empty() {
         return;
     }
+    hit(Point::ServerAccept);
     let entries = batch.iter().flat_map(|submission| &submission.entries);
     let appends: Vec<Append> = entries
         .filter_map(|entry| {
@@ -163,6 +165,7 @@ fn finish(shared: &Shared, finished: Finished) {
                 Outcome::Full | Outcome::Failed => {}
             }
         }
+        hit(Point::ServerAnswer);
         reply.answer(failure.as_ref());
     }
 }

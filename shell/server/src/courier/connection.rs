@@ -213,6 +213,7 @@ impl<F: Frames> Connection<F> {
         self.unanswered += 1;
         let (shared, handle, peer) = (self.shared.clone(), self.handle.clone(), self.peer);
         self.accepting = Some(Box::pin(async move {
+            let _admitted = shared.admission.enter().await;
             let Checked { sent, entries } =
                 accept::check(request, peer, &*shared.ports.recipients, shared.ports.clock.now()).await;
             if entries.is_empty() {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use halcyon_courier::Topics;
 use halcyon_courier::hub::{Notification, Read, Stored};
+use halcyon_failpoint::{Point, hit};
 use halcyon_types::DeviceId;
 
 use super::Shared;
@@ -15,6 +16,7 @@ use crate::ports::{MailboxError, ReadLimit};
 
 /// Offers an accepted envelope to its device; the bytes are shared with whoever stored them, not copied.
 pub(super) fn offer(shared: &Shared, entry: Entry, position: Option<u64>) {
+    hit(Point::ServerPush);
     let Entry { device, topic, envelope, .. } = entry;
     let notification = match position {
         Some(position) => Notification::Stored { position, topic, envelope },

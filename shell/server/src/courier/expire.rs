@@ -3,10 +3,13 @@
 use std::sync::Weak;
 use std::time::Duration;
 
+use halcyon_failpoint::{Dial, dial};
+
 use super::Shared;
 
 /// Looks for expired envelopes until the courier is gone.
 pub(super) async fn run(shared: Weak<Shared>, every: Duration) {
+    let every = dial(Dial::ExpireEveryMs).map_or(every, Duration::from_millis);
     loop {
         tokio::time::sleep(every).await;
         let Some(shared) = shared.upgrade() else { return };

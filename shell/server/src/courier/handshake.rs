@@ -84,8 +84,14 @@ async fn admit<F: Frames>(
         return None;
     }
     let mut actions = Vec::new();
-    let hub =
-        Hub::begin(authenticated, known.push_token, shared.limits.clone(), shared.ports.clock.now(), &mut actions);
+    let hub = Hub::begin(
+        authenticated,
+        known.push_token,
+        shared.limits.clone(),
+        shared.budgets.clone(),
+        shared.ports.clock.now(),
+        &mut actions,
+    );
     let peer = Peer { account: known.account, device };
     Some(Connection::new(shared.clone(), frames, handle, peer, hub, actions))
 }

@@ -11,6 +11,7 @@
 //! [`deliver`] takes it to those connected.
 
 mod accept;
+mod admission;
 mod commit;
 mod connection;
 mod connections;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use halcyon_courier::bucket::SendBudgets;
 use halcyon_courier::connect::ChannelBinding;
 use halcyon_courier::limits::{EXPIRY_MAX, Limits};
 use halcyon_courier::{Close, Envelope, Origin};
@@ -34,6 +36,7 @@ use tokio::time::Instant;
 pub use frames::{ByteFrames, Frames, Received};
 
 use crate::ports::{Clock, MailboxError, Mailboxes, Notifier, Random, Recipients};
+use admission::Admission;
 use commit::{Entry, Reply, Submission, Work};
 use connections::Connections;
 
@@ -81,7 +84,9 @@ struct Shared {
     ports: Ports,
     audience: Arc<str>,
     limits: Arc<Limits>,
+    budgets: Arc<SendBudgets>,
     connections: Connections,
+    admission: Admission,
     work: mpsc::Sender<Work>,
     stopping: AtomicBool,
 }
@@ -95,7 +100,9 @@ impl Courier {
             ports,
             audience: settings.audience,
             limits: Arc::new(settings.limits),
+            budgets: Arc::default(),
             connections: Connections::default(),
+            admission: Admission::default(),
             work,
             stopping: AtomicBool::new(false),
         });
@@ -149,9 +156,18 @@ impl Courier {
 impl Notifier for Courier {
     async fn alert(&self, devices: &[DeviceId], alert: Bytes) -> Result<(), MailboxError> {
         let shared = &self.shared;
+        let admitted = shared.admission.enter().await;
         let accepted = shared.ports.clock.now();
         let expires = accepted.plus(EXPIRY_MAX);
-        let entries = devices.iter().enumerate().map(|(part, device)| {
+        let mut present = Vec::with_capacity(devices.len());
+        for device in devices {
+            // COU-55: who was removed since the caller looked is not told any more.
+            let known = shared.ports.recipients.device(*device).await;
+            if known.map_err(|error| MailboxError::Failed(error.to_string()))?.is_some() {
+                present.push(*device);
+            }
+        }
+        let entries = present.into_iter().enumerate().map(|(part, device)| {
             let mut id = [0; EnvelopeId::LEN];
             shared.ports.random.fill(&mut id);
             let envelope = Envelope {
@@ -162,18 +178,20 @@ impl Notifier for Courier {
                 accepted,
                 expires,
             };
-            Entry { device: *device, topic: Topic::alert(), expires: Some(expires), envelope: envelope.encode(), part }
+            Entry { device, topic: Topic::alert(), expires: Some(expires), envelope: envelope.encode(), part }
         });
         let (reply, stored) = oneshot::channel();
         let submission = Submission { entries: entries.collect(), reply: Reply::Notifier(reply) };
         shared.work.send(Work::Store(submission)).await.map_err(|_| MailboxError::Stopped)?;
+        drop(admitted);
         stored.await.unwrap_or(Err(MailboxError::Stopped))
     }
 
     async fn revoke(&self, device: DeviceId) -> Result<(), MailboxError> {
-        // COU-55: the directory does not know the device any more, so nothing new is accepted for it. What was accepted
-        // before and is still on its way to the store is ahead of the clearing in the queue, and so is cleared too.
+        // COU-55: the directory does not know the device any more, so what is checked from now on does not find it. What
+        // was checked before is let into the queue first, so that it is ahead of the clearing, and is cleared too.
         self.shared.connections.close(&device, Close::revoked());
+        self.shared.admission.pass().await;
         let (done, cleared) = oneshot::channel();
         self.shared.work.send(Work::Clear { device, done }).await.map_err(|_| MailboxError::Stopped)?;
         cleared.await.unwrap_or(Err(MailboxError::Stopped))

@@ -2,7 +2,7 @@
 //!
 //! Owns what an asker may see. Does not know how answers are encoded.
 //!
-//! - Unknown, blocked and not findable end in the same `None`, at the one place that decides ([`visible`]) (DIR-21).
+//! - Whoever is not shown to an asker ends in the same `None`, at the one place that decides ([`visible`]) (DIR-21).
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ impl Lookups {
     }
 }
 
-/// DIR-21: the one place where an account becomes invisible to an asker. Blocks and findability join here.
+/// DIR-21: the one place where an account could become invisible to an asker. This version shows every account.
 fn visible(found: Option<FoundAccount>) -> Option<FoundAccount> {
     found
 }

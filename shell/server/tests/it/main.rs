@@ -5,6 +5,7 @@
 mod connect;
 mod deliver;
 mod frames;
+mod revocation;
 mod send;
 mod shutdown;
 mod world;

@@ -45,7 +45,7 @@ async fn each_envelope_has_its_own_status() {
     parts[3].session_token = Town::session_token(world.alice.account, world.bob.account, world.now());
     parts[4].list_version = 0;
     parts[5].list_version = 2;
-    sealed(&mut parts[6].parts[0], &|sealed| sealed.payload = vec![7; 16 * 1024 + 1].into());
+    sealed(&mut parts[6].parts[0], &|sealed| sealed.payload = vec![7; 20 * 1024 + 1].into());
     // Carol's phone with the right to send to Bob.
     sealed(&mut parts[7].parts[0], &|sealed| sealed.push_token = carol.push_token);
     let expected = [
@@ -69,7 +69,7 @@ async fn each_envelope_has_its_own_status() {
 async fn sixteen_kilobytes_fit() {
     let world = World::new();
     let mut alice = world.online(&world.alice).await;
-    let request = alice.request(&world.town, &[&world.bob], &"x".repeat(16 * 1024), world.now());
+    let request = alice.request(&world.town, &[&world.bob], &"x".repeat(20 * 1024), world.now());
     assert_eq!(alice.send(request).await, [Status::Accepted]);
 }
 
@@ -201,6 +201,43 @@ async fn sends_are_limited_in_rate() {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let request = alice.request(&world.town, &[&world.bob], "x", world.now());
     assert_eq!(alice.send(request).await, [Status::Accepted]);
+}
+
+/// COU-45: connecting again gives nothing back: the budget is the device's, not the connection's. Others have their own.
+#[tokio::test(start_paused = true)]
+async fn a_reconnect_does_not_refill_the_budget() {
+    let world = World::with(Limits { sends_burst: 3, sends_per_s: 2, ..Limits::default() });
+    let mut accepted = 0;
+    for _ in 0..4 {
+        let mut alice = world.online(&world.alice).await;
+        for _ in 0..3 {
+            let request = alice.request(&world.town, &[&world.bob], "x", world.now());
+            accepted += usize::from(alice.send(request).await == [Status::Accepted]);
+        }
+    }
+    assert_eq!(accepted, 3);
+    let mut bob = world.online(&world.bob).await;
+    let request = bob.request(&world.town, &[&world.alice], "x", world.now());
+    assert_eq!(bob.send(request).await, [Status::Accepted]);
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let mut alice = world.online(&world.alice).await;
+    let request = alice.request(&world.town, &[&world.bob], "x", world.now());
+    assert_eq!(alice.send(request).await, [Status::Accepted]);
+}
+
+/// COU-40: what is too old is not called accepted: nothing of it is stored, and nobody gets it, connected or not.
+#[tokio::test(start_paused = true)]
+async fn what_expired_on_its_way_is_said_to_be_expired() {
+    let world = World::new();
+    let mut alice = world.online(&world.alice).await;
+    let mut bob = world.online(&world.bob).await;
+    let mut late = alice.request(&world.town, &[&world.bob, &world.alice_laptop], "late", world.now());
+    late.expiry = Expiry::At(world.now());
+    assert_eq!(alice.send(late.clone()).await, [Status::Expired; 2]);
+    late.expiry = Expiry::At(world.now().plus(Duration::from_millis(1)));
+    assert_eq!(alice.send(late).await, [Status::Accepted; 2]);
+    assert_eq!(bob.delivery().await.seq, 1, "only what was accepted is delivered");
+    assert_eq!(world.store.memory.waiting(world.alice_laptop.device), 1);
 }
 
 /// COU-42: a malformed part is answered as such, with what it called itself.

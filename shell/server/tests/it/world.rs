@@ -6,10 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use halcyon_courier::connect::ChannelBinding;
 use halcyon_courier::{Limits, Topics};
 use halcyon_server::courier::{ByteFrames, Courier, Ports, Settings};
-use halcyon_server::ports::{Append, AppendOutcome, Clock, MailboxError, Mailboxes, ReadLimit, StoredEnvelope};
+use halcyon_server::ports::{
+    Append, AppendOutcome, Clock, KnownDevice, MailboxError, Mailboxes, ReadLimit, Recipient, Recipients,
+    RecipientsError, StoredEnvelope,
+};
 use halcyon_testkit::courier::{CountingRandom, Phone, TestDevice, TokioClock, Town};
 use halcyon_testkit::mailboxes::MemoryMailboxes;
-use halcyon_types::{DeviceId, Timestamp, Topic};
+use halcyon_types::{AccountId, DeviceId, Handle, PushToken, Timestamp, Topic};
 use tokio::io::DuplexStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -22,6 +25,7 @@ pub(crate) struct World {
     pub(crate) town: Town,
     pub(crate) courier: Courier,
     pub(crate) store: Arc<Store>,
+    pub(crate) directory: Arc<Directory>,
     pub(crate) clock: Arc<TokioClock>,
     pub(crate) alice: TestDevice,
     pub(crate) alice_laptop: TestDevice,
@@ -37,16 +41,17 @@ impl World {
         let town = Town::default();
         let store = Arc::new(Store::new(&limits));
         let clock = Arc::new(TokioClock::start());
+        let directory = Arc::new(Directory { town: town.clone(), gate: Gate::open() });
         let ports = Ports {
             mailboxes: store.clone(),
-            recipients: Arc::new(town.clone()),
+            recipients: directory.clone(),
             clock: clock.clone(),
             random: Arc::new(CountingRandom::default()),
         };
         let courier = Courier::start(ports, Settings { limits, ..Settings::new(HOST) });
         let (alice, alice_laptop, bob) =
             (town.device("alice", "phone"), town.device("alice", "laptop"), town.device("bob", "phone"));
-        Self { town, courier, store, clock, alice, alice_laptop, bob }
+        Self { town, courier, store, directory, clock, alice, alice_laptop, bob }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -90,25 +95,80 @@ pub(crate) fn topics_of(names: &[&str]) -> Topics {
 /// Mailboxes in memory whose disk can be stopped, filled and broken.
 pub(crate) struct Store {
     pub(crate) memory: MemoryMailboxes,
-    /// Appends wait for a permit, as they would for the disk.
-    disk: Semaphore,
+    /// Appends wait here, as they would for the disk.
+    disk: Gate,
     full: AtomicBool,
+}
+
+/// Holds up whoever comes while it is shut.
+pub(crate) struct Gate {
+    permits: Semaphore,
+}
+
+impl Gate {
+    fn open() -> Self {
+        Self { permits: Semaphore::new(Semaphore::MAX_PERMITS) }
+    }
+
+    /// Lets nobody through until [`Gate::release`].
+    pub(crate) fn hold(&self) {
+        self.permits.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Lets everybody through again.
+    pub(crate) fn release(&self) {
+        self.permits.add_permits(Semaphore::MAX_PERMITS - self.permits.available_permits());
+    }
+
+    async fn pass(&self) {
+        drop(self.permits.acquire().await.unwrap());
+    }
+}
+
+/// The directory, whose answers about recipients can be held up on their way to the courier.
+pub(crate) struct Directory {
+    town: Town,
+    /// An answer waits here after it was made: what changes meanwhile is not in it.
+    pub(crate) gate: Gate,
+}
+
+#[async_trait::async_trait]
+impl Recipients for Directory {
+    async fn device(&self, device: DeviceId) -> Result<Option<KnownDevice>, RecipientsError> {
+        let found = Recipients::device(&self.town, device).await;
+        self.gate.pass().await;
+        found
+    }
+
+    async fn recipient(&self, token: &PushToken) -> Result<Option<Recipient>, RecipientsError> {
+        let found = self.town.recipient(token).await;
+        self.gate.pass().await;
+        found
+    }
+
+    async fn owns_handle(&self, account: AccountId, handle: &Handle) -> Result<bool, RecipientsError> {
+        self.town.owns_handle(account, handle).await
+    }
+
+    fn session_is_valid(&self, token: &[u8], asker: AccountId, recipient: AccountId, now: Timestamp) -> bool {
+        self.town.session_is_valid(token, asker, recipient, now)
+    }
 }
 
 impl Store {
     fn new(limits: &Limits) -> Self {
         let memory = MemoryMailboxes::new(limits.mailbox_count_max as u64, limits.mailbox_bytes_max as u64);
-        Self { memory, disk: Semaphore::new(Semaphore::MAX_PERMITS), full: AtomicBool::new(false) }
+        Self { memory, disk: Gate::open(), full: AtomicBool::new(false) }
     }
 
     /// Lets no append through until [`Store::release`].
     pub(crate) fn hold(&self) {
-        self.disk.forget_permits(Semaphore::MAX_PERMITS);
+        self.disk.hold();
     }
 
     /// Lets everything through again.
     pub(crate) fn release(&self) {
-        self.disk.add_permits(Semaphore::MAX_PERMITS - self.disk.available_permits());
+        self.disk.release();
     }
 
     pub(crate) fn set_full(&self, full: bool) {
@@ -119,7 +179,7 @@ impl Store {
 #[async_trait::async_trait]
 impl Mailboxes for Store {
     async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
-        let _permit = self.disk.acquire().await.unwrap();
+        self.disk.pass().await;
         if self.full.load(Ordering::SeqCst) {
             return Err(MailboxError::Full);
         }

@@ -1,6 +1,8 @@
 use proptest::{collection::vec, prelude::*};
 use rand::{SeedableRng, rngs::StdRng};
 
+use halcyon_crypto::CompactKey;
+
 use super::*;
 
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -104,7 +106,7 @@ fn signed_nonsense_is_refused() {
     assert_eq!(signed(Bundle { version: 2, ..good }), Err(BundleError::Version(2)));
 }
 
-/// PQ3-45: damage and newer versions are errors; Debug shows no private half.
+/// PQ3-32: damage and newer versions are errors; Debug shows no private half.
 #[test]
 fn damaged_rings_are_refused() {
     let (mut rng, bob) = bob();
@@ -120,7 +122,7 @@ fn damaged_rings_are_refused() {
     assert_eq!(read(&[1, 0xff, 0xff, 0xff, 0xff]), StateError::Damaged);
     assert_eq!(read(&[1, 0, 0, 0, 0]), StateError::Damaged);
     let shown = format!("{ring:?}");
-    assert!(shown.contains("secret: Secret(32 bytes)") && shown.contains("kem: KemPrivate(ML-KEM-1024)"));
+    assert!(shown.contains("key: AgreementKey(of ") && shown.contains("kem: KemPrivate(ML-KEM-1024)"));
 }
 
 proptest! {

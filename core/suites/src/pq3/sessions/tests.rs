@@ -559,7 +559,7 @@ fn a_copied_state_heals_after_a_round_trip() {
     assert_eq!(alice.open(&bob, &healed).unwrap(), "healed");
 }
 
-/// PQ3-45: 8 KiB at rest hold an ordinary session at every stage, and two at once.
+/// PQ3-32: 8 KiB at rest hold an ordinary session at every stage, and two at once.
 #[test]
 fn the_state_at_rest_is_small() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -578,7 +578,7 @@ fn the_state_at_rest_is_small() {
     assert!(alice.sessions.sessions().iter().any(|session| session.role() == Role::Starter));
 }
 
-/// PQ3-45: every cut of a stored state is damage.
+/// PQ3-32: every cut of a stored state is damage.
 #[test]
 fn damaged_states_are_refused() {
     let (mut alice, mut bob) = acquainted();
