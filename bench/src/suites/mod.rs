@@ -3,6 +3,7 @@
 //! Owns the table: which operation is compared with what, and how far above it may be. The rounds are interleaved, so that a
 //! busy machine slows both alike, and figures are medians; only the ratios mean something.
 
+pub(crate) mod device;
 mod pair_ec;
 mod pq3;
 mod primitives;

@@ -4,7 +4,7 @@ use halcyon_crypto::SigningKey;
 use halcyon_suites::pair_ec::{PrekeyRing, ReceiveState, SendState, SignedPrekey, open, seal};
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::pq3::NOW;
+use super::device::NOW;
 use super::primitives::Primitives;
 use super::{Row, compare, timed};
 

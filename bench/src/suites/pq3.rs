@@ -1,16 +1,14 @@
 //! `pq3` beside its primitives, its fan-out, and what it costs on the wire and at rest.
 
 use anyhow::Context as _;
-use halcyon_crypto::SigningKey;
-use halcyon_suites::pq3::{AuthData, Opened, Opening, Party, PrekeyRing, Sealing, Sessions};
-use halcyon_types::{AccountId, EnvelopeId, Handle, PushToken, Timestamp};
+use halcyon_suites::pq3::Sessions;
 use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
+use super::device::{Device, acquainted};
 use super::primitives::Primitives;
 use super::{Row, compare, median_us, timed};
 
-pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const TEXT_BYTES: usize = 256;
 /// 32 people with 5 devices each: the largest usual group.
 const DEVICES: usize = 160;
@@ -42,90 +40,6 @@ pub(super) struct WireBytes {
 pub(super) struct StateBytes {
     pub(super) live: usize,
     pub(super) unanswered: usize,
-}
-
-/// A device with its keys and its state towards the other one.
-struct Device {
-    key: SigningKey,
-    party: Party,
-    ring: PrekeyRing,
-    sessions: Sessions,
-    push_token: PushToken,
-}
-
-impl Device {
-    fn new(rng: &mut StdRng, byte: u8) -> Self {
-        let key = SigningKey::generate_compact(rng);
-        let party = Party::new(AccountId::from_bytes([byte; 16]), key.verifying_key().compact());
-        let ring = PrekeyRing::generate(rng, &key, NOW);
-        Self { key, party, ring, sessions: Sessions::default(), push_token: PushToken::from_bytes([byte; 32]) }
-    }
-
-    fn seal(&mut self, rng: &mut StdRng, to: &Self, text: &[u8]) -> anyhow::Result<Vec<u8>> {
-        let (sealed, next) = self.seal_with(std::mem::take(&mut self.sessions), rng, to, text)?;
-        self.sessions = next;
-        Ok(sealed)
-    }
-
-    fn seal_with(
-        &self,
-        sessions: Sessions,
-        rng: &mut StdRng,
-        to: &Self,
-        text: &[u8],
-    ) -> anyhow::Result<(Vec<u8>, Sessions)> {
-        let auth_data = AuthData {
-            envelope: EnvelopeId::from_bytes([1; 16]),
-            sender: handle()?,
-            recipient: handle()?,
-            sender_push_token: Some(self.push_token),
-            recipient_push_token: to.push_token,
-        };
-        let sealing = Sealing {
-            key: &self.key,
-            from: &self.party,
-            to: &to.party,
-            recipient: to.key.verifying_key(),
-            bundle: Some(to.ring.record()),
-            auth_data: &auth_data,
-        };
-        Ok(sessions.seal(&sealing, rng, NOW, text)?)
-    }
-
-    fn open(&self, from: &Self, sealed: &[u8]) -> anyhow::Result<Opened> {
-        let opening = Opening {
-            ring: &self.ring,
-            from: &from.party,
-            to: &self.party,
-            sender: from.key.verifying_key(),
-            envelope: EnvelopeId::from_bytes([1; 16]),
-            sender_handle: &handle()?,
-            push_token: Some(self.push_token),
-        };
-        Ok(self.sessions.open(&opening, NOW, sealed)?)
-    }
-
-    fn receive(&mut self, from: &Self, sealed: &[u8]) -> anyhow::Result<()> {
-        self.sessions = self.open(from, sealed)?.next;
-        Ok(())
-    }
-}
-
-fn handle() -> anyhow::Result<Handle> {
-    Ok(Handle::parse("mailto:alice@example.org")?)
-}
-
-/// Two devices that have talked both ways, so that nothing of the start rides on messages any more, and no rekey is under
-/// way.
-fn acquainted(rng: &mut StdRng) -> anyhow::Result<(Device, Device)> {
-    let (mut alice, mut bob) = (Device::new(rng, 1), Device::new(rng, 2));
-    for _ in 0..2 {
-        let message = alice.seal(rng, &bob, b"hello")?;
-        bob.receive(&alice, &message)?;
-        let message = bob.seal(rng, &alice, b"hello")?;
-        alice.receive(&bob, &message)?;
-    }
-    Ok((alice, bob))
 }
 
 pub(super) fn compare_suite(rounds: u32) -> anyhow::Result<Vec<Row>> {
@@ -179,20 +93,26 @@ pub(super) fn compare_suite(rounds: u32) -> anyhow::Result<Vec<Row>> {
         },
     )?);
     let mut messages = starts.iter();
-    rows.push(compare("pq3 start, opened", "verify, ECDH, decapsulate 1024, symmetric part", Some(GOAL), rounds, || {
-        let message = messages.next().context("one message a round")?;
-        newcomer.sessions = Sessions::default();
-        let (opened, ours) = timed(|| newcomer.open(&fresh, message));
-        opened?;
-        let ((), bare) = timed(|| {
-            bare.verify();
-            bare.agree();
-            bare.decapsulate_1024();
-            bare.root_step();
-            bare.symmetric();
-        });
-        Ok((ours, bare))
-    })?);
+    rows.push(compare(
+        "pq3 start, opened",
+        "verify, ECDH, decapsulate 1024, symmetric part",
+        Some(GOAL),
+        rounds,
+        || {
+            let message = messages.next().context("one message a round")?;
+            newcomer.sessions = Sessions::default();
+            let (opened, ours) = timed(|| newcomer.open(&fresh, message));
+            opened?;
+            let ((), bare) = timed(|| {
+                bare.verify();
+                bare.agree();
+                bare.decapsulate_1024();
+                bare.root_step();
+                bare.symmetric();
+            });
+            Ok((ours, bare))
+        },
+    )?);
     rows.extend(turns(rng, rounds, &mut bare)?);
     Ok(rows)
 }
@@ -201,17 +121,18 @@ pub(super) fn compare_suite(rounds: u32) -> anyhow::Result<Vec<Row>> {
 fn turns(rng: &mut StdRng, rounds: u32, bare: &mut Primitives) -> anyhow::Result<Vec<Row>> {
     let text = vec![b'x'; TEXT_BYTES];
     let (alice, bob) = acquainted(rng)?;
-    let mut rows = vec![compare("pq3 ratchet, sealed", "fresh ECDH, root step, sign, symmetric part", None, rounds, || {
-        let (result, ours) = timed(|| alice.seal_with(alice.sessions.clone(), rng, &bob, &text));
-        result?;
-        let ((), bare) = timed(|| {
-            bare.fresh_agree(rng);
-            bare.root_step();
-            bare.sign();
-            bare.symmetric();
-        });
-        Ok((ours, bare))
-    })?];
+    let mut rows =
+        vec![compare("pq3 ratchet, sealed", "fresh ECDH, root step, sign, symmetric part", None, rounds, || {
+            let (result, ours) = timed(|| alice.seal_with(alice.sessions.clone(), rng, &bob, &text));
+            result?;
+            let ((), bare) = timed(|| {
+                bare.fresh_agree(rng);
+                bare.root_step();
+                bare.sign();
+                bare.symmetric();
+            });
+            Ok((ours, bare))
+        })?];
     let (message, _) = alice.seal_with(alice.sessions.clone(), rng, &bob, &text)?;
     rows.push(compare("pq3 ratchet, opened", "verify, ECDH, root step, symmetric part", None, rounds, || {
         let (opened, ours) = timed(|| bob.open(&alice, &message));
@@ -319,7 +240,8 @@ pub(super) fn wire_bytes() -> anyhow::Result<WireBytes> {
         alice.receive(&bob, &answer)?;
         sizes.extend([message.len(), answer.len()]);
     }
-    let mut extra: Vec<usize> = sizes.iter().map(|size| size.saturating_sub(live)).filter(|extra| *extra > 500).collect();
+    let mut extra: Vec<usize> =
+        sizes.iter().map(|size| size.saturating_sub(live)).filter(|extra| *extra > 500).collect();
     extra.sort_unstable();
     extra.dedup();
     let (answer_extra, offer_extra) =

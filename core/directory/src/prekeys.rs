@@ -7,9 +7,7 @@
 //! A suite joins by one arm in [`check`].
 
 use bytes::Bytes;
-use halcyon_crypto::{
-    AgreementPublic, CompactKey, KemPublic, MlKem1024, Signature, VerifyingKey, labels::fixed,
-};
+use halcyon_crypto::{AgreementPublic, CompactKey, KemPublic, MlKem1024, Signature, VerifyingKey, labels::fixed};
 use halcyon_types::SuiteId;
 use prost::Message;
 

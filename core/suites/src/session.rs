@@ -291,8 +291,7 @@ impl Session {
     /// Returns the session, to be stored under protection (PEC-19, PQ3-32).
     #[must_use]
     pub fn to_secret_bytes(&self) -> SecretBytes {
-        let size =
-            self.pair_ec_send.encoded_len() + self.pair_ec_receive.encoded_len() + self.pq3.encoded_len();
+        let size = self.pair_ec_send.encoded_len() + self.pair_ec_receive.encoded_len() + self.pq3.encoded_len();
         let mut writer = Writer::new(STATE_VERSION, size);
         self.pair_ec_send.write(&mut writer);
         self.pair_ec_receive.write(&mut writer);

@@ -107,7 +107,13 @@ impl FanOut<'_> {
         };
         let outgoing = Outgoing { account: self.account, auth_data: &auth_data, now: self.now };
         let (sealed, next) = session.seal(suite, self.own, &peer, &outgoing, rng, self.plaintext)?;
-        Ok(SealedFor { envelope: auth_data.envelope, push_token, suite: sealed.suite, payload: sealed.bytes.into(), next })
+        Ok(SealedFor {
+            envelope: auth_data.envelope,
+            push_token,
+            suite: sealed.suite,
+            payload: sealed.bytes.into(),
+            next,
+        })
     }
 
     /// SUI-3 to SUI-6: the strongest that both speak, never less than was seen, unless a person forced one.

@@ -18,9 +18,8 @@ use crate::{
 
 /// Returns the newest prekey of every allowed suite that has some.
 pub(crate) fn newest(keys: &DeviceKeys, allowed: &[Suite]) -> Vec<Prekey> {
-    let prekey = |(suite, record): (Suite, &[u8])| {
-        Prekey { suite: suite.id(), record: bytes::Bytes::copy_from_slice(record) }
-    };
+    let prekey =
+        |(suite, record): (Suite, &[u8])| Prekey { suite: suite.id(), record: bytes::Bytes::copy_from_slice(record) };
     keys.prekey_records().into_iter().filter(|(suite, _)| allowed.contains(suite)).map(prekey).collect()
 }
 

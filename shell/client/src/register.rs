@@ -110,7 +110,8 @@ impl Inner {
             state.commit_own(own, Commit::new())?;
         }
         let own = state.any_own().ok_or(ProfileError::NoAccount)?;
-        let entry = countersigned(&own.keys, &state.suites(), own.account, device_name, now).map_err(RegisterError::DeviceName)?;
+        let entry = countersigned(&own.keys, &state.suites(), own.account, device_name, now)
+            .map_err(RegisterError::DeviceName)?;
         SignedList::first(&own.account_key, entry, now).map_err(|_| ProfileError::Damaged("the account key").into())
     }
 

@@ -99,7 +99,8 @@ impl Client {
         let (this, mut used) = (own.device, own.keys.suites());
         used.retain(|suite| state.suites().contains(suite));
         let mut devices = Vec::new();
-        for entry in kept.known.list().devices().iter().map(|device| device.entry()).filter(|entry| entry.id() != this) {
+        for entry in kept.known.list().devices().iter().map(|device| device.entry()).filter(|entry| entry.id() != this)
+        {
             let seen = kept.known.strongest_seen(entry.id()).and_then(|id| Suite::try_from(id).ok());
             let suite = choice::choose(&used, entry.suites(), seen).ok().map(|chosen| chosen.suite());
             let security = state.session(entry.id())?.security();

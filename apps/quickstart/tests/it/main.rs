@@ -100,10 +100,7 @@ fn a_suite_can_be_forced() {
         lines.iter().filter(|line| line.starts_with("arrived at bob phone")).map(String::as_str).collect();
     assert_eq!(
         set(arrived),
-        set([
-            "arrived at bob phone from alice phone (pair): old",
-            "arrived at bob phone from alice phone (pq3): new"
-        ])
+        set(["arrived at bob phone from alice phone (pair): old", "arrived at bob phone from alice phone (pq3): new"])
     );
 }
 
@@ -128,10 +125,7 @@ fn an_offline_sender_delivers_nothing() {
     assert!(lines.contains("problem: a message did not arrive at bob phone: from the tunnel"), "{lines}");
 
     let lines = events(&quickstart(data.path(), &[], "out again\n"));
-    assert!(
-        lines.contains(&"arrived at bob phone from alice phone (pq3): from the tunnel".to_owned()),
-        "{lines:#?}"
-    );
+    assert!(lines.contains(&"arrived at bob phone from alice phone (pq3): from the tunnel".to_owned()), "{lines:#?}");
 }
 
 /// A longer script, faster than one message at a time, and a text that is too long for one.

@@ -22,10 +22,7 @@ macro_rules! parameter_set {
                 $library::validate_public_key(&public.into())
             }
 
-            pub(crate) fn encapsulate(
-                public: &[u8; $public_bytes],
-                m: &[u8; 32],
-            ) -> ([u8; $encap_bytes], Secret<32>) {
+            pub(crate) fn encapsulate(public: &[u8; $public_bytes], m: &[u8; 32]) -> ([u8; $encap_bytes], Secret<32>) {
                 let (encap, mut secret) = $library::encapsulate(&public.into(), *m);
                 (encap.into(), take(&mut secret))
             }

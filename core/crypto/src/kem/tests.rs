@@ -123,11 +123,19 @@ fn acvp_vectors_hold() {
     let is_1024 = |test: &serde_json::Value| test["set"] == MlKem1024::NAME;
     let mut ran = 0;
     for test in vectors["keyGen"].as_array().unwrap() {
-        if is_1024(test) { acvp_key_gen::<MlKem1024>(test) } else { acvp_key_gen::<MlKem768>(test) }
+        if is_1024(test) {
+            acvp_key_gen::<MlKem1024>(test)
+        } else {
+            acvp_key_gen::<MlKem768>(test)
+        }
         ran += 1;
     }
     for test in vectors["encapsulation"].as_array().unwrap() {
-        if is_1024(test) { acvp_encapsulation::<MlKem1024>(test) } else { acvp_encapsulation::<MlKem768>(test) }
+        if is_1024(test) {
+            acvp_encapsulation::<MlKem1024>(test)
+        } else {
+            acvp_encapsulation::<MlKem768>(test)
+        }
         ran += 1;
     }
     let keys = &vectors["decapsulation_keys"];

@@ -6,8 +6,8 @@
 //! - A private half outlives its replacement by 31 days and is then wiped; lifetimes are those of `pair-ec`.
 
 use halcyon_crypto::{
-    AgreementKey, AgreementPublic, KemPrivate, KemPublic, MlKem1024, Rng, Secret, SecretBytes, Signature,
-    SigningKey, VerifyingKey, hash, kem::SEED_BYTES, labels::fixed,
+    AgreementKey, AgreementPublic, KemPrivate, KemPublic, MlKem1024, Rng, Secret, SecretBytes, Signature, SigningKey,
+    VerifyingKey, hash, kem::SEED_BYTES, labels::fixed,
 };
 use halcyon_types::{Duration, Timestamp};
 
@@ -247,15 +247,7 @@ impl OwnPrekey {
     ) -> Self {
         let kem_key = kem.public();
         let unsigned = Signature::from_bytes([0; 64]);
-        let mut prekey = Self {
-            key,
-            kem,
-            kem_key,
-            signature: unsigned,
-            hash: [0; 48],
-            made,
-            replaced,
-        };
+        let mut prekey = Self { key, kem, kem_key, signature: unsigned, hash: [0; 48], made, replaced };
         prekey.signature = sign(&prekey.bundle());
         prekey.hash = prekey_hash(&prekey.bundle());
         prekey

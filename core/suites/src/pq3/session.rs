@@ -188,13 +188,8 @@ impl Session {
             Some(offered) => Some(KemPublic::<MlKem768>::from_bytes(offered).ok()?.encapsulate(rng)),
         };
         let (encap, secret) = kem.unzip();
-        let info = TurnInfo {
-            from: own,
-            to: peer,
-            last,
-            new: key.compact(),
-            kem: encap.as_deref().zip(offered.as_deref()),
-        };
+        let info =
+            TurnInfo { from: own, to: peer, last, new: key.compact(), kem: encap.as_deref().zip(offered.as_deref()) };
         let (root, chain) = root::turn(&self.root, &ecdh, secret.as_ref(), &info);
         if secret.is_some() {
             self.rekey.rekeyed(now);
@@ -221,7 +216,8 @@ impl Session {
 
     /// Returns the key of a message in a chain that is known (PQ3-30).
     pub(super) fn in_chain(&self, message: &Message, now: Timestamp) -> Result<Found, NoKey> {
-        let at = self.receiving.iter().position(|chain| *chain.ephemeral() == message.ephemeral).ok_or(NoKey::TooFar)?;
+        let at =
+            self.receiving.iter().position(|chain| *chain.ephemeral() == message.ephemeral).ok_or(NoKey::TooFar)?;
         let chain = &self.receiving[at];
         let place = if at == 0 && message.index >= chain.next() { Place::Newest } else { Place::Late };
         let (key, chain) = chain.take(message.index, now)?;

@@ -185,13 +185,7 @@ impl Sessions {
         found.ok_or(OpenError::Unauthentic)
     }
 
-    fn find_start(
-        &self,
-        opening: &Opening<'_>,
-        message: &Message,
-        id: &SessionId,
-        now: Timestamp,
-    ) -> Option<Found> {
+    fn find_start(&self, opening: &Opening<'_>, message: &Message, id: &SessionId, now: Timestamp) -> Option<Found> {
         // PQ3-11: a start that was taken up before, whatever became of its session.
         if self.starts.contains(id) {
             return None;

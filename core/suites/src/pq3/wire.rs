@@ -125,10 +125,8 @@ impl Message {
             return None;
         }
         let message = schema::Message::decode(bytes).ok()?;
-        let prekey_hash = optional(message.prekey_hash)
-            .map(|hash| <[u8; 48]>::try_from(hash.as_slice()))
-            .transpose()
-            .ok()?;
+        let prekey_hash =
+            optional(message.prekey_hash).map(|hash| <[u8; 48]>::try_from(hash.as_slice())).transpose().ok()?;
         let encap_bytes = if prekey_hash.is_some() { ML_KEM_1024_ENCAP_BYTES } else { ML_KEM_768_ENCAP_BYTES };
         let head = Head { kem_key: optional(message.kem_key), encap: optional(message.kem_encap), prekey_hash };
         let fits = |value: &Option<Vec<u8>>, len| value.as_ref().is_none_or(|value| value.len() == len);

@@ -7,8 +7,8 @@ use std::{
 
 use halcyon_crypto::SecretBytes;
 use halcyon_suites::{
-    ChosenSuite, DeviceKeys, Incoming, OpenError, Opened, Outgoing, PeerDevice, SealError, Sealed, Session, Suite, choice,
-    pq3::AuthData,
+    ChosenSuite, DeviceKeys, Incoming, OpenError, Opened, Outgoing, PeerDevice, SealError, Sealed, Session, Suite,
+    choice, pq3::AuthData,
 };
 use halcyon_types::{AccountId, Duration, EnvelopeId, Handle, PushToken, SuiteId, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};

@@ -28,7 +28,8 @@ impl Bob {
         let account_key = SigningKey::generate_compact(rng);
         let account = account_id(account_key.verifying_key().compact());
         let devices: Vec<DeviceKeys> = devices.iter().map(|suites| DeviceKeys::generate(rng, suites, NOW)).collect();
-        let entries: Vec<_> = devices.iter().map(|keys| countersigned(keys, &Suite::SPOKEN, account, "device", NOW).unwrap()).collect();
+        let entries: Vec<_> =
+            devices.iter().map(|keys| countersigned(keys, &Suite::SPOKEN, account, "device", NOW).unwrap()).collect();
         let mut list = SignedList::first(&account_key, entries[0].clone(), NOW).unwrap();
         for entry in &entries[1..] {
             list = list.next().with(entry.clone()).sign(&account_key, NOW).unwrap();

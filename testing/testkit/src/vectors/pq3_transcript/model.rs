@@ -87,11 +87,7 @@ impl Model {
     }
 
     /// The root step of a new chain: PQ3-10 or PQ3-12.
-    fn begin(
-        &mut self,
-        sealed: &Sealed<'_>,
-        ephemeral: [u8; 32],
-    ) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
+    fn begin(&mut self, sealed: &Sealed<'_>, ephemeral: [u8; 32]) -> Result<Vec<(&'static str, Vec<u8>)>, String> {
         let mut random = sealed.random;
         let own = AgreementKey::from_secret(draw(&mut random)?).map_err(|_| "E was drawn again")?;
         if own.compact().as_bytes() != &ephemeral {
@@ -138,7 +134,8 @@ impl Model {
         };
         let (root, chain) = old_root.step(&ecdh, kem.as_ref(), &[&info]);
         let offered = (!random.is_empty()).then(|| random.to_vec());
-        let offer = offered.as_deref().map(secret).transpose()?.map(|seed| KemPrivate::<MlKem768>::from_seed(seed).public());
+        let offer =
+            offered.as_deref().map(secret).transpose()?.map(|seed| KemPrivate::<MlKem768>::from_seed(seed).public());
         same_option("offer", head.kem_key.as_deref(), offer.as_ref().map(KemPublic::as_bytes))?;
 
         let step = vec![

@@ -81,8 +81,8 @@ impl Writer {
     }
 }
 
-/// Both start at once; order is lost, messages too; three rekeys, two of them by count and one by age; an old chain, a
-/// replay, a replayed start, a flipped bit.
+/// Both start at once; order is lost, messages too; three rekeys, at the first chance, by count and by age; an old chain, a
+/// replay, a replayed start, flipped bits.
 pub(super) fn conversation() -> Vec<Event> {
     let mut talk = Writer { events: Vec::new(), sealed: 0, now: BEGIN };
     // Simultaneous start, two messages each.
@@ -107,7 +107,7 @@ pub(super) fn conversation() -> Vec<Event> {
         talk.events.push(Event::Open { by: BOB, now: talk.now, message, flip_bit: Some(bit) });
     }
     talk.open(BOB, message);
-    // Talk until two rekeys came by count.
+    // Talk until a rekey came by count.
     for turn in 0..60 {
         talk.now = talk.now.plus(Duration::from_secs(7));
         talk.say(if turn % 2 == 0 { BOB } else { ALICE }, &format!("turn {turn}"));

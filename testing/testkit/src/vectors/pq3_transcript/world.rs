@@ -298,4 +298,3 @@ impl RngCore for Tape {
 }
 
 impl CryptoRng for Tape {}
-
