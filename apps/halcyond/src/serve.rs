@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use halcyon_server_net::open_files;
 use halcyon_server_net::serve as server;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -31,6 +32,7 @@ pub(crate) fn serve(said: &Said) -> Result<(), Failure> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    open_files::raise();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::Machine)?;
     let ended = runtime.block_on(run(settings));
     runtime.shutdown_timeout(RUNTIME_END_MAX);

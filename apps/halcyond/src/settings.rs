@@ -295,7 +295,15 @@ fn courier_limits(config: &Config) -> CourierLimits {
         sends_in_flight_max: count("limits.sends_in_flight_max"),
         mailbox_count_max: count("limits.mailbox_count_max"),
         mailbox_bytes_max: count("limits.mailbox_bytes_max"),
+        frame_timeout: seconds("limits.frame_timeout_s"),
+        frames_per_s: number(config, "limits.frames_per_s"),
+        frames_burst: number(config, "limits.frames_burst"),
+        bytes_per_s: number(config, "limits.bytes_per_s"),
         connections_per_address: count("limits.connections_per_address"),
+        connects_per_address_s: number(config, "limits.connects_per_address_s"),
+        connects_per_address_burst: number(config, "limits.connects_per_address_burst"),
+        connections_max: count("limits.connections_max"),
+        handshakes_max: count("limits.handshakes_max"),
         ..CourierLimits::default()
     }
 }

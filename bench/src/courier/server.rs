@@ -11,8 +11,9 @@ use clap::Args;
 use halcyon_courier::Limits;
 use halcyon_server::courier::{Courier, Ports, Settings};
 use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, StoredEnvelope};
-use halcyon_server_net::courier::addresses::SourceAddresses;
+use halcyon_server_net::courier::addresses::{AddressLimits, Loopback, SourceAddresses};
 use halcyon_server_net::courier::native::{self, ALPN_COURIER};
+use halcyon_server_net::door::Door;
 use halcyon_server_net::stop;
 use halcyon_server_net::tls::Identity;
 use halcyon_server_net::world::{SystemClock, SystemRandom};
@@ -80,7 +81,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 async fn serve(arguments: &Arguments) -> Result<()> {
     let identity = Identity::from_files(&arguments.folder.join(CERTIFICATE_FILE), &arguments.folder.join(KEY_FILE))?;
-    let limits = Limits { sends_per_s: u32::MAX, sends_burst: u32::MAX, ..Limits::default() };
+    // Honest devices of the bench are faster than people: no rate holds for them.
+    let limits = Limits {
+        sends_per_s: u32::MAX,
+        sends_burst: u32::MAX,
+        frames_per_s: u32::MAX,
+        frames_burst: u32::MAX,
+        bytes_per_s: u32::MAX,
+        ..Limits::default()
+    };
     let options = MailboxOptions { envelopes_max: u64::MAX, bytes_max: u64::MAX, ..MailboxOptions::default() };
     let store = MailboxStore::open(&arguments.folder, options)?;
     let mailboxes = Arc::new(Counted { store, envelopes: AtomicU64::new(0), reads: AtomicU64::new(0) });
@@ -97,9 +106,10 @@ async fn serve(arguments: &Arguments) -> Result<()> {
         (TcpListener::bind("127.0.0.1:0").await?, TcpListener::bind("127.0.0.1:0").await?);
     let ports =
         ListeningPorts { courier: courier_listener.local_addr()?.port(), echo: echo_listener.local_addr()?.port() };
-    let sources = SourceAddresses::new(courier.limits().connections_per_address);
-    let serving =
-        tokio::spawn(native::run(courier_listener, identity.server_config(ALPN_COURIER)?, courier, sources, stopped));
+    let limits = courier.limits();
+    let sources = SourceAddresses::new(AddressLimits::new(limits, limits.connections_max, Loopback::Trusted));
+    let door = Door::new(identity.server_config(ALPN_COURIER)?, sources, limits);
+    let serving = tokio::spawn(native::run(courier_listener, door, courier, stopped));
     tokio::spawn(echo(echo_listener, identity.server_config(ALPN_ECHO)?, arguments.echo_bytes));
 
     let mut out = tokio::io::stdout();

@@ -28,6 +28,9 @@ pub const EXPIRY_MAX: Duration = Duration::from_days(30);
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
 /// From the first byte to `Connected`; a phone on a bad network needs seconds, an attacker would take hours (COU-14).
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// A frame that has begun is whole by then: at the speed of the slowest telephone networks the largest one takes half of
+/// it, and a beginning is memory (COU-3).
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a server grants beyond the keep-alive interval, for a slow network (COU-15).
 pub const KEEP_ALIVE_GRACE: Duration = Duration::from_secs(60);
 /// Text of a `Close`, for people (COU-4).
@@ -63,8 +66,25 @@ pub struct Limits {
     pub mailbox_count_max: usize,
     /// Bytes in a mailbox (COU-45).
     pub mailbox_bytes_max: usize,
-    /// Connections of one source address; loopback is exempt (COU-14).
+    /// Time from the beginning of a frame to its end (COU-3).
+    pub frame_timeout: Duration,
+    /// Frames a second that are taken from one connection; more wait unread, so that no device has the processor for
+    /// itself (COU-16).
+    pub frames_per_s: u32,
+    /// Frames that are taken at once after a rest (COU-16).
+    pub frames_burst: u32,
+    /// Bytes a second that are taken from one connection, TLS and all; more wait in the network (COU-16).
+    pub bytes_per_s: u32,
+    /// Connections of one source address; loopback is exempt unless the server says otherwise (COU-14).
     pub connections_per_address: usize,
+    /// New connections a second from one source address; loopback is exempt likewise (COU-14).
+    pub connects_per_address_s: u32,
+    /// New connections from one source address at once, after a rest (COU-14).
+    pub connects_per_address_burst: u32,
+    /// Connections of all addresses, those in their handshake included (COU-14).
+    pub connections_max: usize,
+    /// Connections of all addresses that are in their handshake (COU-14).
+    pub handshakes_max: usize,
 }
 
 impl Default for Limits {
@@ -83,7 +103,15 @@ impl Default for Limits {
             sends_in_flight_max: 16,
             mailbox_count_max: 10_000,
             mailbox_bytes_max: 64 * 1024 * 1024,
+            frame_timeout: FRAME_TIMEOUT,
+            frames_per_s: 1_000,
+            frames_burst: 2_000,
+            bytes_per_s: 1024 * 1024,
             connections_per_address: 100,
+            connects_per_address_s: 20,
+            connects_per_address_burst: 200,
+            connections_max: 50_000,
+            handshakes_max: 1_000,
         }
     }
 }

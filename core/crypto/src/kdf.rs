@@ -52,7 +52,11 @@ pub fn hkdf_sha384_expand<const N: usize>(prk: &[u8], info: &[&[u8]]) -> Secret<
 }
 
 /// RFC 5869 section 2.3: T(i) = HMAC(prk, T(i-1) ‖ info ‖ i), concatenated and cut.
-fn expand<const N: usize, const H: usize>(out: &mut [u8; N], info: &[&[u8]], hmac: impl Fn(&[&[u8]], &mut [u8; H])) {
+pub(crate) fn expand<const N: usize, const H: usize>(
+    out: &mut [u8; N],
+    info: &[&[u8]],
+    hmac: impl Fn(&[&[u8]], &mut [u8; H]),
+) {
     const { assert!(N <= 255 * H, "RFC 5869 numbers at most 255 blocks") };
     let mut block = [0u8; H];
     for (i, chunk) in out.chunks_mut(H).enumerate() {

@@ -28,6 +28,8 @@ pub mod rng;
 pub mod rsa;
 pub mod sas;
 mod secret;
+#[cfg(test)]
+mod vectors;
 
 pub use kem::{KemError, KemPrivate, KemPublic, MlKem, MlKem768, MlKem1024};
 pub use labels::Label;

@@ -30,9 +30,14 @@ pub const PASSWORD_BYTES_MAX: usize = 1024;
 /// ACC-30: the one configuration that we speak.
 struct Suite;
 
+/// Its group.
+pub(crate) type Oprf = Ristretto255;
+/// Its key exchange.
+pub(crate) type Exchange = TripleDh<Ristretto255, sha2::Sha512>;
+
 impl opaque_ke::CipherSuite for Suite {
-    type OprfCs = Ristretto255;
-    type KeyExchange = TripleDh<Ristretto255, sha2::Sha512>;
+    type OprfCs = Oprf;
+    type KeyExchange = Exchange;
     type Ksf = argon2::Argon2<'static>;
 }
 

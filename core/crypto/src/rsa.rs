@@ -5,7 +5,7 @@
 //! - Opening never fails. A block that does not decode becomes bytes that only this key could predict, and the
 //!   authentication that follows refuses them; nobody outside can tell the two apart.
 
-mod oaep;
+pub(crate) mod oaep;
 
 use std::fmt;
 
@@ -67,7 +67,7 @@ impl RsaPrivateKey {
         let blinding = hmac_sha256(self.rejection.expose(), &[b"blinding", block]);
         // A block outside the key's range is visible to its sender already, so this branch tells nothing.
         match self.raw.decrypt_block(block, &blinding) {
-            Some(padded) => oaep::decode(&padded, &rejected),
+            Some(padded) => oaep::decode(padded.expose(), &rejected),
             None => SecretBytes::copy_of(rejected.expose()),
         }
     }

@@ -100,6 +100,11 @@ impl SecretBytes {
         &self.0
     }
 
+    /// Returns the bytes, to be worked on where they are.
+    pub(crate) fn expose_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+
     /// Returns the number of bytes, which is not secret.
     #[must_use]
     pub fn len(&self) -> usize {

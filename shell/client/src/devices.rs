@@ -165,7 +165,9 @@ impl Inner {
     }
 
     fn refuse_own_list<T>(&self, refusal: resolver::Refusal) -> Result<T, DevicesError> {
-        if let Some(handle) = self.state().store().own_handles()?.into_iter().next() {
+        // The lock is let go before the alarm, which takes it.
+        let handle = self.state().store().own_handles()?.into_iter().next();
+        if let Some(handle) = handle {
             alerts::raise(self, Notice::Refused { handle, reason: refusal.to_string() })?;
         }
         Err(refusal.into())

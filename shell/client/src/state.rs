@@ -26,6 +26,9 @@ pub(crate) struct State {
     accounts: HashMap<AccountId, KnownAccount>,
     /// Suites that the person switched off (SUI-9).
     suites_off: Vec<Suite>,
+    /// Answers in a row by which the courier contradicted the directory, for accounts with any (SND-3). Not on disk: after a
+    /// restart it takes as many again.
+    pub(crate) stale_in_a_row: HashMap<AccountId, u32>,
 }
 
 /// Who this device is, decoded.
@@ -51,7 +54,7 @@ impl State {
     pub(crate) fn open(store: Box<dyn Store>) -> Result<Self, ProfileError> {
         let own = store.profile()?.map(|profile| Own::decode(&profile)).transpose()?;
         let suites_off = store.setting(SUITES_OFF)?.map(|names| read_suites(&names)).unwrap_or_default();
-        Ok(Self { store, own, accounts: HashMap::new(), suites_off })
+        Ok(Self { store, own, accounts: HashMap::new(), suites_off, stale_in_a_row: HashMap::new() })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

@@ -7,10 +7,13 @@
 
 pub mod courier;
 pub mod dev_authority;
+pub mod door;
 pub mod http;
 pub mod mail;
+pub mod open_files;
 pub mod serve;
 pub mod settings;
 pub mod stop;
+pub mod stream;
 pub mod tls;
 pub mod world;

@@ -20,19 +20,22 @@ use halcyon_server::services::Services;
 use halcyon_server_store::directory::{DirectoryDb, OpenError};
 use halcyon_server_store::folder::{Folder, FolderError};
 use halcyon_server_store::{MailboxOptions, MailboxStore};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinSet;
 
 use assembly::{Assembled, Parts};
 
+use crate::courier::addresses::{AddressLimits, Loopback, SourceAddresses};
 use crate::courier::native::{self, ALPN_COURIER};
 use crate::courier::websocket;
 use crate::dev_authority::{self, AuthorityError};
+use crate::door::Door;
 use crate::http::private::{self, Private};
 use crate::http::server::About;
 use crate::http::{self, Api};
 use crate::mail::folder::MailFolder;
 use crate::mail::smtp::{SmtpError, SmtpMailer};
+use crate::open_files::{self, Shares};
 use crate::settings::{MailSource, Settings, TlsSource};
 use crate::stop::{self, StopSender};
 use crate::tls::{ALPN_HTTP, Identity, TlsError};
@@ -40,6 +43,12 @@ use crate::world::{SystemClock, SystemRandom};
 
 /// COU-56: what has not ended by then is cut off.
 const DRAIN_MAX: Duration = Duration::from_secs(8);
+/// Bytes that the kernel keeps of a connection each way (Linux doubles it for its own accounts). By default it is several megabytes,
+/// which a peer that reads nothing fills; this carries the largest frame, and a megabyte a second around the world.
+const KERNEL_BYTES_MAX: u32 = 256 * 1024;
+/// Connections that wait in the kernel's queue to be accepted: all devices come at once after a restart. The kernel's own
+/// limit (`somaxconn`) may be lower.
+const BACKLOG: u32 = 4_096;
 /// Mails that wait for a slow relay are lost after this; their people ask again.
 const MAILS_MAX: Duration = Duration::from_millis(500);
 
@@ -149,10 +158,10 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     let (courier_tls, https_tls) = (identity.server_config(ALPN_COURIER)?, identity.server_config(ALPN_HTTP)?);
     let mailer = mailer(&settings)?;
 
-    let courier_listener = listen("the courier", settings.courier_listen).await?;
-    let https_listener = listen("HTTPS", settings.https_listen).await?;
+    let courier_listener = listen("the courier", settings.courier_listen)?;
+    let https_listener = listen("HTTPS", settings.https_listen)?;
     let private_listener = match settings.private_listen {
-        Some(address) => Some(listen("the operator", address).await?),
+        Some(address) => Some(listen("the operator", address)?),
         None => None,
     };
     let addresses = Addresses {
@@ -164,9 +173,9 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     let public_url = settings.public_url.clone().unwrap_or_else(|| default_url(&settings.host, addresses.https));
     let Assembled { courier, services, mails } = assembly::assemble(Parts {
         store: store.clone(),
+        mailboxes: mailboxes.clone(),
         secrets,
         mailer,
-        mailboxes: mailboxes.clone(),
         place: Place { host: settings.host.clone(), public_url },
         limits: settings.limits,
         courier: settings.courier.clone(),
@@ -177,11 +186,20 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     let (stop_sender, stop) = stop::channel();
     let mut tasks = JoinSet::new();
     // COU-14: both bindings count together.
+    let limits = &settings.courier;
+    let shares = open_files::share(Shares { courier: limits.connections_max, https: https::CONNECTIONS_MAX });
+    let loopback = if settings.limits.limit_loopback { Loopback::Limited } else { Loopback::Trusted };
+    let sources = SourceAddresses::new(AddressLimits::new(limits, shares.courier, loopback));
+    let courier_door = Door::new(courier_tls, sources.clone(), limits);
+    tasks.spawn(native::run(courier_listener, courier_door, courier.clone(), stop.clone()));
     let about =
         About { audience: settings.host.clone(), courier: format!("{}:{}", settings.host, addresses.courier.port()) };
     let api = Api { services: services.clone(), clock: world.clock, about: Arc::new(about) };
     // Requests are counted apart: a crowd that talks must not keep its own devices from looking people up.
+    let https_sources = SourceAddresses::new(AddressLimits::new(limits, shares.https, loopback));
+    let https_door = Door::new(https_tls, https_sources, limits);
     let router = http::router(api, websocket::routes(courier, sources));
+    tasks.spawn(https::run(https_listener, Some(https_door), router, stop.clone()));
     if let Some(listener) = private_listener {
         let private = Private { store: Arc::new(store), mailboxes, stop: stop.clone(), metrics: private::recorder() };
         tasks.spawn(https::run(listener, None, private::router(private), stop.clone()));
@@ -232,8 +250,18 @@ fn mailbox_options(limits: &halcyon_courier::limits::Limits) -> MailboxOptions {
     }
 }
 
-async fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { what, address, source })
+fn listen(what: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listening = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A server that starts again does not wait for the connections that it had.
+        socket.set_reuseaddr(true)?;
+        // What is accepted has the same.
+        socket.set_send_buffer_size(KERNEL_BYTES_MAX)?;
+        socket.set_recv_buffer_size(KERNEL_BYTES_MAX)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening().map_err(|source| StartError::Listen { what, address, source })
 }
 
 fn bound(what: &'static str, address: SocketAddr, listener: &TcpListener) -> Result<SocketAddr, StartError> {

@@ -19,7 +19,7 @@ const DATA_BYTES: usize = BLOCK_BYTES - 1 - HASH_BYTES;
 /// Longest message: 118 bytes.
 pub const MESSAGE_BYTES_MAX: usize = DATA_BYTES - HASH_BYTES - 1;
 /// Length of the message that stands in for a block that does not decode: as long as `pair`'s own ordinarily are.
-pub(super) const REJECTED_BYTES: usize = 116;
+pub(crate) const REJECTED_BYTES: usize = 116;
 
 /// SHA-1 of the empty label.
 const EMPTY_LABEL_HASH: [u8; HASH_BYTES] = [
@@ -43,14 +43,13 @@ pub(super) fn encode(rng: &mut dyn Rng, message: &[u8]) -> Option<Secret<BLOCK_B
     }))
 }
 
-/// Unpads a decrypted block, or returns `rejected` in its place, without showing which.
-pub(super) fn decode(block: &Secret<BLOCK_BYTES>, rejected: &Secret<REJECTED_BYTES>) -> SecretBytes {
-    let block: Secret<BLOCK_BYTES> = Secret::fill_with(|copy| {
-        *copy = *block.expose();
-        let (seed, data) = copy[1..].split_at_mut(HASH_BYTES);
-        mask(seed, data);
-        mask(data, seed);
-    });
+/// Unpads a decrypted block of a whole modulus, or returns `rejected` in its place, without showing which. Ours have
+/// [`BLOCK_BYTES`]; published vectors have longer ones.
+pub(crate) fn decode(block: &[u8], rejected: &Secret<REJECTED_BYTES>) -> SecretBytes {
+    let mut block = SecretBytes::copy_of(block);
+    let (seed, data) = block.expose_mut()[1..].split_at_mut(HASH_BYTES);
+    mask(seed, data);
+    mask(data, seed);
     let (first, data) = (block.expose()[0], &block.expose()[1 + HASH_BYTES..]);
 
     let mut good = first.ct_eq(&0) & data[..HASH_BYTES].ct_eq(&EMPTY_LABEL_HASH);
@@ -70,7 +69,7 @@ pub(super) fn decode(block: &Secret<BLOCK_BYTES>, rejected: &Secret<REJECTED_BYT
     // becomes visible, and tells at most how long an authentic sender's message was: a rejected one always has the
     // same, and nobody can make a decodable block of another's without knowing what is in it.
     let mut chosen = data.to_vec();
-    let offset = DATA_BYTES - REJECTED_BYTES;
+    let offset = data.len() - REJECTED_BYTES;
     for (byte, stand_in) in chosen[offset..].iter_mut().zip(rejected.expose()) {
         *byte = u8::conditional_select(stand_in, byte, good);
     }

@@ -1,7 +1,5 @@
 //! Networks that fail, servers that stop, processes that end, acknowledgements that get lost: nothing is lost, and nothing comes twice.
 
-use std::sync::atomic::Ordering;
-
 use halcyon_client::{
     ConnectionState, Fault, Until,
     event::DeliveryState,
@@ -66,7 +64,7 @@ async fn what_comes_again_is_shown_once() {
     let world = World::start().await;
     let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
     bob.offline().await;
-    bob.courier.swallow_acks.store(true, Ordering::Relaxed);
+    bob.courier.lose_acks(true);
     bob.online().await;
     for text in ["one", "two"] {
         let sent = alice.say(&bob, text).await;
@@ -76,7 +74,7 @@ async fn what_comes_again_is_shown_once() {
         bob.offline().await;
         bob.online().await;
     }
-    bob.courier.swallow_acks.store(false, Ordering::Relaxed);
+    bob.courier.lose_acks(false);
     bob.offline().await;
     bob.online().await;
     let sent = alice.say(&bob, "three").await;
@@ -132,7 +130,7 @@ async fn a_lost_answer_does_not_lose_the_account() {
     let error = alice.client.register(registration.clone()).await.unwrap_err();
     assert_eq!(error.fault(), Fault::Io, "{error}");
     assert_eq!(alice.client.account().unwrap(), None);
-    alice.http.leave_alone();
+    alice.http.be_honest();
     alice.restart(&world).await;
     // The verification was used up by the attempt whose answer got lost.
     let account = alice.client.register(registration).await.unwrap();
@@ -156,7 +154,7 @@ async fn a_stranger_waits_for_the_directory() {
     assert!(matches!(bob.client.connection(), ConnectionState::Online { .. }), "the connection is not at fault");
     // Not acknowledged: it is there for the next connection, too.
     bob.offline().await;
-    bob.http.leave_alone();
+    bob.http.be_honest();
     bob.online().await;
     alice.wait(&sent, Until::Delivered).await;
     assert_eq!(bob.texts(), ["do you know me?"]);

@@ -3,9 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod clock;
-mod courier_lies;
 mod devices;
-mod evil;
 mod first_talk;
 mod handles;
 mod linking;

@@ -2,29 +2,24 @@
 
 use std::path::PathBuf;
 use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, AtomicI64, Ordering},
+    Arc,
+    atomic::{AtomicI64, Ordering},
 };
 use std::time::Duration;
 
 use halcyon_client::{
     Client, ConnectionState, Draft, Event, Events, LinkDraft, Parts, Registration, SentMessage, ServerAddress,
-    ShownMessage, Until,
-    ports::{
-        Clock, CourierChannel, CourierConnector, CourierSink, CourierSource, Http, HttpError, HttpRequest,
-        HttpResponse, courier::ConnectionError,
-    },
+    ShownMessage, Until, ports::Clock,
 };
 use halcyon_client_net::{Binding, Network, SystemClock, SystemRandom, Trust};
-use halcyon_courier::{ClientFrame, ServerFrame, wire};
 use halcyon_crypto::SecretBytes;
+use halcyon_evil::{EvilCourier, EvilDirectory, Lie};
 use halcyon_server_net::{
     serve::{self, RunningServer},
     settings::Settings,
 };
 use halcyon_testkit::memory_store::MemoryDisk;
 use halcyon_types::{Handle, Timestamp};
-use prost::Message as _;
 
 /// Long enough for a busy machine; a story that goes well needs none of it.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,8 +64,8 @@ pub(crate) struct Device {
     pub(crate) handle: Handle,
     pub(crate) name: String,
     pub(crate) disk: MemoryDisk,
-    pub(crate) http: Arc<TamperedHttp>,
-    pub(crate) courier: Arc<TamperedCourier>,
+    pub(crate) http: Arc<EvilDirectory>,
+    pub(crate) courier: Arc<EvilCourier>,
     pub(crate) clock: Arc<WorldClock>,
 }
 
@@ -113,8 +108,8 @@ impl World {
 
     pub(crate) fn device_with(&self, person: &str, name: &str, binding: Binding, clock: Arc<WorldClock>) -> Device {
         let network = Network::new(self.address(), &self.trust(), binding).unwrap();
-        let http = Arc::new(TamperedHttp { inner: network.http(), tamper: Mutex::default() });
-        let courier = Arc::new(TamperedCourier::new(network.courier()));
+        let http = EvilDirectory::wrap(network.http(), Lie::Honest);
+        let courier = EvilCourier::wrap(network.courier());
         let disk = MemoryDisk::new();
         let client = open(self.address(), &disk, &http, &courier, clock.clone());
         Device { client, handle: handle(person), name: name.to_owned(), disk, http, courier, clock }
@@ -286,8 +281,8 @@ pub(crate) fn link_draft(device: &Device, password: &[u8]) -> LinkDraft {
 fn open(
     server: ServerAddress,
     disk: &MemoryDisk,
-    http: &Arc<TamperedHttp>,
-    courier: &Arc<TamperedCourier>,
+    http: &Arc<EvilDirectory>,
+    courier: &Arc<EvilCourier>,
     clock: Arc<WorldClock>,
 ) -> Client {
     let parts = Parts {
@@ -299,112 +294,4 @@ fn open(
         server,
     };
     Client::open(parts).unwrap()
-}
-
-type Tamper = Box<dyn FnMut(&HttpRequest, Result<HttpResponse, HttpError>) -> Result<HttpResponse, HttpError> + Send>;
-
-/// The way to the server, with somebody in between.
-pub(crate) struct TamperedHttp {
-    inner: Arc<dyn Http>,
-    tamper: Mutex<Option<Tamper>>,
-}
-
-impl TamperedHttp {
-    pub(crate) fn tamper(
-        &self,
-        with: impl FnMut(&HttpRequest, Result<HttpResponse, HttpError>) -> Result<HttpResponse, HttpError> + Send + 'static,
-    ) {
-        *self.tamper.lock().unwrap() = Some(Box::new(with));
-    }
-
-    pub(crate) fn leave_alone(&self) {
-        *self.tamper.lock().unwrap() = None;
-    }
-}
-
-#[async_trait::async_trait]
-impl Http for TamperedHttp {
-    async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
-        let answer = self.inner.call(request.clone()).await;
-        match &mut *self.tamper.lock().unwrap() {
-            Some(tamper) => tamper(&request, answer),
-            None => answer,
-        }
-    }
-}
-
-type Relabel = Box<dyn FnMut(&mut wire::Envelope) + Send>;
-
-/// The way to the courier, on which acknowledgements get lost and envelopes are relabelled.
-pub(crate) struct TamperedCourier {
-    inner: Arc<dyn CourierConnector>,
-    pub(crate) swallow_acks: AtomicBool,
-    relabel: Arc<Mutex<Option<Relabel>>>,
-}
-
-impl TamperedCourier {
-    pub(crate) fn new(inner: Arc<dyn CourierConnector>) -> Self {
-        Self { inner, swallow_acks: AtomicBool::new(false), relabel: Arc::default() }
-    }
-
-    pub(crate) fn relabel(&self, with: impl FnMut(&mut wire::Envelope) + Send + 'static) {
-        *self.relabel.lock().unwrap() = Some(Box::new(with));
-    }
-
-    pub(crate) fn leave_alone(&self) {
-        *self.relabel.lock().unwrap() = None;
-    }
-}
-
-#[async_trait::async_trait]
-impl CourierConnector for TamperedCourier {
-    async fn connect(&self) -> Result<CourierChannel, ConnectionError> {
-        let channel = self.inner.connect().await?;
-        let swallows = self.swallow_acks.load(Ordering::Relaxed);
-        let sink = Box::new(ForgetfulSink { inner: channel.sink, swallows });
-        let source = Box::new(LyingSource { inner: channel.source, relabel: self.relabel.clone() });
-        Ok(CourierChannel { binding: channel.binding, sink, source })
-    }
-}
-
-struct LyingSource {
-    inner: Box<dyn CourierSource>,
-    relabel: Arc<Mutex<Option<Relabel>>>,
-}
-
-#[async_trait::async_trait]
-impl CourierSource for LyingSource {
-    async fn receive(&mut self) -> Result<Option<bytes::Bytes>, ConnectionError> {
-        let Some(frame) = self.inner.receive().await? else { return Ok(None) };
-        let mut relabel = self.relabel.lock().unwrap();
-        match (ServerFrame::decode(frame.clone()), &mut *relabel) {
-            (Ok(ServerFrame::Deliver(mut deliver)), Some(relabel)) => {
-                let mut envelope = wire::Envelope::decode(deliver.envelope).unwrap();
-                relabel(&mut envelope);
-                deliver.envelope = envelope.encode_to_vec().into();
-                Ok(Some(ServerFrame::Deliver(deliver).encode()))
-            }
-            _ => Ok(Some(frame)),
-        }
-    }
-}
-
-struct ForgetfulSink {
-    inner: Box<dyn CourierSink>,
-    swallows: bool,
-}
-
-#[async_trait::async_trait]
-impl CourierSink for ForgetfulSink {
-    async fn send(&mut self, frame: bytes::Bytes) -> Result<(), ConnectionError> {
-        let is_ack = matches!(ClientFrame::decode(frame.clone()), Ok(ClientFrame::Ack { .. }));
-        if self.swallows && is_ack {
-            return Ok(());
-        }
-        self.inner.send(frame).await
-    }
-
-    async fn close(&mut self) {
-        self.inner.close().await;
-    }
 }

@@ -334,7 +334,8 @@ impl Session {
         let now = tokio::time::Instant::now();
         let server_now = self.inner.server_now();
         let link = self.link.deadline().map(|at: Timestamp| now + at.since(server_now).to_std());
-        let house = self.housekeeping.is_none().then_some(self.housekeeping_at);
+        // Not before the device is let in: what is due and cannot be begun yet is no reason to wake up at once, again and again.
+        let house = (self.housekeeping.is_none() && self.link.is_open()).then_some(self.housekeeping_at);
         [link, self.plan_at, house].into_iter().flatten().min().unwrap_or(now + HOUSEKEEPING.to_std())
     }
 }

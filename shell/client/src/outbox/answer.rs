@@ -2,17 +2,18 @@
 //!
 //! Owns the meaning of each status. One commit takes a whole answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use halcyon_courier::{Status, send::Sent};
 use halcyon_failpoint::{Point, hit};
-use halcyon_types::{AccountId, EnvelopeId, MessageId};
+use halcyon_types::{AccountId, EnvelopeId, Handle, MessageId};
 
 use super::{backoff, is_done, note};
 use crate::{
+    alerts,
     client::Inner,
     error::ProfileError,
-    event::Event,
+    event::{Event, Notice},
     ports::{
         Change, Commit,
         store::{Delivery, DeliveryState, OutboxEnvelope, OutboxJob, TargetState},
@@ -54,21 +55,60 @@ impl Inner {
     /// [`ProfileError`]; the outbox is as before, and the envelopes will be sent again.
     pub(crate) fn take_answer(&self, sent: &Sent) -> Result<(), ProfileError> {
         let mut state = self.state();
-        let mut answer = Answer { inner: self, commit: Commit::new(), events: Vec::new(), jobs: BTreeMap::new() };
+        let mut answer = Answer {
+            inner: self,
+            commit: Commit::new(),
+            events: Vec::new(),
+            jobs: BTreeMap::new(),
+            stale: BTreeMap::new(),
+            accepted: BTreeSet::new(),
+        };
         for part in &sent.parts {
             let Ok(id) = EnvelopeId::try_from(&part.envelope_id[..]) else { continue };
             let Some(envelope) = state.store().outbox_envelope(id)? else { continue };
             answer.take(&mut state, envelope, verdict(part.status))?;
         }
+        let (stale, accepted) = (std::mem::take(&mut answer.stale), std::mem::take(&mut answer.accepted));
         let (commit, events) = answer.finish(&state)?;
         hit(Point::ClientAnswer);
         state.commit(&commit)?;
         hit(Point::ClientAnswered);
+        let doubtful = state.note_answers(&accepted, stale);
         drop(state);
         self.tell_all(events);
+        for handle in doubtful {
+            alerts::raise(self, Notice::Refused { handle, reason: CONTRADICTION.to_owned() })?;
+        }
         Ok(())
     }
 }
+
+impl State {
+    /// Counts for each account the answers in a row that called stale what was sealed after a fresh lookup. Returns the
+    /// handles of those of which there are too many to be chance (SND-3).
+    fn note_answers(&mut self, accepted: &BTreeSet<AccountId>, stale: BTreeMap<AccountId, Handle>) -> Vec<Handle> {
+        for account in accepted {
+            self.stale_in_a_row.remove(account);
+        }
+        let mut doubtful = Vec::new();
+        for (account, handle) in stale.into_iter().filter(|(account, _)| !accepted.contains(account)) {
+            let count = self.stale_in_a_row.entry(account).or_default();
+            *count = count.saturating_add(1);
+            if *count >= STALE_IN_A_ROW_MAX {
+                doubtful.push(handle);
+            }
+        }
+        doubtful
+    }
+}
+
+/// A device list that changes between a lookup and the send after it makes one stale answer, and hardly ever two; a
+/// directory that gives what the courier does not take makes them without end (SND-3).
+const STALE_IN_A_ROW_MAX: u32 = 3;
+/// What the person is told then.
+const CONTRADICTION: &str = "the server gives an answer about this person and then refuses what was sealed by it, again and \
+                             again; nothing was delivered, and the message waits. The server gives old or altered answers, or \
+                             it is broken: ask its operator";
 
 struct Answer<'a> {
     inner: &'a Inner,
@@ -76,6 +116,9 @@ struct Answer<'a> {
     events: Vec<Event>,
     /// Jobs that the answer touches, and how many of their envelopes it removed.
     jobs: BTreeMap<MessageId, (OutboxJob, usize)>,
+    /// Accounts whose newest addresses the answer calls stale.
+    stale: BTreeMap<AccountId, Handle>,
+    accepted: BTreeSet<AccountId>,
 }
 
 impl Answer<'_> {
@@ -90,6 +133,7 @@ impl Answer<'_> {
         match verdict {
             Verdict::Accepted => {
                 job.1 += 1;
+                self.accepted.insert(envelope.account);
                 self.settle(state, &mut job.0, &envelope, DeliveryState::Accepted(self.inner.now()))?;
             }
             Verdict::GivenUp(reason) => {
@@ -103,6 +147,10 @@ impl Answer<'_> {
             }
             Verdict::Stale => {
                 job.1 += 1;
+                // Whoever comes after the first of several under way finds the addresses gone, and says nothing new.
+                if state.store().addresses(envelope.account)?.is_some() {
+                    self.stale.insert(envelope.account, envelope.handle.clone());
+                }
                 self.commit.push(Change::RemoveOutboxEnvelope(envelope.id));
                 self.commit.push(Change::RemoveAddresses(envelope.account));
                 self.seal_anew(&mut job.0, envelope.account);

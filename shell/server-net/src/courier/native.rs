@@ -6,20 +6,16 @@
 //! - From the first byte the handshakes of TLS and of the courier share one time limit.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use halcyon_courier::connect::{ChannelBinding, EXPORTER_LABEL};
 use halcyon_courier::{Close, ServerFrame};
 use halcyon_server::courier::{ByteFrames, Courier, Frames};
-use rustls::ServerConfig;
-use rustls::server::Acceptor;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use super::addresses::{Admission, SourceAddresses};
+use super::addresses::Admission;
+use crate::door::{Door, Stranger};
 use crate::stop::Stop;
 
 /// The courier's ALPN name (COU-1).
@@ -27,37 +23,41 @@ pub const ALPN_COURIER: &[u8] = b"halcyon-courier/1";
 
 /// Serves devices until it is told to stop; then ends their connections in order (COU-56).
 ///
-/// `tls` must name [`ALPN_COURIER`] and nothing else; `addresses` is shared with the WebSocket binding.
-pub async fn run(
-    listener: TcpListener,
-    tls: Arc<ServerConfig>,
-    courier: Courier,
-    addresses: SourceAddresses,
-    mut stop: Stop,
-) {
+/// The TLS of `door` must name [`ALPN_COURIER`] and nothing else; its addresses are shared with the WebSocket binding.
+pub async fn run(listener: TcpListener, door: Door, courier: Courier, mut stop: Stop) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.requested() => break,
         };
         match accepted {
-            Ok((stream, peer)) => match addresses.admit(peer.ip()) {
-                Admission::Served(place) => {
-                    let (tls, courier) = (tls.clone(), courier.clone());
-                    tokio::spawn(async move {
-                        serve(stream, tls, courier).await;
-                        drop(place);
-                    });
+            Ok((stream, peer)) => {
+                let admission = door.admit(peer.ip());
+                if let Admission::Dropped | Admission::Full = admission {
+                    continue;
                 }
-                Admission::Told(place) => {
-                    let (tls, limit) = (tls.clone(), courier.limits().handshake_timeout.to_std());
-                    tokio::spawn(async move {
-                        let _ = tokio::time::timeout(limit, refuse(stream, tls)).await;
+                // COU-14: no more are taken than there is room for.
+                let stranger = tokio::select! {
+                    stranger = door.stranger() => stranger,
+                    () = stop.requested() => break,
+                };
+                let (door, courier) = (door.clone(), courier.clone());
+                match admission {
+                    Admission::Served(place) => tokio::spawn(async move {
+                        serve(stream, &door, stranger, courier).await;
                         drop(place);
-                    });
-                }
-                Admission::Dropped => {}
-            },
+                    }),
+                    Admission::Told(place) => tokio::spawn(async move {
+                        let limit = courier.limits().handshake_timeout.to_std();
+                        tokio::select! {
+                            _ = tokio::time::timeout(limit, refuse(stream, &door)) => {}
+                            () = stranger.put_out() => {}
+                        }
+                        drop(place);
+                    }),
+                    Admission::Dropped | Admission::Full => continue,
+                };
+            }
             // Out of file descriptors, most likely: connections that end give some back.
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -69,31 +69,30 @@ pub async fn run(
     courier.shut_down().await;
 }
 
-async fn serve(stream: TcpStream, tls: Arc<ServerConfig>, courier: Courier) {
-    let since = Instant::now();
-    let limit = courier.limits().handshake_timeout.to_std();
+async fn serve(stream: TcpStream, door: &Door, stranger: Stranger, courier: Courier) {
     // Boxed: the state of a handshake is several times that of a connection that waits.
-    let Ok(Ok(stream)) = tokio::time::timeout(limit, Box::pin(accept(stream, tls))).await else { return };
-    let exported = stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None);
-    let Ok(exported) = exported else { return };
-    courier.serve(ByteFrames::new(stream), ChannelBinding::Exporter(exported), since).await;
+    let connection = tokio::select! {
+        connection = Box::pin(let_in(stream, door, courier)) => connection,
+        () = stranger.put_out() => return, // COU-14
+    };
+    drop(stranger);
+    if let Some(connection) = connection {
+        connection.await;
+    }
 }
 
-/// Makes the TLS handshake with a peer that names our protocol.
-async fn accept(stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<Box<TlsStream<TcpStream>>> {
-    // Frames are written whole, so there is nothing to gain from waiting for more.
-    stream.set_nodelay(true)?;
-    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let names_us = hello.client_hello().alpn().is_some_and(|mut names| names.any(|name| name == ALPN_COURIER));
-    if !names_us {
-        return Err(io::ErrorKind::InvalidInput.into()); // COU-1
-    }
-    hello.into_stream(tls).await.map(Box::new)
+/// Makes both handshakes, and returns the rest of the connection.
+async fn let_in(stream: TcpStream, door: &Door, courier: Courier) -> Option<impl Future<Output = ()> + use<>> {
+    let since = Instant::now();
+    let limit = courier.limits().handshake_timeout.to_std();
+    let stream = tokio::time::timeout(limit, door.accept(stream, Some(ALPN_COURIER))).await.ok()?.ok()?;
+    let exported = stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None).ok()?;
+    courier.connect(ByteFrames::new(stream), ChannelBinding::Exporter(exported), since).await
 }
 
 /// Tells a peer that its address has too many connections (COU-14).
-async fn refuse(stream: TcpStream, tls: Arc<ServerConfig>) -> io::Result<()> {
-    let mut frames = ByteFrames::new(accept(stream, tls).await?);
+async fn refuse(stream: TcpStream, door: &Door) -> io::Result<()> {
+    let mut frames = ByteFrames::new(door.accept(stream, Some(ALPN_COURIER)).await?);
     frames.queue(ServerFrame::Close(Close::too_many_connections(RETRY_AFTER)));
     std::future::poll_fn(|cx| frames.poll_flush(cx)).await?;
     std::future::poll_fn(|cx| frames.poll_shutdown(cx)).await

@@ -4,6 +4,7 @@
 //!
 //! - After the upgrade nothing of HTTP is kept.
 //! - A message is refused by its announced length, before it is in memory.
+//! - What a device makes the protocol write (pongs, closes) is bounded, whether it reads or not.
 
 use std::collections::VecDeque;
 use std::io;
@@ -16,7 +17,6 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
-use futures_util::{Sink, Stream};
 use halcyon_courier::ServerFrame;
 use halcyon_courier::connect::ChannelBinding;
 use halcyon_courier::frame::FrameError;
@@ -27,15 +27,14 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use super::addresses::{Admission, SourceAddresses};
+use super::addresses::{Admission, Place, SourceAddresses};
 
 /// The courier's WebSocket subprotocol (COU-2).
 pub const SUBPROTOCOL: &str = "halcyon-courier.1";
@@ -63,10 +62,10 @@ async fn upgrade(State((courier, addresses)): State<(Courier, SourceAddresses)>,
         Some(Admission::Served(place)) => Some(place),
         // COU-14: HTTP has words of its own for it, which cost no upgrade.
         Some(Admission::Told(_) | Admission::Dropped) => return StatusCode::TOO_MANY_REQUESTS.into_response(),
+        Some(Admission::Full) => return StatusCode::SERVICE_UNAVAILABLE.into_response(),
     };
     tokio::spawn(async move {
-        serve(courier, upgraded).await;
-        drop(place);
+        serve(courier, upgraded, place).await;
     });
     let headers = [
         (UPGRADE, HeaderValue::from_static("websocket")),
@@ -87,50 +86,109 @@ fn requested(headers: &HeaderMap) -> Option<&HeaderValue> {
     (asks && names(SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL)).then(|| headers.get(SEC_WEBSOCKET_KEY))?
 }
 
-async fn serve(courier: Courier, upgraded: OnUpgrade) {
+async fn serve(courier: Courier, upgraded: OnUpgrade, place: Option<Place>) {
     let since = Instant::now();
     let Ok(upgraded) = upgraded.await else { return };
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_message_size(Some(courier.limits().frame_bytes_max))
-        .max_frame_size(Some(courier.limits().frame_bytes_max));
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
+    let frames = MessageFrames::new(TokioIo::new(upgraded));
     // COU-11: a browser cannot see the exporter of its TLS connection.
-    courier.serve(MessageFrames::new(Box::new(socket)), ChannelBinding::None, since).await;
+    if let Some(connection) = courier.connect(frames, ChannelBinding::None, since).await {
+        connection.await;
+    }
+    drop(place);
 }
 
 /// Frames in the messages of a WebSocket.
+///
+/// The protocol itself is tungstenite's, which does no I/O of its own: so a message's limit can change when a device is let
+/// in, and one poll reads only so much.
 pub struct MessageFrames<S> {
-    socket: Box<WebSocketStream<S>>,
+    stream: S,
+    protocol: Box<WebSocketContext>,
     output: VecDeque<Bytes>,
     queued_bytes: usize,
+    /// Bytes were read since the last whole message.
+    midway: bool,
+    /// Something may sit in the buffers of the protocol or the stream.
+    unflushed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> MessageFrames<S> {
-    /// Speaks frames over `socket`.
+    /// Speaks frames over `stream`, which is past its upgrade.
     #[must_use]
-    pub fn new(socket: Box<WebSocketStream<S>>) -> Self {
-        Self { socket, output: VecDeque::new(), queued_bytes: 0 }
+    pub fn new(stream: S) -> Self {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(BUFFER_BYTES)
+            .write_buffer_size(0)
+            .max_write_buffer_size(WRITE_BUFFER_BYTES_MAX);
+        let protocol = Box::new(WebSocketContext::new(Role::Server, Some(config)));
+        Self { stream, protocol, output: VecDeque::new(), queued_bytes: 0, midway: false, unflushed: false }
+    }
+
+    /// Returns what the protocol makes of what can be read now.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Error>> {
+        let mut turn = Turn { stream: &mut self.stream, cx, reads: 0, read_bytes: 0 };
+        let read = self.protocol.read(&mut turn);
+        let (reads, read_bytes) = (turn.reads, turn.read_bytes);
+        // The protocol answers pings and closes while it reads.
+        self.unflushed = true;
+        match read {
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.midway |= read_bytes > 0;
+                if reads >= READS_AT_A_TIME {
+                    cx.waker().wake_by_ref();
+                }
+                Poll::Pending
+            }
+            read => {
+                self.midway = false;
+                Poll::Ready(read)
+            }
+        }
+    }
+
+    /// Does something that writes, until it is done.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut WebSocketContext, &mut Turn<'_, '_, S>) -> Result<(), Error>,
+    ) -> Poll<io::Result<()>> {
+        let mut turn = Turn { stream: &mut self.stream, cx, reads: 0, read_bytes: 0 };
+        match write(&mut self.protocol, &mut turn) {
+            Ok(()) | Err(Error::ConnectionClosed) => Poll::Ready(Ok(())),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => Poll::Ready(Err(io::Error::other(error))),
+        }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Frames for MessageFrames<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>, frame_bytes_max: usize) -> Poll<Received> {
-        loop {
-            let message = ready!(Pin::new(&mut *self.socket).poll_next(cx));
-            return Poll::Ready(match message {
-                Some(Ok(Message::Binary(frame))) => Received::Frame(frame),
-                // COU-2
-                Some(Ok(Message::Text(_))) => Received::Malformed(FrameError::Field("message type")),
-                // Answered by the socket itself.
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Err(Error::Capacity(CapacityError::MessageTooLong { size, .. }))) => {
-                    Received::Malformed(FrameError::TooLarge { length: size, max: frame_bytes_max }) // COU-3
-                }
-                Some(Ok(Message::Close(_)) | Err(_)) | None => Received::Gone,
+        if self.protocol.get_config().max_message_size != Some(frame_bytes_max) {
+            self.protocol.set_config(|config| {
+                config.max_message_size = Some(frame_bytes_max);
+                config.max_frame_size = Some(frame_bytes_max);
             });
         }
+        Poll::Ready(match ready!(self.poll_message(cx)) {
+            Ok(Message::Binary(frame)) => Received::Frame(frame),
+            // COU-2
+            Ok(Message::Text(_)) => Received::Malformed(FrameError::Field("message type")),
+            // Answered by the protocol itself.
+            Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Received::Control,
+            Err(Error::Capacity(CapacityError::MessageTooLong { size, .. })) => {
+                Received::Malformed(FrameError::TooLarge { length: size, max: frame_bytes_max }) // COU-3
+            }
+            // COU-2: reserved bits, no mask, fragments of nothing, text that is none.
+            Err(Error::Protocol(error)) if !matches!(error, ProtocolError::ResetWithoutClosingHandshake) => {
+                Received::Malformed(FrameError::Field("WebSocket framing"))
+            }
+            Err(Error::Utf8(_)) => Received::Malformed(FrameError::Field("message type")),
+            Ok(Message::Close(_)) | Err(_) => Received::Gone,
+        })
+    }
+
+    fn is_midway(&self) -> bool {
+        self.midway
     }
 
     fn queue(&mut self, frame: ServerFrame) {
@@ -144,21 +202,78 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Frames for MessageFrames<S> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.output.is_empty() {
-            ready!(Pin::new(&mut *self.socket).poll_ready(cx)).map_err(io::Error::other)?;
+        // One message at a time is in the protocol's buffer, which so has room for each.
+        while self.unflushed || !self.output.is_empty() {
+            if self.unflushed {
+                ready!(self.poll_write(cx, |protocol, turn| protocol.flush(turn)))?;
+                self.unflushed = false;
+            }
             if let Some(frame) = self.output.pop_front() {
                 self.queued_bytes -= frame.len();
-                Pin::new(&mut *self.socket).start_send(Message::Binary(frame)).map_err(io::Error::other)?;
+                self.unflushed = true;
+                // A message that is not written at once stays in the protocol's buffer: pending is no loss.
+                if let Poll::Ready(Err(error)) =
+                    self.poll_write(cx, |protocol, turn| protocol.write(turn, Message::Binary(frame)))
+                {
+                    return Poll::Ready(Err(error));
+                }
             }
         }
         self.output = VecDeque::new();
-        Pin::new(&mut *self.socket).poll_flush(cx).map_err(io::Error::other)
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.socket).poll_close(cx).map_err(io::Error::other)
+        ready!(self.poll_write(cx, |protocol, turn| protocol.close(turn, None)))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The stream as the protocol sees it for the time of one poll.
+struct Turn<'a, 'cx, S> {
+    stream: &'a mut S,
+    cx: &'a mut Context<'cx>,
+    reads: usize,
+    read_bytes: usize,
+}
+
+impl<S: AsyncRead + Unpin> io::Read for Turn<'_, '_, S> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.reads >= READS_AT_A_TIME {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut read = ReadBuf::new(buffer);
+        match Pin::new(&mut *self.stream).poll_read(self.cx, &mut read) {
+            Poll::Ready(done) => done?,
+            Poll::Pending => return Err(io::ErrorKind::WouldBlock.into()),
+        }
+        let bytes = read.filled().len();
+        self.reads += 1;
+        self.read_bytes += bytes;
+        Ok(bytes)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> io::Write for Turn<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match Pin::new(&mut *self.stream).poll_write(self.cx, bytes) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match Pin::new(&mut *self.stream).poll_flush(self.cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
     }
 }
 
 /// Read buffer of a WebSocket. It stays allocated while the connection is idle, so it is as small as an ordinary frame.
 const BUFFER_BYTES: usize = 2 * 1024;
+/// Bytes that the protocol may hold to be written: the largest frame of a server (20 KiB) with room. Pongs to a device that does
+/// not read stop there.
+const WRITE_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Reads of one poll, so that fragments without end do not keep others waiting.
+const READS_AT_A_TIME: usize = 32;

@@ -8,9 +8,10 @@ use axum::Router;
 use halcyon_courier::connect::{ChannelBinding, EXPORTER_LABEL};
 use halcyon_server::courier::{Courier, Ports, Settings};
 use halcyon_server::ports::Clock;
-use halcyon_server_net::courier::addresses::SourceAddresses;
+use halcyon_server_net::courier::addresses::{AddressLimits, Loopback, SourceAddresses};
 use halcyon_server_net::courier::native::{self, ALPN_COURIER};
 use halcyon_server_net::courier::websocket;
+use halcyon_server_net::door::Door;
 use halcyon_server_net::stop::{self, StopSender};
 use halcyon_server_net::tls::Identity;
 use halcyon_server_net::world::{SystemClock, SystemRandom};
@@ -58,13 +59,14 @@ impl Server {
         // HTTP alone: TLS below the upgrade is the HTTPS listener's, tested with it.
         let web = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let http = web.local_addr().unwrap();
-        let router: Router = websocket::routes(courier.clone(), SourceAddresses::new(usize::MAX));
+        let limits = courier.limits().clone();
+        let sources = SourceAddresses::new(AddressLimits::new(&limits, limits.connections_max, Loopback::Trusted));
+        let router: Router = websocket::routes(courier.clone(), sources.clone());
         let web = tokio::spawn(async move { axum::serve(web, router).await.unwrap() });
         let native = tokio::spawn(native::run(
             listener,
-            identity.server_config(ALPN_COURIER).unwrap(),
+            Door::new(identity.server_config(ALPN_COURIER).unwrap(), sources, &limits),
             courier,
-            SourceAddresses::new(usize::MAX),
             stopped,
         ));
         Self { address, http, certificate, stop, native, web }

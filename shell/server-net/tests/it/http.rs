@@ -19,6 +19,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::world::TestClock;
 
@@ -82,10 +83,22 @@ impl Client {
         Self { address, tls: Arc::new(config), clock, audience: "localhost".to_owned() }
     }
 
-    pub async fn send(&self, request: Request<Bytes>) -> Answer {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+    /// The same client with a clock of its own.
+    pub fn with_clock(&self, clock: TestClock) -> Self {
+        Self { clock, ..self.clone() }
+    }
+
+    /// Makes a TLS connection that names a protocol, or none.
+    pub async fn tls(&self, address: SocketAddr, alpn: Option<&[u8]>) -> TlsStream<TcpStream> {
+        let mut config = (*self.tls).clone();
+        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+        let stream = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let stream = TlsConnector::from(self.tls.clone()).connect(name, stream).await.unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+    }
+
+    pub async fn send(&self, request: Request<Bytes>) -> Answer {
+        let stream = self.tls(self.address, None).await;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
         let response = sender.send_request(request.map(Full::new)).await.unwrap();

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod accounts;
 mod handles;
 mod http;
 mod links;

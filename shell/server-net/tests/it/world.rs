@@ -34,6 +34,11 @@ impl TestClock {
         Self(Arc::new(AtomicU64::new(now as u64)))
     }
 
+    /// A clock that goes on its own from a time before this one's.
+    pub fn behind(&self, span: Duration) -> Self {
+        Self(Arc::new(AtomicU64::new(self.0.load(Ordering::SeqCst) - span.as_millis())))
+    }
+
     pub fn forward(&self, span: Duration) {
         self.0.fetch_add(span.as_millis(), Ordering::SeqCst);
     }

@@ -14,9 +14,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use halcyon_courier::bucket::TokenBucket;
 use halcyon_courier::frame::ServerFrame;
 use halcyon_courier::hub::{Action, Hub, Stored};
-use halcyon_courier::{ClientFrame, Close, SendRequest};
+use halcyon_courier::{ClientFrame, Close, CloseCode, SendRequest};
 use halcyon_types::{AccountId, DeviceId};
 use tokio::time::{Instant, Sleep};
 
@@ -57,6 +58,13 @@ pub(super) struct Connection<F: Frames> {
     ending: Option<Ending>,
     /// Since when the device takes none of what waits to be written.
     stalled_since: Option<Instant>,
+    /// Bytes that it took since then.
+    taken_since: usize,
+    /// Frames that it may still send at once (COU-16), and until when no more are taken from it.
+    frame_rate: TokenBucket,
+    paused_until: Option<Instant>,
+    /// Since when a frame is here without its rest (COU-3).
+    midway_since: Option<Instant>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -80,6 +88,7 @@ impl<F: Frames> Connection<F> {
         actions: Vec<Action>,
     ) -> Self {
         let timer = Box::pin(tokio::time::sleep(shared.limits.idle_timeout().to_std()));
+        let frame_rate = TokenBucket::full(shared.limits.frames_burst, shared.ports.clock.now());
         Self {
             shared,
             frames,
@@ -95,6 +104,10 @@ impl<F: Frames> Connection<F> {
             left: false,
             ending: None,
             stalled_since: None,
+            taken_since: 0,
+            frame_rate,
+            paused_until: None,
+            midway_since: None,
             timer,
         }
     }
@@ -151,10 +164,15 @@ impl<F: Frames> Connection<F> {
     fn receive(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..FRAMES_AT_A_TIME {
             if !self.may_receive() {
+                // The rest of a frame may be here, unread for our reasons.
+                self.midway_since = None;
                 return Poll::Pending;
             }
-            match self.frames.poll_receive(cx, self.shared.limits.frame_bytes_max) {
+            let received = self.frames.poll_receive(cx, self.shared.limits.frame_bytes_max);
+            self.note_time(received.is_ready());
+            match received {
                 Poll::Pending => return Poll::Pending,
+                Poll::Ready(Received::Control) => {}
                 Poll::Ready(Received::Gone) => return Poll::Ready(()),
                 Poll::Ready(Received::Malformed(error)) => self.end(error.to_close()),
                 Poll::Ready(Received::Frame(frame)) => match ClientFrame::decode(frame) {
@@ -175,7 +193,24 @@ impl<F: Frames> Connection<F> {
 
     fn may_receive(&self) -> bool {
         let room = self.frames.queued_bytes() < QUEUED_BYTES_MAX;
-        self.ending.is_none() && self.accepting.is_none() && self.hub.wants_frames() && room
+        let rested = self.paused_until.is_none_or(|until| Instant::now() >= until);
+        self.ending.is_none() && self.accepting.is_none() && self.hub.wants_frames() && room && rested
+    }
+
+    /// Notes what a look at the device's bytes says about time.
+    fn note_time(&mut self, received: bool) {
+        if received {
+            // COU-16: what comes faster than this waits in the network, and costs nobody else anything.
+            let limits = &self.shared.limits;
+            if !self.frame_rate.take(limits.frames_per_s, limits.frames_burst, self.shared.ports.clock.now()) {
+                self.paused_until = Some(Instant::now() + FRAMES_PAUSE);
+            }
+            self.midway_since = None;
+        } else if !self.frames.is_midway() {
+            self.midway_since = None;
+        } else if self.midway_since.is_none() {
+            self.midway_since = Some(Instant::now());
+        }
     }
 
     /// Does what the hub wants done.
@@ -254,6 +289,7 @@ impl<F: Frames> Connection<F> {
         match self.frames.poll_flush(cx) {
             Poll::Ready(Ok(())) => {
                 self.stalled_since = None;
+                self.taken_since = 0;
                 if self.is_closing() {
                     return self.frames.poll_shutdown(cx).map(drop);
                 }
@@ -261,8 +297,11 @@ impl<F: Frames> Connection<F> {
             }
             Poll::Ready(Err(_)) => Poll::Ready(()),
             Poll::Pending => {
-                if self.stalled_since.is_none() || self.frames.queued_bytes() < before {
+                // A byte now and then is no progress.
+                self.taken_since += before.saturating_sub(self.frames.queued_bytes());
+                if self.stalled_since.is_none() || self.taken_since >= STALLED_BYTES_MIN {
                     self.stalled_since = Some(Instant::now());
+                    self.taken_since = 0;
                 }
                 Poll::Pending
             }
@@ -288,8 +327,18 @@ impl<F: Frames> Connection<F> {
             if gave_up {
                 return Poll::Ready(());
             }
+            if self.paused_until.is_some_and(|until| now >= until) {
+                // Frames may wait that nothing else would wake this for.
+                self.paused_until = None;
+                cx.waker().wake_by_ref();
+            }
             let present = self.shared.ports.clock.now();
             self.hub.on_deadline(present, &mut self.actions); // COU-15
+            if self.midway_since.is_some_and(|since| now >= since + self.shared.limits.frame_timeout.to_std()) {
+                // COU-3
+                self.midway_since = None;
+                self.actions.push(Action::Close(Close::new(CloseCode::Idle, "the rest of a frame did not come")));
+            }
             let silent_for = self.hub.deadline().since(present).to_std().max(TIMER_STEP);
             self.timer.as_mut().reset(now + silent_for);
             if !self.actions.is_empty() {
@@ -303,11 +352,13 @@ impl<F: Frames> Connection<F> {
     /// When the timer must fire at the latest for what is short-lived. The idle deadline only moves away, so the timer is
     /// set for it anew when it fires, not at every frame.
     fn soonest(&self) -> Instant {
-        match (&self.ending, self.stalled_since) {
-            (Some(Ending::Answering { until, .. } | Ending::Closing { until }), _) => *until,
-            (None, Some(since)) => since + STALLED_MAX,
-            (None, None) => self.timer.deadline(),
+        if let Some(Ending::Answering { until, .. } | Ending::Closing { until }) = self.ending {
+            return until;
         }
+        let stalled = self.stalled_since.map(|since| since + STALLED_MAX);
+        let midway = self.midway_since.map(|since| since + self.shared.limits.frame_timeout.to_std());
+        let soon = [stalled, midway, self.paused_until].into_iter().flatten().min();
+        soon.unwrap_or_else(|| self.timer.deadline())
     }
 }
 
@@ -342,8 +393,14 @@ const FRAMES_AT_A_TIME: usize = 64;
 /// Bytes that may wait to be written before no more frames are taken. Deliveries are bounded by the window as well.
 const QUEUED_BYTES_MAX: usize = 256 * 1024;
 
-/// How long a device may take none of what waits for it.
+/// How long a device may take none of what waits for it, or next to none.
 const STALLED_MAX: Duration = Duration::from_secs(30);
+
+/// What counts as taking some of it: 270 bytes a second, which any telephone network carries.
+const STALLED_BYTES_MIN: usize = 8 * 1024;
+
+/// How long frames of a device that was too fast are left unread; long enough that waking up for them costs little.
+const FRAMES_PAUSE: Duration = Duration::from_millis(20);
 
 /// How long an ending connection waits for answers and for the device to take them: inside the time of a shutdown.
 const ENDING_MAX: Duration = Duration::from_secs(5);

@@ -21,6 +21,9 @@ pub trait Frames: Send + Unpin {
     /// Returns the next frame of the device, undecoded and not longer than `frame_bytes_max`.
     fn poll_receive(&mut self, cx: &mut Context<'_>, frame_bytes_max: usize) -> Poll<Received>;
 
+    /// Returns whether the beginning of a frame is here, and its rest is not.
+    fn is_midway(&self) -> bool;
+
     /// Puts a frame behind those that wait to be written.
     fn queue(&mut self, frame: ServerFrame);
 
@@ -45,6 +48,8 @@ pub trait Frames: Send + Unpin {
 pub enum Received {
     /// A frame, still encoded.
     Frame(Bytes),
+    /// Something of the transport's own, such as a ping. It is dealt with, and counts like a frame (COU-16).
+    Control,
     /// Something that is none; the connection is to be closed with its code.
     Malformed(FrameError),
     /// The device is gone.
@@ -97,6 +102,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Frames for ByteFrames<S> {
         }
     }
 
+    fn is_midway(&self) -> bool {
+        !self.input.is_empty()
+    }
+
     fn queue(&mut self, frame: ServerFrame) {
         frame.write_to(&mut self.output);
     }
@@ -127,9 +136,15 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Frames for ByteFrames<S> {
     }
 }
 
-/// Waits for the next frame.
-pub(super) async fn receive(frames: &mut impl Frames, frame_bytes_max: usize) -> Received {
-    poll_fn(|cx| frames.poll_receive(cx, frame_bytes_max)).await
+/// Waits for the first frame of a stranger, who has no business with more than a few signs of the transport before it.
+pub(super) async fn receive_first(frames: &mut impl Frames, frame_bytes_max: usize) -> Received {
+    for _ in 0..=FIRST_CONTROLS_MAX {
+        match poll_fn(|cx| frames.poll_receive(cx, frame_bytes_max)).await {
+            Received::Control => {}
+            received => return received,
+        }
+    }
+    Received::Malformed(FrameError::Field("controls before the connect"))
 }
 
 /// Writes everything that waits. Whether it arrived is not known, and a broken connection shows at the next read.
@@ -143,6 +158,9 @@ pub(super) async fn close(frames: &mut impl Frames, close: halcyon_courier::Clos
     flush(frames).await;
     let _ = poll_fn(|cx| frames.poll_shutdown(cx)).await;
 }
+
+/// Pings of a WebSocket before its first frame: a library may send one when it opens (COU-16).
+const FIRST_CONTROLS_MAX: usize = 8;
 
 /// One TLS record (RFC 8446 §5.1), which is what a read of a TLS stream returns at most.
 const READ_BYTES: usize = 16 * 1024;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use halcyon_courier::connect::{Authenticated, ChannelBinding, Handshake, HandshakeEnd};
 use halcyon_courier::hub::Hub;
+use halcyon_courier::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use halcyon_courier::{ClientFrame, Close};
 use tokio::time::Instant;
 
@@ -47,10 +48,11 @@ async fn prove(
         Handshake::begin(shared.audience.clone(), binding, &shared.limits, ports.clock.now(), &mut rng);
     frames.queue(hello);
     frames::flush(frames).await;
-    let frame = match frames::receive(frames, shared.limits.frame_bytes_max).await {
+    // COU-14
+    let frame = match frames::receive_first(frames, HANDSHAKE_FRAME_BYTES_MAX).await {
         Received::Frame(frame) => ClientFrame::decode(frame).map_err(|error| error.to_close())?,
         Received::Malformed(error) => return Err(Some(error.to_close())),
-        Received::Gone => return Err(None),
+        Received::Gone | Received::Control => return Err(None),
     };
     let claim = handshake.connect(frame, ports.clock.now()).map_err(|end| match end {
         HandshakeEnd::Refuse(close) => Some(close),
@@ -80,7 +82,8 @@ async fn admit<F: Frames>(
     };
     if let Some(close) = refused {
         shared.connections.remove(&handle);
-        frames::close(&mut frames, close).await;
+        let limit = shared.limits.handshake_timeout.to_std();
+        let _ = tokio::time::timeout(limit, frames::close(&mut frames, close)).await;
         return None;
     }
     let mut actions = Vec::new();

@@ -115,10 +115,21 @@ impl Courier {
     ///
     /// `since` is when its first byte came: the handshake has its time from there (COU-14).
     pub async fn serve(&self, frames: impl Frames, binding: ChannelBinding, since: Instant) {
-        let deadline = since + self.shared.limits.handshake_timeout.to_std();
-        if let Some(connection) = handshake::run(&self.shared, frames, binding, deadline).await {
+        if let Some(connection) = self.connect(frames, binding, since).await {
             connection.await;
         }
+    }
+
+    /// Does the first half of [`Self::serve`]: lets a device in, or tells it why not. What is returned is the rest of its
+    /// connection, so that a listener can count strangers apart.
+    pub async fn connect<F: Frames>(
+        &self,
+        frames: F,
+        binding: ChannelBinding,
+        since: Instant,
+    ) -> Option<impl Future<Output = ()> + use<F>> {
+        let deadline = since + self.shared.limits.handshake_timeout.to_std();
+        handshake::run(&self.shared, frames, binding, deadline).await
     }
 
     /// Returns the limits in force.
