@@ -13,8 +13,10 @@ A line is sent by the device that speaks, to the other person.
   /as bob, /as alice laptop   who speaks from now on
   /offline tablet             disconnect a device (what is sent to it waits at the server)
   /online tablet              connect it again
-  /suite pair|pair-ec|pq3|auto  force a suite, or let the client choose the strongest
+  /suite pair|pair-ec|pq3|auto
+                              force a suite, or let the client choose the strongest
   /devices                    devices with ids, suites, and whether they are online
+  /security                   suite, last key exchanges and list version, device by device
   /history                    what the device that speaks has stored
   /help, /quit
   //text                      send a line that begins with a slash
@@ -32,6 +34,7 @@ pub(crate) enum Command {
     Online(Device),
     Suite(SuiteChoice),
     Devices,
+    Security,
     History,
     Help,
     Quit,
@@ -84,6 +87,7 @@ impl Command {
             "/online" => device("/online", &rest).map(Self::Online),
             "/suite" => suite(&rest).map(Self::Suite),
             "/devices" => Ok(Self::Devices),
+            "/security" => Ok(Self::Security),
             "/history" => Ok(Self::History),
             "/help" => Ok(Self::Help),
             "/quit" | "/exit" => Ok(Self::Quit),

@@ -37,6 +37,8 @@ mod state;
 mod suites;
 mod upkeep;
 
+pub use halcyon_suites::Suite;
+
 pub use approve::{Approval, LinkRequestShown};
 pub use client::{Account, Client, Costs, Events, Parts};
 pub use devices::OwnDevice;

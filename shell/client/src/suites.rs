@@ -40,6 +40,8 @@ pub struct DeviceSecurity {
 /// How well a conversation with a person is protected, as far as this device knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Security {
+    /// When this was looked at, by this device's clock.
+    pub at: Timestamp,
     /// The version of the device list that was accepted last.
     pub list_version: u64,
     /// Every device of that list but this one.
@@ -112,6 +114,6 @@ impl Client {
                 rekeyed: security.and_then(|security| security.rekeyed),
             });
         }
-        Ok(Some(Security { list_version: kept.known.version(), devices }))
+        Ok(Some(Security { at: self.inner.now(), list_version: kept.known.version(), devices }))
     }
 }

@@ -63,6 +63,7 @@ impl PrekeyBundle {
         }
         let signed = |message: &[&[u8]]| device.verify_raw(message, &bundle.signature);
         with_preimage(&bundle, signed).map_err(|_| BundleError::Unsigned)?;
+        // PQ3-1, PQ3-2
         let prekey = AgreementPublic::from_compact(&bundle.prekey).map_err(|_| BundleError::Malformed)?;
         let kem_key = KemPublic::from_bytes(&bundle.kem_key).map_err(|_| BundleError::Malformed)?;
         Ok(Self { prekey, kem_key, time: Timestamp::from_millis(bundle.time_ms), hash: prekey_hash(&bundle) })

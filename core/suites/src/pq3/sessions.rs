@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Sessions kept between two devices: one each if both start at once, and one more while a device that lost its state
-/// comes back (PQ3-15).
+/// comes back (PQ3-15). Each has a few kilobytes at rest (PQ3-33).
 pub const SESSIONS_MAX: usize = 3;
 
 /// All sessions with one device. The first is the one that is sealed with.
@@ -332,7 +332,7 @@ fn confirmed(found: Found, message: &Message) -> Option<Found> {
     found.key.indicator().ct_eq(&received).then_some(found)
 }
 
-/// SUI-12: encrypts and decrypts in place.
+/// PQ3-19: encrypts and decrypts in place.
 fn apply(key: &MessageKey, content: &mut [u8]) {
     let keys = key.content_keys();
     ctr::apply_aes256(&keys.key, keys.counter.expose(), content);

@@ -21,7 +21,7 @@ use crate::state::{Reader, StateError, Writer};
 /// weeks. A device needs one, and another whenever it lost its state (PQ3-11).
 pub const STARTS_MAX: usize = 32;
 
-/// Names a session: preKeyHash ‖ x(E) of its start. Ordered as bytes (PQ3-16).
+/// Names a session (PQ3-9): preKeyHash ‖ x(E) of its start. Ordered as bytes (PQ3-16).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SessionId {
     prekey_hash: [u8; 48],

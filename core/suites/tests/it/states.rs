@@ -61,6 +61,24 @@ fn the_stored_form_is_pinned() {
     insta::assert_snapshot!(window.trim_end_matches('0'), @"020000000000000001{prekey}0000000000000001000000010000000001");
 }
 
+/// PEC-19, PQ3-32: what a version before `pq3` stored is read: no sessions, no prekeys of that suite, and everything else.
+#[test]
+fn states_from_before_pq3_are_read() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let (_, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
+    let stored = sending.to_secret_bytes();
+    // A session without `pq3` ends in three zeros of four bytes, which version 1 did not have.
+    let mut before = stored.expose()[..stored.len() - 12].to_vec();
+    before[0] = 1;
+    assert_eq!(Session::from_secret_bytes(&before).unwrap(), sending);
+    let keys = DeviceKeys::generate(&mut alice.rng, &[Suite::PairEc], NOW).to_secret_bytes();
+    let mut before = keys.expose()[..keys.len() - 4].to_vec();
+    before[0] = 1;
+    let read = DeviceKeys::from_secret_bytes(&before).unwrap();
+    assert_eq!(read.suites(), [Suite::PairEc]);
+    assert!(read.to_secret_bytes().ct_eq(&keys));
+}
+
 /// What a log or a panic would show of the types that hold keys.
 #[test]
 fn debug_shows_no_secret() {

@@ -48,6 +48,18 @@ fn a_year_of_rolling_stays_small() {
     assert_eq!(again.record(), ring.record());
 }
 
+/// PQ3-6: a bundle is named by its keys and its signature.
+#[test]
+fn the_hash_covers_keys_and_signature() {
+    let (mut rng, bob) = bob();
+    let ring = PrekeyRing::generate(&mut rng, &bob, START);
+    let record = ring.record();
+    let bundle = Bundle::decode(record).unwrap();
+    let named = hash::sha384(&[bundle.prekey.as_bytes(), &bundle.kem_key, bundle.signature.as_bytes()]);
+    assert_eq!(*PrekeyBundle::verify(record, bob.verifying_key()).unwrap().hash(), named);
+    assert!(ring.contains(&named) && !ring.contains(&[0; 48]));
+}
+
 /// PQ3-8: too old is refused, and so is dated ahead; the bounds themselves pass.
 #[test]
 fn stale_and_post_dated_bundles_are_refused() {
@@ -60,7 +72,7 @@ fn stale_and_post_dated_bundles_are_refused() {
     assert!(bundle.is_fresh(a_day_before) && !bundle.is_fresh(a_day_before.minus(millisecond)));
 }
 
-/// PQ3-5: altered, cut, signed by somebody else: refused, every bit and every length.
+/// PQ3-4, PQ3-5: altered, cut, signed by somebody else: refused, every bit and every length.
 #[test]
 fn only_what_the_device_signed_is_taken() {
     let (mut rng, bob) = bob();
@@ -80,7 +92,7 @@ fn only_what_the_device_signed_is_taken() {
     }
 }
 
-/// PQ3-2, PQ3-5: signed as it should be, and still refused: off the curve, all zero, past the modulus, another version.
+/// PQ3-1, PQ3-2, PQ3-5: signed as it should be, and still refused: off the curve, all zero, past the modulus, another version.
 #[test]
 fn signed_nonsense_is_refused() {
     let (mut rng, bob) = bob();

@@ -185,7 +185,7 @@ fn the_start_rides_on_every_message_until_the_answer() {
     assert_eq!(bob.open(&alice, &sealed[0]).unwrap(), "one", "late, and still in a chain that is kept");
 }
 
-/// PQ3-16: both write first. Both sessions open, and from then on both use the one with the larger id.
+/// PQ3-9, PQ3-16: both write first. Both sessions open, and from then on both use the one with the larger id.
 #[test]
 fn both_start_at_once_and_agree() {
     for seed in 0..6 {
@@ -223,7 +223,7 @@ fn crossing_messages_settle() {
     }
 }
 
-/// PQ3-16: Bob's device lost its sessions and starts anew; Alice goes with him, and a late message of old changes nothing.
+/// PQ3-15, PQ3-16: Bob's device lost its sessions and starts anew; Alice goes with him, and a late message of old changes nothing.
 #[test]
 fn a_peer_that_lost_its_state_is_followed() {
     let (mut alice, mut bob) = acquainted();
@@ -392,7 +392,7 @@ fn kem_values_that_do_not_fit_are_refused() {
     assert_eq!(bob.open(&alice, &next).unwrap(), "next");
 }
 
-/// SUI-12: signed, but with another indicator, index or ciphertext length: nothing is decrypted.
+/// PQ3-19, SUI-12: signed, but with another indicator, index or ciphertext length: nothing is decrypted.
 #[test]
 fn the_indicator_is_compared() {
     let (mut alice, mut bob) = acquainted();
@@ -559,7 +559,7 @@ fn a_copied_state_heals_after_a_round_trip() {
     assert_eq!(alice.open(&bob, &healed).unwrap(), "healed");
 }
 
-/// PQ3-32: 8 KiB at rest hold an ordinary session at every stage, and two at once.
+/// PQ3-33: 8 KiB at rest hold an ordinary session at every stage, and two at once.
 #[test]
 fn the_state_at_rest_is_small() {
     let (mut alice, mut bob) = alice_and_bob();
@@ -574,7 +574,6 @@ fn the_state_at_rest_is_small() {
         largest.1 = largest.1.max(to.bytes_at_rest());
     }
     assert!(largest.0 <= 8192 && largest.1 <= 8192, "{largest:?}");
-    println!("at rest at most: speaker {} bytes, listener {} bytes", largest.0, largest.1);
     assert!(alice.sessions.sessions().iter().any(|session| session.role() == Role::Starter));
 }
 
