@@ -163,6 +163,6 @@ mod tests {
         assert_eq!(Command::parse("/suite pair-ec"), Ok(Command::Suite(SuiteChoice::PairEc)));
         assert_eq!(Command::parse("/suite pq3"), Ok(Command::Suite(SuiteChoice::Pq3)));
         assert_eq!(Command::parse("/suite auto"), Ok(Command::Suite(SuiteChoice::Auto)));
-        assert_eq!(Command::parse("/suite pq3"), Err(CommandError::Suite));
+        assert_eq!(Command::parse("/suite pq9"), Err(CommandError::Suite));
     }
 }
