@@ -3,7 +3,9 @@
 //! `cargo run -p halcyon-bench --release -- courier --json`
 
 mod courier;
+mod instructions;
 mod rude;
+mod suites;
 
 use std::process::ExitCode;
 
@@ -26,6 +28,11 @@ enum Bench {
     /// The rude clients' process that `rude` starts for itself.
     #[command(hide = true)]
     RudeClient(rude::client::Arguments),
+    /// Runs one hot function, for `cargo xtask instructions` to count.
+    #[command(hide = true)]
+    Instructions(instructions::Arguments),
+    /// Each suite beside its own primitives, fan-out, bytes on the wire.
+    Suites(suites::Arguments),
     /// The server process that `courier` starts for itself.
     #[command(hide = true)]
     CourierServer(courier::server::Arguments),
@@ -36,6 +43,8 @@ fn main() -> ExitCode {
         Bench::Courier(arguments) => courier::run(&arguments),
         Bench::Rude(arguments) => rude::run(&arguments),
         Bench::RudeClient(arguments) => rude::client::run(&arguments),
+        Bench::Instructions(arguments) => instructions::run(&arguments),
+        Bench::Suites(arguments) => suites::run(&arguments),
         Bench::CourierServer(arguments) => courier::server::run(&arguments),
     };
     match done {

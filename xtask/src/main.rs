@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod crash;
+mod instructions;
 mod limits;
 mod source;
 mod spec;
@@ -49,7 +50,17 @@ const TASKS: &[Task] = &[
         usage: "--kills N  kills servers and clients, cuts power, fills disks, and counts what was lost",
         run: crash::run,
     },
+    Task {
+        name: "instructions",
+        usage: "[--write]  instructions of the hot functions under callgrind, beside those recorded",
+        run: instructions::run,
+    },
     Task { name: "vectors", usage: "FILE...    runs files of test vectors against the suites", run: vectors::run },
+    Task {
+        name: "transcript",
+        usage: "[--write]  the conversation in spec/vectors/pq3-transcript.json, sealed anew",
+        run: vectors::transcript,
+    },
 ];
 
 fn main() -> ExitCode {

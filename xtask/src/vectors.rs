@@ -35,6 +35,27 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<Outcome> {
     }
 }
 
+/// Compares the transcript of `pq3` with what our code makes today; `--write` replaces it. It is deterministic, so a
+/// difference is a change of the protocol.
+pub(crate) fn transcript(root: &Path, args: &[String]) -> anyhow::Result<Outcome> {
+    let made = vectors::pq3_transcript::generate();
+    let path = root.join(TRANSCRIPT);
+    match args {
+        [] if std::fs::read_to_string(&path)? == made => Ok(Outcome::Clean),
+        [] => {
+            println!("{TRANSCRIPT} is not what our code makes; if the protocol was meant to change, use --write");
+            Ok(Outcome::Found)
+        }
+        [flag] if flag == "--write" => {
+            std::fs::write(&path, made)?;
+            Ok(Outcome::Clean)
+        }
+        _ => anyhow::bail!("transcript takes --write or nothing"),
+    }
+}
+
+const TRANSCRIPT: &str = "spec/vectors/pq3-transcript.json";
+
 /// Reads a file named relative to where the command was started, or else to the root of the repository.
 fn run_file(root: &Path, file: &str) -> anyhow::Result<vectors::Report> {
     let here = Path::new(file);
@@ -57,18 +78,26 @@ mod tests {
     /// The vectors of spec/vectors pass, every one of them.
     #[test]
     fn our_vectors_pass() {
-        for (file, tests) in [("pair", 41), ("pair-ec", 31), ("pq3-kdf", 148)] {
+        for (file, tests) in [("pair", 41), ("pair-ec", 31), ("pq3-kdf", 148), ("pq3-transcript", 162)] {
             let report = run_file(root(), &format!("spec/vectors/{file}.json")).unwrap();
             assert_eq!(report.failures, [], "{file}");
             assert_eq!(report.passed, tests, "{file}");
         }
     }
 
+    /// The transcript is the conversation that our code has.
+    #[test]
+    fn the_transcript_is_ours() {
+        assert_eq!(transcript(root(), &[]).unwrap(), Outcome::Clean);
+    }
+
     /// A bent byte anywhere that matters is a failing test, and exit status 1.
     #[test]
     fn a_wrong_vector_fails() {
         let folder = tempfile::tempdir().unwrap();
-        for (file, field) in [("pair", "plaintext"), ("pair-ec", "payload"), ("pq3-kdf", "rk")] {
+        for (file, field) in
+            [("pair", "plaintext"), ("pair-ec", "payload"), ("pq3-kdf", "rk"), ("pq3-transcript", "rk")]
+        {
             let text = std::fs::read_to_string(root().join(format!("spec/vectors/{file}.json"))).unwrap();
             let bent = bend_last(&text, field);
             let path = folder.path().join(format!("{file}.json"));
@@ -81,7 +110,8 @@ mod tests {
     /// Changes the last hex digit of the first non-empty `field` of a test that is valid.
     fn bend_last(text: &str, field: &str) -> String {
         let mut file: serde_json::Value = serde_json::from_str(text).unwrap();
-        let list = if file.get("tests").is_some() { "tests" } else { "root" };
+        let lists = ["tests", "root", "events"];
+        let list = lists.into_iter().find(|list| file.get(list).is_some()).unwrap();
         let test = file[list]
             .as_array_mut()
             .unwrap()

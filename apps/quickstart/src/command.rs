@@ -13,8 +13,10 @@ A line is sent by the device that speaks, to the other person.
   /as bob, /as alice laptop   who speaks from now on
   /offline tablet             disconnect a device (what is sent to it waits at the server)
   /online tablet              connect it again
-  /suite pair|pair-ec|auto    force a suite, or let the client choose the strongest
+  /suite pair|pair-ec|pq3|auto
+                              force a suite, or let the client choose the strongest
   /devices                    devices with ids, suites, and whether they are online
+  /security                   suite, last key exchanges and list version, device by device
   /history                    what the device that speaks has stored
   /help, /quit
   //text                      send a line that begins with a slash
@@ -32,6 +34,7 @@ pub(crate) enum Command {
     Online(Device),
     Suite(SuiteChoice),
     Devices,
+    Security,
     History,
     Help,
     Quit,
@@ -44,6 +47,7 @@ pub(crate) enum SuiteChoice {
     Auto,
     Pair,
     PairEc,
+    Pq3,
 }
 
 /// Why a line means nothing. The person's move; nothing was done.
@@ -57,7 +61,7 @@ pub(crate) enum CommandError {
     NoSuchDevice(String),
     #[error("both have a {0}: say alice {0} or bob {0}")]
     Ambiguous(String),
-    #[error("/suite takes pair, pair-ec or auto")]
+    #[error("/suite takes pair, pair-ec, pq3 or auto")]
     Suite,
 }
 
@@ -83,6 +87,7 @@ impl Command {
             "/online" => device("/online", &rest).map(Self::Online),
             "/suite" => suite(&rest).map(Self::Suite),
             "/devices" => Ok(Self::Devices),
+            "/security" => Ok(Self::Security),
             "/history" => Ok(Self::History),
             "/help" => Ok(Self::Help),
             "/quit" | "/exit" => Ok(Self::Quit),
@@ -122,6 +127,7 @@ fn suite(words: &[&str]) -> Result<SuiteChoice, CommandError> {
         ["auto"] => Ok(SuiteChoice::Auto),
         ["pair"] => Ok(SuiteChoice::Pair),
         ["pair-ec"] => Ok(SuiteChoice::PairEc),
+        ["pq3"] => Ok(SuiteChoice::Pq3),
         _ => Err(CommandError::Suite),
     }
 }
@@ -155,7 +161,8 @@ mod tests {
     fn suites_go_by_name() {
         assert_eq!(Command::parse("/suite pair"), Ok(Command::Suite(SuiteChoice::Pair)));
         assert_eq!(Command::parse("/suite pair-ec"), Ok(Command::Suite(SuiteChoice::PairEc)));
+        assert_eq!(Command::parse("/suite pq3"), Ok(Command::Suite(SuiteChoice::Pq3)));
         assert_eq!(Command::parse("/suite auto"), Ok(Command::Suite(SuiteChoice::Auto)));
-        assert_eq!(Command::parse("/suite pq3"), Err(CommandError::Suite));
+        assert_eq!(Command::parse("/suite pq9"), Err(CommandError::Suite));
     }
 }

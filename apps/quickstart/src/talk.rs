@@ -10,9 +10,9 @@
 use std::time::Duration;
 
 use halcyon::failure::Failure;
-use halcyon_client::Draft;
 use halcyon_client::event::{ConnectionState, DeliveryState, Event, Origin, ShownDelivery, ShownMessage};
-use halcyon_types::{MessageId, SuiteId};
+use halcyon_client::{Draft, Suite};
+use halcyon_types::{MessageId, SuiteId, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::cast::Device;
@@ -143,6 +143,7 @@ impl Talk {
                 self.note(&format!("{device} is online"))?;
             }
             Command::Devices => self.devices().await?,
+            Command::Security => self.security()?,
             Command::History => self.history()?,
             Command::Help => self.note(HELP)?,
             Command::Quit => return Ok(Next::End),
@@ -156,6 +157,7 @@ impl Talk {
             SuiteChoice::Auto => None,
             SuiteChoice::Pair => Some(SuiteId::PAIR),
             SuiteChoice::PairEc => Some(SuiteId::PAIR_EC),
+            SuiteChoice::Pq3 => Some(SuiteId::PQ3),
         };
         let draft =
             Draft { recipients: vec![stage::handle(from.owner().other())?], from: None, text: text.clone(), suite };
@@ -224,6 +226,30 @@ impl Talk {
             let speaks = if device == self.speaker { ", speaks" } else { "" };
             let text = format!("device {device}: {state}{speaks}, id {}, suites {}", own.device, suites.join(" "));
             self.line(&Line::Note(&text))?;
+        }
+        Ok(())
+    }
+
+    /// How messages of the device that speaks are protected, on their way to every other device.
+    fn security(&mut self) -> Result<(), Failure> {
+        let from = self.speaker;
+        for person in [from.owner().other(), from.owner()] {
+            let Some(security) = self.stage.client(from).security(&stage::handle(person)?)? else { continue };
+            for device in &security.devices {
+                let Some(to) = self.stage.device(device.device) else { continue };
+                let legacy = if device.suite.is_some_and(Suite::is_legacy) { " (legacy)" } else { "" };
+                let suite = device.suite.map_or("none".to_owned(), |suite| suite.to_string());
+                let age = |time: Option<Timestamp>| {
+                    time.map_or("never".to_owned(), |time| format!("{} ago", security.at.since(time)))
+                };
+                let text = format!(
+                    "{from} to {to}: {suite}{legacy}, last ECDH ratchet {}, last ML-KEM rekey {}, device list version {}",
+                    age(device.ratcheted),
+                    age(device.rekeyed),
+                    security.list_version,
+                );
+                self.line(&Line::Note(&text))?;
+            }
         }
         Ok(())
     }
@@ -299,6 +325,7 @@ fn suite_name(suite: SuiteChoice) -> &'static str {
         SuiteChoice::Auto => "auto",
         SuiteChoice::Pair => "pair",
         SuiteChoice::PairEc => "pair-ec",
+        SuiteChoice::Pq3 => "pq3",
     }
 }
 

@@ -25,7 +25,7 @@ pub use display::for_display;
 pub use encode::{EncodeError, encode};
 pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text};
 
-/// Bytes of a plaintext. With the largest suite overhead and padding it stays below the courier's 16 KiB (CON-1, COU-40).
+/// Bytes of a plaintext. With the largest suite overhead and padding it stays below the courier's 20 KiB (CON-1, COU-40).
 pub const CONTENT_BYTES_MAX: usize = 15_000;
 /// Recipients of a conversation besides the sender; groups of the original have 32 people (CON-2).
 pub const RECIPIENTS_MAX: usize = 32;

@@ -100,7 +100,7 @@ pub struct Sealed {
     pub push_token: PushToken,
     /// The suite that sealed it.
     pub suite: SuiteId,
-    /// At most 16 KiB.
+    /// At most 20 KiB.
     pub payload: Bytes,
 }
 

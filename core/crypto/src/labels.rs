@@ -119,13 +119,23 @@ pub mod fixed {
     pub const PQ3_INDICATOR: &[u8] = b"msg-key-ind";
     /// Info of the content key and counter block (SUI-12).
     pub const PQ3_CONTENT: &[u8] = b"aes-ctr";
+    /// Opens the preimage of a `pq3` prekey bundle's signature (PQ3-5).
+    pub const PQ3_PREKEY: &[u8] = b"halcyon pq3 prekey v1";
+    /// Opens the preimage of a `pq3` message's signature (PQ3-21).
+    pub const PQ3_MESSAGE: &[u8] = b"messageSignature";
+    /// Follows [`PQ3_MESSAGE`]: the version of the preimage (PQ3-21).
+    pub const PQ3_MESSAGE_VERSION: &[u8] = b"v1";
+    /// Names a root step as the first of a session (PQ3-10). Stands after the direction, inside of info.
+    pub const PQ3_START: &[u8] = b"session_start";
+    /// Names a root step as one that follows a change of direction (PQ3-12).
+    pub const PQ3_RATCHET: &[u8] = b"pk_ratchet";
     /// HMAC key that turns an RSA private key into the secret behind refused blocks (PAIR-13). Never leaves the device.
     pub const RSA_REJECTION: &[u8] = b"halcyon rsa rejection v1";
     /// Context of the password protocol (ACC-30).
     pub const OPAQUE_CONTEXT: &[u8] = b"halcyon opaque v1";
 
     /// All of the above, for the tests.
-    pub const ALL: [&[u8]; 9] = [
+    pub const ALL: [&[u8]; 13] = [
         PAIR_EC_PREKEY,
         PAIR_EC_MESSAGE_KEYS,
         PQ3_ROOT,
@@ -133,6 +143,10 @@ pub mod fixed {
         PQ3_CHAIN_KEY,
         PQ3_INDICATOR,
         PQ3_CONTENT,
+        PQ3_PREKEY,
+        PQ3_MESSAGE,
+        PQ3_START,
+        PQ3_RATCHET,
         RSA_REJECTION,
         OPAQUE_CONTEXT,
     ];

@@ -8,7 +8,7 @@
 //! - A signature or keyed hash is over `label ‖ 0x00 ‖ length-prefixed parts`, so nothing made for one purpose
 //!   verifies for another. The exceptions are the formats that we inherit; they sit in [`labels`] too.
 //! - Two backends, one interface: `backend/native.rs` (aws-lc) and `backend/portable.rs` (RustCrypto, for wasm32).
-//!   Tests run both on the same inputs and compare.
+//!   Tests run both on the same inputs and compare. ML-KEM is libcrux on every target, compared with aws-lc in tests.
 //!
 //! Next: [`p256`] signs and agrees, [`kdf`] derives, [`rsa`] is the legacy suite's, [`opaque`] signs people in.
 
@@ -18,6 +18,7 @@ pub mod commit;
 pub mod ctr;
 pub mod hash;
 pub mod kdf;
+pub mod kem;
 pub mod labels;
 pub mod opaque;
 pub mod p256;
@@ -30,6 +31,7 @@ mod secret;
 #[cfg(test)]
 mod vectors;
 
+pub use kem::{KemError, KemPrivate, KemPublic, MlKem, MlKem768, MlKem1024};
 pub use labels::Label;
 pub use p256::{
     AgreementKey, AgreementPublic, CompactKey, KeyError, Signature, SignatureError, SigningKey, VerifyingKey,

@@ -122,6 +122,8 @@ pub struct SignatureError;
 pub struct SigningKey {
     secret: Secret<32>,
     signer: Arc<backend::P256Signer>,
+    /// Signs in its stead, if nonces are to follow from the message.
+    rfc6979: Option<Arc<::p256::ecdsa::SigningKey>>,
     verifying: VerifyingKey,
 }
 
@@ -147,7 +149,17 @@ impl SigningKey {
         }
         let verifier = backend::P256Verifier::from_point(&point).ok_or(KeyError::NotOnCurve)?;
         let verifying = VerifyingKey { compact: CompactKey(x), verifier };
-        Ok(Self { secret: secret.clone(), signer: Arc::new(signer), verifying })
+        Ok(Self { secret: secret.clone(), signer: Arc::new(signer), rfc6979: None, verifying })
+    }
+
+    /// Returns the key with the nonces of RFC 6979, so that one message has one signature on every target: for test
+    /// vectors, whose bytes have to come out the same. Slower than the library's own on native targets.
+    ///
+    /// # Errors
+    /// Never in practice: the scalar was in range when it was parsed.
+    pub fn with_deterministic_nonces(self) -> Result<Self, KeyError> {
+        let signer = ::p256::ecdsa::SigningKey::from_slice(self.secret.expose()).map_err(|_| KeyError::OutOfRange)?;
+        Ok(Self { rfc6979: Some(Arc::new(signer)), ..self })
     }
 
     /// Returns the scalar, to be stored under protection.
@@ -175,8 +187,19 @@ impl SigningKey {
     /// simulation that fixes everything else; their length does not.
     #[must_use]
     pub fn sign_raw(&self, message: &[&[u8]]) -> Signature {
-        Signature(self.signer.sign(message))
+        Signature(match &self.rfc6979 {
+            None => self.signer.sign(message),
+            Some(signer) => sign_rfc6979(signer, message),
+        })
     }
+}
+
+/// ECDSA-SHA-256, r ‖ s, with the nonce of RFC 6979 section 3.2.
+fn sign_rfc6979(signer: &::p256::ecdsa::SigningKey, message: &[&[u8]]) -> [u8; 64] {
+    use ::p256::ecdsa::signature::hazmat::PrehashSigner;
+    let signature: ::p256::ecdsa::Signature =
+        signer.sign_prehash(&backend::sha256(message)).expect("a 32-byte digest is signed by any valid key");
+    signature.to_bytes().into()
 }
 
 impl fmt::Debug for SigningKey {

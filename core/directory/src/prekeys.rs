@@ -1,4 +1,5 @@
-//! Prekeys as a server receives and serves them. Spec: 11-directory.md §2 (DIR-10), 41-pair-ec.md (PEC-3).
+//! Prekeys as a server receives and serves them. Spec: 11-directory.md §2 (DIR-10), 41-pair-ec.md (PEC-3), 43-pq3.md
+//! (PQ3-5).
 //!
 //! Owns the shape of an upload, and for each suite that has prekeys the check that the device signed the record.
 //! Does not know the private halves, or whether a record is fresh enough to seal to: that is the suite's.
@@ -6,7 +7,7 @@
 //! A suite joins by one arm in [`check`].
 
 use bytes::Bytes;
-use halcyon_crypto::{AgreementPublic, CompactKey, Signature, VerifyingKey, labels::fixed};
+use halcyon_crypto::{AgreementPublic, CompactKey, KemPublic, MlKem1024, Signature, VerifyingKey, labels::fixed};
 use halcyon_types::SuiteId;
 use prost::Message;
 
@@ -99,6 +100,7 @@ pub fn check(device_key: &VerifyingKey, prekey: &Prekey) -> Result<(), PrekeyErr
     }
     match prekey.suite {
         SuiteId::PAIR_EC => check_pair_ec(device_key, &prekey.record),
+        SuiteId::PQ3 => check_pq3(device_key, &prekey.record),
         suite => Err(PrekeyError::Suite { suite }),
     }
 }
@@ -136,9 +138,42 @@ fn check_pair_ec(device_key: &VerifyingKey, record: &Bytes) -> Result<(), Prekey
     device_key.verify_raw(&message, &signature).map_err(|_| PrekeyError::Unsigned)
 }
 
+/// PQ3-4 as far as a server needs it.
+#[derive(Clone, PartialEq, Message)]
+struct Pq3Bundle {
+    #[prost(bytes = "bytes", tag = "1")]
+    kem_key: Bytes,
+    #[prost(bytes = "bytes", tag = "2")]
+    prekey: Bytes,
+    #[prost(uint64, tag = "3")]
+    time_ms: u64,
+    #[prost(uint32, tag = "4")]
+    version: u32,
+    #[prost(bytes = "bytes", tag = "5")]
+    signature: Bytes,
+}
+
+/// The one version that a server can check (PQ3-4).
+const PQ3_BUNDLE_VERSION: u32 = 1;
+
+/// PQ3-5
+fn check_pq3(device_key: &VerifyingKey, record: &Bytes) -> Result<(), PrekeyError> {
+    let bundle = Pq3Bundle::decode(record.clone()).map_err(|_| PrekeyError::Malformed)?;
+    let prekey = CompactKey::try_from(&bundle.prekey[..]).map_err(|_| PrekeyError::Malformed)?;
+    let signature = Signature::try_from(&bundle.signature[..]).map_err(|_| PrekeyError::Malformed)?;
+    if bundle.version != PQ3_BUNDLE_VERSION {
+        return Err(PrekeyError::Malformed);
+    }
+    AgreementPublic::from_compact(&prekey).map_err(|_| PrekeyError::Malformed)?;
+    KemPublic::<MlKem1024>::from_bytes(&bundle.kem_key).map_err(|_| PrekeyError::Malformed)?;
+    let (time, version) = (bundle.time_ms.to_be_bytes(), bundle.version.to_be_bytes());
+    let message: [&[u8]; 5] = [fixed::PQ3_PREKEY, &bundle.kem_key, prekey.as_bytes(), &time, &version];
+    device_key.verify_raw(&message, &signature).map_err(|_| PrekeyError::Unsigned)
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
-    use halcyon_crypto::{AgreementKey, Rng, SigningKey};
+    use halcyon_crypto::{AgreementKey, KemPrivate, Rng, SigningKey};
     use proptest::prelude::*;
     use rand::{SeedableRng, rngs::StdRng};
 
@@ -172,6 +207,44 @@ pub(crate) mod tests {
             altered[at] ^= 1;
             let altered = Prekey { record: altered.into(), ..prekey.clone() };
             assert!(check(bob.verifying_key(), &altered).is_err(), "byte {at}");
+        }
+    }
+
+    fn pq3_prekey(device: &SigningKey, kem_key: &[u8], version: u32, rng: &mut dyn Rng) -> Prekey {
+        let key = AgreementKey::generate(rng);
+        let time_ms = 1_700_000_000_000u64;
+        let (time, version_bytes) = (time_ms.to_be_bytes(), version.to_be_bytes());
+        let message = [b"halcyon pq3 prekey v1", kem_key, key.compact().as_bytes(), &time, &version_bytes];
+        let bundle = Pq3Bundle {
+            kem_key: Bytes::copy_from_slice(kem_key),
+            prekey: Bytes::copy_from_slice(key.compact().as_bytes()),
+            time_ms,
+            version,
+            signature: Bytes::copy_from_slice(device.sign_raw(&message).as_bytes()),
+        };
+        Prekey { suite: SuiteId::PQ3, record: bundle.encode_to_vec().into() }
+    }
+
+    /// DIR-10, PQ3-5: a bundle of the device's is taken, next to its `pair-ec` prekey; a foreign or altered one is not, nor
+    /// one whose KEM key is no key.
+    #[test]
+    fn only_the_device_signs_its_bundle() {
+        let mut rng = StdRng::seed_from_u64(5);
+        let (bob, mallory) = (SigningKey::generate_compact(&mut rng), SigningKey::generate_compact(&mut rng));
+        let kem_key = KemPrivate::<MlKem1024>::generate(&mut rng).public();
+        let bundle = pq3_prekey(&bob, kem_key.as_bytes(), 1, &mut rng);
+        let both = [pair_ec_prekey(&bob, &mut rng), bundle.clone()];
+        let read = Prekey::decode_upload(Prekey::encode_upload(&both)).unwrap();
+        assert_eq!(check_all(bob.verifying_key(), &read), Ok(()));
+        assert_eq!(check(mallory.verifying_key(), &bundle), Err(PrekeyError::Unsigned));
+        for at in (0..bundle.record.len()).step_by(5) {
+            let mut altered = bundle.record.to_vec();
+            altered[at] ^= 1;
+            assert!(check(bob.verifying_key(), &Prekey { record: altered.into(), ..bundle.clone() }).is_err(), "{at}");
+        }
+        for (kem_key, version) in [(&[0xff; 1568][..], 1), (&kem_key.as_bytes()[1..], 1), (kem_key.as_bytes(), 2)] {
+            let bad = pq3_prekey(&bob, kem_key, version, &mut rng);
+            assert_eq!(check(bob.verifying_key(), &bad), Err(PrekeyError::Malformed));
         }
     }
 

@@ -124,21 +124,21 @@ mod tests {
     #[test]
     fn unknown_suites_are_left_out() {
         let offered = [SuiteId::PAIR, SuiteId::PAIR_EC, SuiteId::from_u32(9)];
-        let chosen = choose(&Suite::SPOKEN, &offered, Some(Suite::PairEc));
+        let chosen = choose(&ALL, &offered, Some(Suite::PairEc));
         assert_eq!(chosen.map(ChosenSuite::suite), Ok(Suite::PairEc));
-        assert_eq!(choose(&Suite::SPOKEN, &[SuiteId::from_u32(9)], None), Err(ChoiceError::NoneInCommon));
+        assert_eq!(choose(&ALL, &[SuiteId::from_u32(9)], None), Err(ChoiceError::NoneInCommon));
     }
 
     /// SUI-6: a person may force what both speak, and cannot force a downgrade of the directory's.
     #[test]
     fn forcing_stays_within_what_both_speak() {
         let both = ids(&[Suite::Pair, Suite::PairEc]);
-        let forced = dangerous_force(Suite::Pair, &Suite::SPOKEN, &both, Some(Suite::PairEc));
+        let forced = dangerous_force(Suite::Pair, &ALL, &both, Some(Suite::PairEc));
         assert_eq!(forced.map(ChosenSuite::suite), Ok(Suite::Pair));
-        let not_common = dangerous_force(Suite::Pair, &Suite::SPOKEN, &ids(&[Suite::PairEc]), None);
+        let not_common = dangerous_force(Suite::Pair, &ALL, &ids(&[Suite::PairEc]), None);
         assert_eq!(not_common, Err(ChoiceError::NotCommon(Suite::Pair)));
         let only_pair = ids(&[Suite::Pair]);
-        let downgraded = dangerous_force(Suite::Pair, &Suite::SPOKEN, &only_pair, Some(Suite::PairEc));
+        let downgraded = dangerous_force(Suite::Pair, &ALL, &only_pair, Some(Suite::PairEc));
         assert_eq!(downgraded, Err(ChoiceError::Downgrade { seen: Suite::PairEc, offered: Suite::Pair }));
     }
 

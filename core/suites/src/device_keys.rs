@@ -5,17 +5,22 @@
 use halcyon_crypto::{Rng, SecretBytes, SigningKey};
 use halcyon_types::Timestamp;
 
+#[cfg(feature = "pair")]
+use crate::pair::PairKeys;
 use crate::{
-    pair::PairKeys,
+    identity::PairIdentity,
     pair_ec::PrekeyRing,
+    pq3,
     state::{Reader, StateError, Writer},
     suite::Suite,
 };
 
-const STATE_VERSION: u8 = 1;
-/// Marks whether keys for `pair` follow.
-const WITHOUT_PAIR: u32 = 0;
-const WITH_PAIR: u32 = 1;
+/// 1 had no keys for `pq3`; it is still read.
+const STATE_VERSION: u8 = 2;
+const STATE_VERSION_WITHOUT_PQ3: u8 = 1;
+/// Marks whether the keys of a suite follow.
+const ABSENT: u32 = 0;
+const PRESENT: u32 = 1;
 
 /// A device's private keys.
 #[derive(Debug)]
@@ -23,9 +28,12 @@ pub struct DeviceKeys {
     /// The device key: signs messages, prekeys, connects and requests (IDN-14).
     pub device: SigningKey,
     /// Keys for the legacy suite, if the device speaks it (PAIR-1, SUI-5).
+    #[cfg(feature = "pair")]
     pub pair: Option<PairKeys>,
     /// Own prekeys for `pair-ec`.
     pub prekeys: PrekeyRing,
+    /// Own prekeys for `pq3`; none in a profile from before the suite.
+    pub pq3: Option<pq3::PrekeyRing>,
 }
 
 impl DeviceKeys {
@@ -33,43 +41,101 @@ impl DeviceKeys {
     pub fn generate(rng: &mut dyn Rng, suites: &[Suite], now: Timestamp) -> Self {
         let device = SigningKey::generate_compact(rng);
         let prekeys = PrekeyRing::generate(rng, &device, now);
+        let pq3 = suites.contains(&Suite::Pq3).then(|| pq3::PrekeyRing::generate(rng, &device, now));
+        #[cfg(feature = "pair")]
         let pair = suites.contains(&Suite::Pair).then(|| PairKeys::generate(rng));
-        Self { device, pair, prekeys }
+        Self {
+            device,
+            #[cfg(feature = "pair")]
+            pair,
+            prekeys,
+            pq3,
+        }
     }
 
     /// Returns the suites that these keys speak, weakest first, for the device's list entry (SUI-2).
     #[must_use]
     pub fn suites(&self) -> Vec<Suite> {
         let has_keys = |suite: &Suite| match suite {
-            Suite::Pair => self.pair.is_some(),
+            Suite::Pair => self.pair_identity().is_some(),
             Suite::PairEc => true,
-            Suite::Pq3 => false,
+            Suite::Pq3 => self.pq3.is_some(),
         };
         Suite::SPOKEN.into_iter().filter(has_keys).collect()
     }
 
-    /// Returns the keys with a new prekey in front, and without those whose time is over (PEC-2, PEC-4). Store them
-    /// before the new record is published.
+    /// Returns the public identity for `pair`, if the device speaks it.
+    #[must_use]
+    pub fn pair_identity(&self) -> Option<&PairIdentity> {
+        #[cfg(feature = "pair")]
+        return self.pair.as_ref().map(PairKeys::identity);
+        #[cfg(not(feature = "pair"))]
+        None
+    }
+
+    /// Returns the current prekey record of each suite that has some, to be published together (DIR-10).
+    #[must_use]
+    pub fn prekey_records(&self) -> Vec<(Suite, &[u8])> {
+        let pair_ec = cfg!(feature = "pair-ec").then(|| (Suite::PairEc, self.prekeys.record()));
+        let pq3 = self.pq3.as_ref().map(|ring| (Suite::Pq3, ring.record()));
+        pair_ec.into_iter().chain(pq3).collect()
+    }
+
+    /// Returns when the current prekeys were made: all at one time.
+    #[must_use]
+    pub fn prekeys_made(&self) -> Timestamp {
+        self.prekeys.made()
+    }
+
+    /// Says whether the current prekeys are to be replaced (PEC-2, PQ3-7).
+    #[must_use]
+    pub fn prekeys_due(&self, now: Timestamp) -> bool {
+        self.prekeys.is_due(now) || self.pq3.as_ref().is_some_and(|ring| ring.is_due(now))
+    }
+
+    /// Says whether private prekeys are there that have to be wiped (PEC-4, PQ3-7).
+    #[must_use]
+    pub fn has_expired_prekeys(&self, now: Timestamp) -> bool {
+        self.prekeys.has_expired(now) || self.pq3.as_ref().is_some_and(|ring| ring.has_expired(now))
+    }
+
+    /// Returns the keys with a new prekey of each suite in front, and without those whose time is over (PEC-2, PEC-4,
+    /// PQ3-7). Store them before the new records are published.
     #[must_use]
     pub fn with_rolled_prekey(self, rng: &mut dyn Rng, now: Timestamp) -> Self {
         let prekeys = self.prekeys.rolled(rng, &self.device, now);
-        Self { prekeys, ..self }
+        let pq3 = self.pq3.map(|ring| ring.rolled(rng, &self.device, now));
+        Self { prekeys, pq3, ..self }
+    }
+
+    /// Returns the keys without the private prekeys whose time is over (PEC-4, PQ3-7).
+    #[must_use]
+    pub fn without_expired_prekeys(self, now: Timestamp) -> Self {
+        let prekeys = self.prekeys.without_expired(now);
+        let pq3 = self.pq3.map(|ring| ring.without_expired(now));
+        Self { prekeys, pq3, ..self }
     }
 
     /// Returns all private keys, to be stored under protection.
     #[must_use]
     pub fn to_secret_bytes(&self) -> SecretBytes {
         let prekeys = self.prekeys.to_secret_bytes();
+        #[cfg(feature = "pair")]
         let pair = self.pair.as_ref().map(PairKeys::to_secret_bytes);
-        let size = 32 + 4 + prekeys.len() + 4 + pair.as_ref().map_or(0, |pair| 4 + pair.len());
-        let mut writer = Writer::new(STATE_VERSION, size);
+        #[cfg(not(feature = "pair"))]
+        let pair: Option<SecretBytes> = None;
+        let pq3 = self.pq3.as_ref().map(pq3::PrekeyRing::to_secret_bytes);
+        let len = |keys: &Option<SecretBytes>| 4 + keys.as_ref().map_or(0, |keys| 4 + keys.len());
+        let mut writer = Writer::new(STATE_VERSION, 32 + 4 + prekeys.len() + len(&pair) + len(&pq3));
         writer.raw(self.device.to_secret().expose());
         writer.sized(prekeys.expose());
-        match pair {
-            None => writer.u32(WITHOUT_PAIR),
-            Some(pair) => {
-                writer.u32(WITH_PAIR);
-                writer.sized(pair.expose());
+        for keys in [pair, pq3] {
+            match keys {
+                None => writer.u32(ABSENT),
+                Some(keys) => {
+                    writer.u32(PRESENT);
+                    writer.sized(keys.expose());
+                }
             }
         }
         writer.finish()
@@ -80,15 +146,29 @@ impl DeviceKeys {
     /// # Errors
     /// [`StateError`].
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut reader = Reader::new(bytes, STATE_VERSION)?;
+        let version = if bytes.first() == Some(&STATE_VERSION_WITHOUT_PQ3) { 1 } else { STATE_VERSION };
+        let mut reader = Reader::new(bytes, version)?;
         let device = SigningKey::from_secret(&reader.secret()?).map_err(|_| StateError::Damaged)?;
         let prekeys = PrekeyRing::from_secret_bytes(reader.sized()?)?;
-        let pair = match reader.u32()? {
-            WITHOUT_PAIR => None,
-            WITH_PAIR => Some(PairKeys::from_secret_bytes(reader.sized()?)?),
-            _ => return Err(StateError::Damaged),
-        };
+        let pair = optional(&mut reader)?;
+        let pq3 = if version == STATE_VERSION { optional(&mut reader)? } else { None };
         reader.end()?;
-        Ok(Self { device, pair, prekeys })
+        #[cfg(not(feature = "pair"))]
+        let _ = pair;
+        Ok(Self {
+            device,
+            #[cfg(feature = "pair")]
+            pair: pair.map(PairKeys::from_secret_bytes).transpose()?,
+            prekeys,
+            pq3: pq3.map(pq3::PrekeyRing::from_secret_bytes).transpose()?,
+        })
+    }
+}
+
+fn optional<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, StateError> {
+    match reader.u32()? {
+        ABSENT => Ok(None),
+        PRESENT => reader.sized().map(Some),
+        _ => Err(StateError::Damaged),
     }
 }

@@ -1,6 +1,6 @@
 //! Why a message was not sealed, or did not open: one enum for each, whatever the suite.
 
-use crate::suite::Suite;
+use crate::{pq3::BundleError, suite::Suite};
 
 /// Why nothing was sealed. The session that went in is not to be used; the stored one is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -18,12 +18,15 @@ pub enum SealError {
     /// SUI-8: the directory gave no prekey for the device. Look it up again later; do not use a weaker suite.
     #[error("no prekey is known for the device")]
     NoPrekey,
-    /// PEC-5: the device has been away too long, or a clock is wrong.
+    /// PEC-5, PQ3-8: the device has been away too long, or a clock is wrong.
     #[error("the device's prekey is out of date")]
     StalePrekey,
-    /// PEC-5: the directory went back to an older prekey.
+    /// PEC-5, PQ3-8: the directory went back to an older prekey.
     #[error("the directory offers an older prekey than before")]
     PrekeyRolledBack,
+    /// PQ3-5: a session had to be started, and the directory's bundle is not this device's or is damaged.
+    #[error("this device's prekey bundle is not valid: {0}")]
+    BadBundle(BundleError),
     /// PEC-8: 2^32 messages to one prekey. The next prekey, within a week, begins anew.
     #[error("no more messages can be sealed to the device's prekey")]
     CounterExhausted,
@@ -31,7 +34,7 @@ pub enum SealError {
 
 /// Why a message did not open. The session is unchanged, so the next message can still succeed.
 ///
-/// There is one variant for everything that a forger could cause (PAIR-14, PEC-18).
+/// There is one variant for everything that a forger could cause (PAIR-14, PEC-18, PQ3-25).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -7,7 +7,7 @@
 //! - [`Session::open`] borrows it: the one in [`Opened`] is stored together with the message (RCV-1).
 
 use halcyon_crypto::{Rng, SecretBytes, VerifyingKey};
-use halcyon_types::{SuiteId, Timestamp};
+use halcyon_types::{AccountId, EnvelopeId, Handle, PushToken, SuiteId, Timestamp};
 
 use crate::{
     choice::ChosenSuite,
@@ -15,11 +15,14 @@ use crate::{
     error::{OpenError, SealError},
     identity::PairIdentity,
     pair_ec::{self, ReceiveState, SendState, SignedPrekey},
+    pq3::{self, AuthData, Opening, Party, Sealing, Security, Sessions},
     state::{Reader, StateError, Writer},
     suite::Suite,
 };
 
-const STATE_VERSION: u8 = 1;
+/// 1 had no `pq3`; it is still read.
+const STATE_VERSION: u8 = 2;
+const STATE_VERSION_WITHOUT_PQ3: u8 = 1;
 
 /// What is known of another device: keys from its verified list entry, and its newest prekey. Parsed once; keep it.
 #[derive(Clone, Debug)]
@@ -27,13 +30,15 @@ pub struct PeerDevice {
     device: VerifyingKey,
     pair: Option<PairIdentity>,
     prekey: Option<SignedPrekey>,
+    party: Option<Party>,
+    bundle: Option<Vec<u8>>,
 }
 
 impl PeerDevice {
     /// Takes a verified entry's device key and `pair` identity.
     #[must_use]
     pub fn new(device: VerifyingKey, pair: Option<PairIdentity>) -> Self {
-        Self { device, pair, prekey: None }
+        Self { device, pair, prekey: None, party: None, bundle: None }
     }
 
     /// Adds the device's newest prekey, after verifying that the device signed it (PEC-3).
@@ -45,11 +50,45 @@ impl PeerDevice {
         Ok(Self { prekey: Some(prekey), ..self })
     }
 
+    /// Adds what `pq3` needs: the account in whose list the device stands, and the device's newest bundle, which is looked
+    /// into only when a session has to be started (PQ3-5).
+    #[must_use]
+    pub fn with_pq3(self, account: AccountId, bundle: Option<&[u8]>) -> Self {
+        let party = Some(Party::new(account, self.device.compact()));
+        Self { party, bundle: bundle.map(<[u8]>::to_vec), ..self }
+    }
+
     /// Returns the device key.
     #[must_use]
     pub fn device(&self) -> &VerifyingKey {
         &self.device
     }
+}
+
+/// What a message that is sealed is bound to, beside the two devices.
+#[derive(Clone, Debug)]
+pub struct Outgoing<'a> {
+    /// The account in whose list this device stands.
+    pub account: AccountId,
+    /// Envelope, handles and push tokens (PQ3-22).
+    pub auth_data: &'a AuthData,
+    /// This device's clock.
+    pub now: Timestamp,
+}
+
+/// What a message that is opened has to be bound to, beside the two devices.
+#[derive(Clone, Debug)]
+pub struct Incoming<'a> {
+    /// The account in whose list this device stands.
+    pub account: AccountId,
+    /// The envelope's id.
+    pub envelope: EnvelopeId,
+    /// The sender's handle, as the envelope has it.
+    pub sender: &'a Handle,
+    /// This device's push token, if it knows it.
+    pub push_token: Option<PushToken>,
+    /// This device's clock.
+    pub now: Timestamp,
 }
 
 /// A sealed message.
@@ -68,6 +107,8 @@ pub struct Opened {
     pub plaintext: SecretBytes,
     /// The suite that carried it, to be shown.
     pub suite: Suite,
+    /// The handle that the sender sealed it for, where the suite says so (PQ3-22). It has to be this account's.
+    pub recipient: Option<Handle>,
     /// The session in which this message counts as opened.
     pub next: Session,
 }
@@ -77,6 +118,7 @@ pub struct Opened {
 pub struct Session {
     pair_ec_send: SendState,
     pair_ec_receive: ReceiveState,
+    pq3: Sessions,
 }
 
 impl Session {
@@ -89,27 +131,80 @@ impl Session {
         suite: ChosenSuite,
         own: &DeviceKeys,
         peer: &PeerDevice,
+        outgoing: &Outgoing<'_>,
         rng: &mut dyn Rng,
-        now: Timestamp,
         plaintext: &[u8],
     ) -> Result<(Sealed, Session), SealError> {
         let suite = suite.suite();
         let (bytes, next) = match suite {
-            Suite::Pair => {
-                let (Some(keys), Some(recipient)) = (&own.pair, &peer.pair) else {
-                    return Err(SealError::NotSpoken(suite));
-                };
-                (keys.seal(rng, recipient, plaintext)?, self)
-            }
-            Suite::PairEc => {
-                // SUI-8: no prekey, no message; never another suite instead.
-                let prekey = peer.prekey.as_ref().ok_or(SealError::NoPrekey)?;
-                let (bytes, send) = pair_ec::seal(self.pair_ec_send, rng, &own.device, prekey, now, plaintext)?;
-                (bytes, Session { pair_ec_send: send, ..self })
-            }
-            Suite::Pq3 => return Err(SealError::NotSpoken(suite)),
+            Suite::Pair => self.seal_pair(own, peer, rng, plaintext)?,
+            Suite::PairEc => self.seal_pair_ec(own, peer, outgoing.now, rng, plaintext)?,
+            Suite::Pq3 => self.seal_pq3(own, peer, outgoing, rng, plaintext)?,
         };
         Ok((Sealed { suite: suite.id(), bytes }, next))
+    }
+
+    #[cfg(feature = "pair")]
+    fn seal_pair(
+        self,
+        own: &DeviceKeys,
+        peer: &PeerDevice,
+        rng: &mut dyn Rng,
+        plaintext: &[u8],
+    ) -> Result<(Vec<u8>, Session), SealError> {
+        let (Some(keys), Some(recipient)) = (&own.pair, &peer.pair) else {
+            return Err(SealError::NotSpoken(Suite::Pair));
+        };
+        Ok((keys.seal(rng, recipient, plaintext)?, self))
+    }
+
+    #[cfg(not(feature = "pair"))]
+    fn seal_pair(
+        self,
+        _: &DeviceKeys,
+        _: &PeerDevice,
+        _: &mut dyn Rng,
+        _: &[u8],
+    ) -> Result<(Vec<u8>, Session), SealError> {
+        Err(SealError::NotSpoken(Suite::Pair))
+    }
+
+    fn seal_pair_ec(
+        self,
+        own: &DeviceKeys,
+        peer: &PeerDevice,
+        now: Timestamp,
+        rng: &mut dyn Rng,
+        plaintext: &[u8],
+    ) -> Result<(Vec<u8>, Session), SealError> {
+        if !cfg!(feature = "pair-ec") {
+            return Err(SealError::NotSpoken(Suite::PairEc));
+        }
+        // SUI-8: no prekey, no message; never another suite instead.
+        let prekey = peer.prekey.as_ref().ok_or(SealError::NoPrekey)?;
+        let (bytes, send) = pair_ec::seal(self.pair_ec_send, rng, &own.device, prekey, now, plaintext)?;
+        Ok((bytes, Session { pair_ec_send: send, ..self }))
+    }
+
+    fn seal_pq3(
+        self,
+        own: &DeviceKeys,
+        peer: &PeerDevice,
+        outgoing: &Outgoing<'_>,
+        rng: &mut dyn Rng,
+        plaintext: &[u8],
+    ) -> Result<(Vec<u8>, Session), SealError> {
+        let to = peer.party.as_ref().ok_or(SealError::NotSpoken(Suite::Pq3))?;
+        let sealing = Sealing {
+            key: &own.device,
+            from: &Party::new(outgoing.account, own.device.verifying_key().compact()),
+            to,
+            recipient: &peer.device,
+            bundle: peer.bundle.as_deref(),
+            auth_data: outgoing.auth_data,
+        };
+        let (bytes, pq3) = self.pq3.seal(&sealing, rng, outgoing.now, plaintext)?;
+        Ok((bytes, Session { pq3, ..self }))
     }
 
     /// Opens a message from `peer` that came with `suite` in its envelope.
@@ -121,33 +216,86 @@ impl Session {
         suite: SuiteId,
         own: &DeviceKeys,
         peer: &PeerDevice,
+        incoming: &Incoming<'_>,
         sealed: &[u8],
     ) -> Result<Opened, OpenError> {
         // SUI-7: before anything looks into the message.
         let suite = Suite::try_from(suite).map_err(|_| OpenError::NotSpoken)?;
-        let (plaintext, next) = match suite {
-            Suite::Pair => {
-                let (Some(keys), Some(sender)) = (&own.pair, &peer.pair) else { return Err(OpenError::NotSpoken) };
-                (keys.open(sender, sealed)?, self.clone())
-            }
-            Suite::PairEc => {
-                let own_key = own.device.verifying_key().compact();
-                let opened = pair_ec::open(&self.pair_ec_receive, &own.prekeys, own_key, &peer.device, sealed)?;
-                let next = Session { pair_ec_send: self.pair_ec_send.clone(), pair_ec_receive: opened.next };
-                (opened.plaintext, next)
-            }
-            Suite::Pq3 => return Err(OpenError::NotSpoken),
-        };
-        Ok(Opened { plaintext, suite, next })
+        if !Suite::SPOKEN.contains(&suite) {
+            return Err(OpenError::NotSpoken);
+        }
+        match suite {
+            Suite::Pair => self.open_pair(own, peer, sealed),
+            Suite::PairEc => self.open_pair_ec(own, peer, sealed),
+            Suite::Pq3 => self.open_pq3(own, peer, incoming, sealed),
+        }
     }
 
-    /// Returns the session, to be stored under protection (PEC-19).
+    #[cfg(feature = "pair")]
+    fn open_pair(&self, own: &DeviceKeys, peer: &PeerDevice, sealed: &[u8]) -> Result<Opened, OpenError> {
+        let (Some(keys), Some(sender)) = (&own.pair, &peer.pair) else { return Err(OpenError::NotSpoken) };
+        let plaintext = keys.open(sender, sealed)?;
+        Ok(Opened { plaintext, suite: Suite::Pair, recipient: None, next: self.clone() })
+    }
+
+    #[cfg(not(feature = "pair"))]
+    fn open_pair(&self, _: &DeviceKeys, _: &PeerDevice, _: &[u8]) -> Result<Opened, OpenError> {
+        Err(OpenError::NotSpoken)
+    }
+
+    fn open_pair_ec(&self, own: &DeviceKeys, peer: &PeerDevice, sealed: &[u8]) -> Result<Opened, OpenError> {
+        let own_key = own.device.verifying_key().compact();
+        let opened = pair_ec::open(&self.pair_ec_receive, &own.prekeys, own_key, &peer.device, sealed)?;
+        let next = Session { pair_ec_receive: opened.next, ..self.clone() };
+        Ok(Opened { plaintext: opened.plaintext, suite: Suite::PairEc, recipient: None, next })
+    }
+
+    fn open_pq3(
+        &self,
+        own: &DeviceKeys,
+        peer: &PeerDevice,
+        incoming: &Incoming<'_>,
+        sealed: &[u8],
+    ) -> Result<Opened, OpenError> {
+        let (Some(ring), Some(from)) = (&own.pq3, &peer.party) else { return Err(OpenError::NotSpoken) };
+        let opening = Opening {
+            ring,
+            from,
+            to: &Party::new(incoming.account, own.device.verifying_key().compact()),
+            sender: &peer.device,
+            envelope: incoming.envelope,
+            sender_handle: incoming.sender,
+            push_token: incoming.push_token,
+        };
+        let pq3::Opened { plaintext, auth_data, next } = self.pq3.open(&opening, incoming.now, sealed)?;
+        let next = Session {
+            pair_ec_send: self.pair_ec_send.clone(),
+            pair_ec_receive: self.pair_ec_receive.clone(),
+            pq3: next,
+        };
+        Ok(Opened { plaintext, suite: Suite::Pq3, recipient: Some(auth_data.recipient), next })
+    }
+
+    /// Returns how well messages in `pq3` to this device are protected; `None` before the first.
+    #[must_use]
+    pub fn security(&self) -> Option<Security> {
+        self.pq3.security()
+    }
+
+    /// Returns the sessions of `pq3`.
+    #[must_use]
+    pub fn pq3(&self) -> &Sessions {
+        &self.pq3
+    }
+
+    /// Returns the session, to be stored under protection (PEC-19, PQ3-32).
     #[must_use]
     pub fn to_secret_bytes(&self) -> SecretBytes {
-        let size = self.pair_ec_send.encoded_len() + self.pair_ec_receive.encoded_len();
+        let size = self.pair_ec_send.encoded_len() + self.pair_ec_receive.encoded_len() + self.pq3.encoded_len();
         let mut writer = Writer::new(STATE_VERSION, size);
         self.pair_ec_send.write(&mut writer);
         self.pair_ec_receive.write(&mut writer);
+        self.pq3.write(&mut writer);
         writer.finish()
     }
 
@@ -156,10 +304,12 @@ impl Session {
     /// # Errors
     /// [`StateError`].
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let mut reader = Reader::new(bytes, STATE_VERSION)?;
+        let version = if bytes.first() == Some(&STATE_VERSION_WITHOUT_PQ3) { 1 } else { STATE_VERSION };
+        let mut reader = Reader::new(bytes, version)?;
         let pair_ec_send = SendState::read(&mut reader)?;
         let pair_ec_receive = ReceiveState::read(&mut reader)?;
+        let pq3 = if version == STATE_VERSION { Sessions::read(&mut reader)? } else { Sessions::default() };
         reader.end()?;
-        Ok(Self { pair_ec_send, pair_ec_receive })
+        Ok(Self { pair_ec_send, pair_ec_receive, pq3 })
     }
 }

@@ -11,13 +11,29 @@ pub enum Suite {
     Pair,
     /// Elliptic curves with a weekly prekey.
     PairEc,
-    /// The post-quantum ratchet. Its key schedule is here; the suite itself is not spoken yet.
+    /// The post-quantum ratchet.
     Pq3,
 }
 
+const SPOKEN_COUNT: usize = 1 + cfg!(feature = "pair") as usize + cfg!(feature = "pair-ec") as usize;
+
+/// SUI-9: what is compiled in.
+const fn spoken() -> [Suite; SPOKEN_COUNT] {
+    let mut suites = [Suite::Pq3; SPOKEN_COUNT];
+    let mut at = 0;
+    if cfg!(feature = "pair") {
+        suites[at] = Suite::Pair;
+        at += 1;
+    }
+    if cfg!(feature = "pair-ec") {
+        suites[at] = Suite::PairEc;
+    }
+    suites
+}
+
 impl Suite {
-    /// The suites that this version can seal and open with, weakest first.
-    pub const SPOKEN: [Suite; 2] = [Suite::Pair, Suite::PairEc];
+    /// The suites that this build can seal and open with, weakest first (SUI-9).
+    pub const SPOKEN: [Suite; SPOKEN_COUNT] = spoken();
 
     /// Returns the number that stands in device lists and envelopes (SUI-1).
     #[must_use]

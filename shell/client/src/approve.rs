@@ -215,9 +215,11 @@ impl From<DevicesError> for ApproveError {
             DevicesError::Api(error) => Self::Api(error),
             DevicesError::Refused(refusal) => Self::Refused(refusal),
             DevicesError::Conflict => Self::Conflict,
-            DevicesError::Name(_) | DevicesError::NoSuchDevice | DevicesError::ThisDevice | DevicesError::List(_) => {
-                Self::Profile(ProfileError::Damaged("the own device list"))
-            }
+            DevicesError::Name(_)
+            | DevicesError::NoSuchDevice
+            | DevicesError::ThisDevice
+            | DevicesError::LastSuite
+            | DevicesError::List(_) => Self::Profile(ProfileError::Damaged("the own device list")),
         }
     }
 }

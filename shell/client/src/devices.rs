@@ -81,7 +81,7 @@ impl Client {
 impl Inner {
     /// Applies a change to the newest list and publishes it; when another device was faster, looks at its list and applies the change
     /// again (DIR-4).
-    async fn change_list(
+    pub(crate) async fn change_list(
         &self,
         change: impl Fn(&SignedList, DeviceId) -> Result<NextList, DevicesError>,
     ) -> Result<(), DevicesError> {

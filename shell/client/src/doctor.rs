@@ -110,7 +110,7 @@ impl Inner {
     fn check_prekeys(&self) -> Result<Check, ProfileError> {
         let state = self.state();
         let own = state.own()?;
-        let age = self.now().since(own.keys.prekeys.made());
+        let age = self.now().since(own.keys.prekeys_made());
         Ok(match (own.prekeys_uploaded, age > PREKEY_AGE_NOTABLE) {
             (true, false) => Check::good("prekeys", format!("{age} old, with the server")),
             (false, _) => Check::new("prekeys", Finding::Notable, "not uploaded yet; go online"),

@@ -357,6 +357,9 @@ pub enum DevicesError {
     /// A device cannot remove itself: it could not sign the list that it is not in.
     #[error("a device cannot remove itself; do it from another one")]
     ThisDevice,
+    /// SUI-9: nothing could be sent to or from a device without a suite.
+    #[error("this is the only suite that is switched on")]
+    LastSuite,
     /// The new list would not be valid.
     #[error("the new device list would not be valid: {0}")]
     List(#[source] ListError),
@@ -368,7 +371,7 @@ fault_of!(DevicesError,
     Self::Profile(error) => error.fault(),
     Self::Api(error) => error.fault(),
     Self::Refused(_) => Fault::UntrustedKey,
-    Self::Name(_) | Self::NoSuchDevice | Self::ThisDevice | Self::List(_) => Fault::User,
+    Self::Name(_) | Self::NoSuchDevice | Self::ThisDevice | Self::LastSuite | Self::List(_) => Fault::User,
     Self::Conflict => Fault::Io,
 );
 

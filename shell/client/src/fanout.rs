@@ -12,10 +12,10 @@ use bytes::Bytes;
 use halcyon_crypto::Rng;
 use halcyon_directory::{VerifiedDevice, VerifiedDevices};
 use halcyon_suites::{
-    ChoiceError, ChosenSuite, DeviceKeys, PairIdentity, PeerDevice, SealError, Session, Suite, choice,
-    pair_ec::PrekeyError,
+    ChoiceError, ChosenSuite, DeviceKeys, Outgoing, PairIdentity, PeerDevice, SealError, Session, Suite, choice,
+    pair_ec::PrekeyError, pq3::AuthData,
 };
-use halcyon_types::{DeviceId, PushToken, SuiteId, Timestamp};
+use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, PushToken, SuiteId, Timestamp};
 
 /// What became of one device.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Fanned {
 /// A message sealed for one device.
 #[derive(Debug)]
 pub(crate) struct SealedFor {
+    /// Drawn here, since `pq3` binds the message to it (PQ3-22).
+    pub(crate) envelope: EnvelopeId,
     pub(crate) push_token: PushToken,
     pub(crate) suite: SuiteId,
     pub(crate) payload: Bytes,
@@ -58,6 +60,16 @@ pub(crate) enum Unsealable {
 pub(crate) struct FanOut<'a> {
     pub(crate) plaintext: &'a [u8],
     pub(crate) own: &'a DeviceKeys,
+    /// The own account.
+    pub(crate) account: AccountId,
+    /// This device's push token, if it knows it.
+    pub(crate) push_token: Option<PushToken>,
+    /// The handle that the message is from.
+    pub(crate) from: &'a Handle,
+    /// The handle that it is for.
+    pub(crate) to: &'a Handle,
+    /// Suites that may be used, of those that the keys speak.
+    pub(crate) allowed: &'a [Suite],
     pub(crate) forced: Option<SuiteId>,
     pub(crate) now: Timestamp,
 }
@@ -84,13 +96,30 @@ impl FanOut<'_> {
         let push_token = *device.push_token().ok_or(Unsealable::NoAddress)?;
         let suite = self.choose(device)?;
         let peer = peer_device(device, suite.suite())?;
-        let (sealed, next) = session.seal(suite, self.own, &peer, rng, self.now, self.plaintext)?;
-        Ok(SealedFor { push_token, suite: sealed.suite, payload: sealed.bytes.into(), next })
+        let mut id = [0; EnvelopeId::LEN];
+        rng.fill_bytes(&mut id);
+        let auth_data = AuthData {
+            envelope: EnvelopeId::from_bytes(id),
+            sender: self.from.clone(),
+            recipient: self.to.clone(),
+            sender_push_token: self.push_token,
+            recipient_push_token: push_token,
+        };
+        let outgoing = Outgoing { account: self.account, auth_data: &auth_data, now: self.now };
+        let (sealed, next) = session.seal(suite, self.own, &peer, &outgoing, rng, self.plaintext)?;
+        Ok(SealedFor {
+            envelope: auth_data.envelope,
+            push_token,
+            suite: sealed.suite,
+            payload: sealed.bytes.into(),
+            next,
+        })
     }
 
     /// SUI-3 to SUI-6: the strongest that both speak, never less than was seen, unless a person forced one.
     fn choose(&self, device: &VerifiedDevice) -> Result<ChosenSuite, Unsealable> {
-        let own = self.own.suites();
+        let mut own = self.own.suites();
+        own.retain(|suite| self.allowed.contains(suite)); // SUI-9
         let seen = Suite::try_from(device.strongest_seen()).ok();
         match self.forced {
             None => Ok(choice::choose(&own, device.suites(), seen)?),
@@ -105,9 +134,14 @@ impl FanOut<'_> {
 /// Returns a device as the suites see it. A broken prekey is an error only where a prekey is needed.
 fn peer_device(device: &VerifiedDevice, suite: Suite) -> Result<PeerDevice, PrekeyError> {
     let peer = sender_device(device);
-    match device.prekey(suite.id()) {
-        Some(record) => peer.with_prekey(record),
-        None => Ok(peer),
+    let record = device.prekey(suite.id());
+    match suite {
+        Suite::Pair => Ok(peer),
+        Suite::PairEc => match record {
+            Some(record) => peer.with_prekey(record),
+            None => Ok(peer),
+        },
+        Suite::Pq3 => Ok(peer.with_pq3(device.account(), record.map(|record| &record[..]))),
     }
 }
 
@@ -115,7 +149,7 @@ fn peer_device(device: &VerifiedDevice, suite: Suite) -> Result<PeerDevice, Prek
 pub(crate) fn sender_device(device: &VerifiedDevice) -> PeerDevice {
     // The resolver checked the blob; one that these suites cannot read leaves the device without suite 1.
     let pair = device.pair_identity().and_then(|blob| PairIdentity::from_bytes(blob).ok());
-    PeerDevice::new(device.key().clone(), pair)
+    PeerDevice::new(device.key().clone(), pair).with_pq3(device.account(), None)
 }
 
 #[cfg(test)]

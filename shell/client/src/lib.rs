@@ -34,7 +34,10 @@ mod send;
 mod server_address;
 mod settings;
 mod state;
+mod suites;
 mod upkeep;
+
+pub use halcyon_suites::Suite;
 
 pub use approve::{Approval, LinkRequestShown};
 pub use client::{Account, Client, Costs, Events, Parts};
@@ -50,3 +53,4 @@ pub use resolve::{LookedUp, LookedUpDevice};
 pub use send::Draft;
 pub use server_address::{ServerAddress, ServerAddressError};
 pub use settings::APP_SETTING_PREFIX;
+pub use suites::{DeviceSecurity, Security, SuiteUse};

@@ -11,7 +11,7 @@ use halcyon_crypto::{
     opaque::{ClientLogin, OpaqueError},
 };
 use halcyon_directory::link_approval::newcomer::{Linked, Newcomer, Revealing};
-use halcyon_suites::{DeviceKeys, Suite};
+use halcyon_suites::DeviceKeys;
 use halcyon_types::{AccountId, DeviceId, Duration, Handle, LinkId};
 
 use crate::{
@@ -72,12 +72,13 @@ impl Client {
         let (ticket, account) = inner.sign_in(&draft).await?;
         // 2. Keys of this device, in memory only.
         let now = inner.now();
-        let keys = (inner.costs.device_keys)(inner.rng().as_rng(), &Suite::SPOKEN, now);
-        let entry = countersigned(&keys, account, &draft.device_name, now).map_err(LinkError::DeviceName)?;
+        let suites = inner.state().suites();
+        let keys = (inner.costs.device_keys)(inner.rng().as_rng(), &suites, now);
+        let entry = countersigned(&keys, &suites, account, &draft.device_name, now).map_err(LinkError::DeviceName)?;
         let device = entry.entry().id();
         // 3. The commitment goes first.
         let newcomer = Newcomer::begin(account, entry, inner.rng().as_rng());
-        let request = Request::link(&ticket, &newcomer.request(), &prekeys::newest(&keys));
+        let request = Request::link(&ticket, &newcomer.request(), &prekeys::newest(&keys, &suites));
         let id = inner.call_signed_by(request, device, &keys.device, |request| inner.api.link(request)).await;
         let id = id.map_err(link_error)?;
         Ok(PendingLink {

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use halcyon_directory::VerifiedDevices;
 use halcyon_suites::Session;
-use halcyon_types::{AccountId, DeviceId, Duration, EnvelopeId, Handle, MessageId, Timestamp};
+use halcyon_types::{AccountId, DeviceId, Duration, Handle, MessageId, Timestamp};
 
 use crate::{
     client::Inner,
@@ -159,9 +159,15 @@ impl Sealing<'_> {
         for device in devices.devices().iter().map(|device| device.device_id()).filter(|device| wanted(*device)) {
             sessions.insert(device, self.state.session(device)?);
         }
+        let own = self.state.own()?;
         let fan_out = FanOut {
             plaintext: &self.job.content,
-            own: &self.state.own()?.keys,
+            own: &own.keys,
+            account: own.account,
+            push_token: own.push_token,
+            from: &self.job.sender,
+            to: &target.handle,
+            allowed: &self.state.suites(),
             forced: self.job.forced_suite,
             now: self.inner.now(),
         };
@@ -173,7 +179,7 @@ impl Sealing<'_> {
                     let session = sealed.next.to_secret_bytes();
                     self.commit.push(Change::PutSession { device, session });
                     self.commit.push(Change::PutOutboxEnvelope(OutboxEnvelope {
-                        id: EnvelopeId::from_bytes(self.inner.rng().array()),
+                        id: sealed.envelope,
                         message: self.job.message,
                         handle: target.handle.clone(),
                         account: devices.account(),

@@ -17,8 +17,8 @@ use halcyon_directory::{
     alert::{Alert, AlertEvent},
 };
 use halcyon_failpoint::{Point, hit};
-use halcyon_suites::{OpenError, Opened};
-use halcyon_types::{DeviceId, EnvelopeId, MessageId, Topic};
+use halcyon_suites::{Incoming, OpenError, Opened, Suite};
+use halcyon_types::{DeviceId, EnvelopeId, Handle, MessageId, Timestamp, Topic};
 
 use crate::{
     alerts,
@@ -137,7 +137,7 @@ impl Inner {
         delivery: &Delivery,
     ) -> Result<Received, ProfileError> {
         let mut state = self.state();
-        let opened = match state.open_sealed(envelope, sender, device) {
+        let opened = match state.open_sealed(envelope, sender, device, self.now()) {
             Ok(opened) => opened,
             Err(Unopened::Profile(error)) => return Err(error),
             // RCV-4: the suite has seen it. The mark saves the work next time.
@@ -164,7 +164,7 @@ impl Inner {
         let duplicate = state.store().has_seen(&message_mark(sender.device, content.message_id))?;
         let mut events = Vec::new();
         let mut shown = None;
-        if !duplicate && state.is_addressed(&content, sender)? {
+        if !duplicate && state.is_addressed(&content, sender, opened.recipient.as_ref())? {
             match &content.kind {
                 Kind::Receipt(receipt) => {
                     let from = (&sender.handle, sender.account, sender.device);
@@ -318,15 +318,43 @@ impl State {
         Ok(VerifiedDevice::sender(&known, sender.device))
     }
 
-    fn open_sealed(&self, envelope: &Envelope, sender: &Sender, device: &VerifiedDevice) -> Result<Opened, Unopened> {
+    fn open_sealed(
+        &self,
+        envelope: &Envelope,
+        sender: &Sender,
+        device: &VerifiedDevice,
+        now: Timestamp,
+    ) -> Result<Opened, Unopened> {
+        // SUI-9: what is switched off is not opened either.
+        if Suite::try_from(sender.suite).is_ok_and(|suite| !self.suites().contains(&suite)) {
+            return Err(Unopened::Suite(OpenError::NotSpoken));
+        }
         let session = self.session(sender.device).map_err(Unopened::Profile)?;
         let own = self.own().map_err(Unopened::Profile)?;
-        session.open(sender.suite, &own.keys, &sender_device(device), &envelope.payload).map_err(Unopened::Suite)
+        let incoming = Incoming {
+            account: own.account,
+            envelope: envelope.id,
+            sender: &sender.handle,
+            push_token: own.push_token,
+            now,
+        };
+        let device = sender_device(device);
+        session.open(sender.suite, &own.keys, &device, &incoming, &envelope.payload).map_err(Unopened::Suite)
     }
 
     /// CON-7. The sender's device is of the account that the handle stands for: [`kept_sender`](Self::kept_sender) saw to it.
-    fn is_addressed(&self, content: &Content, sender: &Sender) -> Result<bool, ProfileError> {
+    fn is_addressed(
+        &self,
+        content: &Content,
+        sender: &Sender,
+        sealed_for: Option<&Handle>,
+    ) -> Result<bool, ProfileError> {
         if *content.members.sender() != sender.handle {
+            return Ok(false);
+        }
+        // PQ3-22: the handle that it was sealed for is a member, too; own devices get theirs under the sender's.
+        let is_member = |handle: &Handle| *handle == sender.handle || content.members.recipients().contains(handle);
+        if sealed_for.is_some_and(|handle| !is_member(handle)) {
             return Ok(false);
         }
         if self.own()?.account == sender.account {

@@ -106,11 +106,12 @@ impl Inner {
         if state.any_own().is_none() {
             // Refused before anything is made.
             self.check_name(device_name)?;
-            let own = self.new_own(now)?;
+            let own = self.new_own(&state.suites(), now)?;
             state.commit_own(own, Commit::new())?;
         }
         let own = state.any_own().ok_or(ProfileError::NoAccount)?;
-        let entry = countersigned(&own.keys, own.account, device_name, now).map_err(RegisterError::DeviceName)?;
+        let entry = countersigned(&own.keys, &state.suites(), own.account, device_name, now)
+            .map_err(RegisterError::DeviceName)?;
         SignedList::first(&own.account_key, entry, now).map_err(|_| ProfileError::Damaged("the account key").into())
     }
 
@@ -120,10 +121,10 @@ impl Inner {
         entry.map(drop).map_err(RegisterError::DeviceName)
     }
 
-    fn new_own(&self, now: Timestamp) -> Result<Own, ProfileError> {
+    fn new_own(&self, suites: &[Suite], now: Timestamp) -> Result<Own, ProfileError> {
         let mut rng = self.rng();
         let account_key = SigningKey::generate_compact(rng.as_rng());
-        let keys = (self.costs.device_keys)(rng.as_rng(), &Suite::SPOKEN, now);
+        let keys = (self.costs.device_keys)(rng.as_rng(), suites, now);
         Ok(Own {
             stage: Stage::Registering,
             server: self.server.to_string(),
@@ -177,7 +178,7 @@ impl Inner {
     ) -> Result<PushToken, RegisterError> {
         let prekeys = {
             let state = self.state();
-            prekeys::newest(&state.any_own().ok_or(ProfileError::NoAccount)?.keys)
+            prekeys::newest(&state.any_own().ok_or(ProfileError::NoAccount)?.keys, &state.suites())
         };
         let verification_id = &registration.verification.id;
         let upload = RegistrationUpload { verification_id, upload, list, prekeys: &prekeys };
@@ -223,15 +224,18 @@ impl Inner {
     }
 }
 
-/// Returns the counter-signed entry of a device (DIR-1, DIR-2).
+/// Returns the counter-signed entry of a device (DIR-1, DIR-2). Suites that are not allowed are left out (SUI-9).
 pub(crate) fn countersigned(
     keys: &DeviceKeys,
+    allowed: &[Suite],
     account: AccountId,
     name: &str,
     added: Timestamp,
 ) -> Result<CountersignedEntry, EntryError> {
-    let suites: Vec<SuiteId> = keys.suites().into_iter().map(Suite::id).collect();
-    let pair = keys.pair.as_ref().map(|pair| bytes::Bytes::copy_from_slice(pair.identity().as_bytes()));
+    let spoken: Vec<Suite> = keys.suites().into_iter().filter(|suite| allowed.contains(suite)).collect();
+    let suites: Vec<SuiteId> = spoken.iter().map(|suite| suite.id()).collect();
+    let pair = keys.pair_identity().filter(|_| spoken.contains(&Suite::Pair));
+    let pair = pair.map(|identity| bytes::Bytes::copy_from_slice(identity.as_bytes()));
     let entry = DeviceEntry::new(keys.device.verifying_key(), name, &suites, pair, added)?;
     CountersignedEntry::sign(entry, account, &keys.device)
 }

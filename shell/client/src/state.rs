@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use halcyon_crypto::{CryptoRng, Rng, RngCore, Secret, SigningKey, rng::RngError};
 use halcyon_directory::{KnownAccount, KnownHandle, lookup::Addresses};
-use halcyon_suites::{DeviceKeys, Session};
-use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SessionToken, Timestamp};
+use halcyon_suites::{DeviceKeys, Session, Suite};
+use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SessionToken, SuiteId, Timestamp};
 
 use crate::{
     error::ProfileError,
@@ -24,6 +24,8 @@ pub(crate) struct State {
     store: Box<dyn Store>,
     own: Option<Own>,
     accounts: HashMap<AccountId, KnownAccount>,
+    /// Suites that the person switched off (SUI-9).
+    suites_off: Vec<Suite>,
     /// Answers in a row by which the courier contradicted the directory, for accounts with any (SND-3). Not on disk: after a
     /// restart it takes as many again.
     pub(crate) stale_in_a_row: HashMap<AccountId, u32>,
@@ -51,7 +53,8 @@ pub(crate) struct KeptAccount {
 impl State {
     pub(crate) fn open(store: Box<dyn Store>) -> Result<Self, ProfileError> {
         let own = store.profile()?.map(|profile| Own::decode(&profile)).transpose()?;
-        Ok(Self { store, own, accounts: HashMap::new(), stale_in_a_row: HashMap::new() })
+        let suites_off = store.setting(SUITES_OFF)?.map(|names| read_suites(&names)).unwrap_or_default();
+        Ok(Self { store, own, accounts: HashMap::new(), suites_off, stale_in_a_row: HashMap::new() })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -61,6 +64,20 @@ impl State {
     /// Commits. What is kept in memory beside the store must be given to the `put_` functions instead.
     pub(crate) fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         if commit.is_empty() { Ok(()) } else { self.store.commit(commit) }
+    }
+
+    /// Returns the suites that may be used: those of this build without those that were switched off (SUI-9).
+    pub(crate) fn suites(&self) -> Vec<Suite> {
+        Suite::SPOKEN.into_iter().filter(|suite| !self.suites_off.contains(suite)).collect()
+    }
+
+    /// Commits which suites are switched off.
+    pub(crate) fn commit_suites_off(&mut self, off: Vec<Suite>) -> Result<(), StoreError> {
+        let numbers: Vec<String> = off.iter().map(|suite| suite.id().as_u32().to_string()).collect();
+        let change = Change::PutSetting { name: SUITES_OFF.to_owned(), value: numbers.join(",") };
+        self.store.commit(&Commit::new().with(change))?;
+        self.suites_off = off;
+        Ok(())
     }
 
     /// Returns who this device is, also if it was removed or is still registering.
@@ -151,6 +168,15 @@ impl State {
         let known = self.known(account).ok()??;
         known.list().device(device).map(|listed| listed.entry().name().to_owned())
     }
+}
+
+/// The setting that holds the numbers of suites that were switched off, separated by commas.
+const SUITES_OFF: &str = "suites.off";
+
+/// Numbers that this version does not know are of a newer one's making, and do not concern it.
+fn read_suites(numbers: &str) -> Vec<Suite> {
+    let suite = |number: &str| number.parse().ok().and_then(|id| Suite::try_from(SuiteId::from_u32(id)).ok());
+    numbers.split(',').filter_map(suite).collect()
 }
 
 /// The change that keeps what was accepted of an account.

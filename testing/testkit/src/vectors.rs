@@ -9,6 +9,7 @@
 mod pair;
 mod pair_ec;
 mod pq3_kdf;
+pub mod pq3_transcript;
 
 use serde_json::Value;
 
@@ -66,6 +67,7 @@ pub fn run(text: &str) -> Result<Report, VectorsError> {
         "pair" => pair::run,
         "pair-ec" => pair_ec::run,
         "pq3-kdf" => pq3_kdf::run,
+        "pq3-transcript" => pq3_transcript::run,
         other => return Err(VectorsError::UnknownSuite(other.to_owned())),
     };
     match file.number("schema")? {

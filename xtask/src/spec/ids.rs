@@ -1,7 +1,7 @@
 //! Requirement ids in text: `COU-12`, `**COU-12**`, `COU-10 to COU-13`.
 //!
-//! Owns the grammar: three or four capitals, a hyphen, one to three digits, nothing that joins on either side. Does not know
-//! which ids exist.
+//! Owns the grammar: three or four capitals, the last of which may be a digit (`PQ3-1`), a hyphen, one to three digits, nothing
+//! that joins on either side. Does not know which ids exist.
 
 use std::fmt;
 
@@ -56,7 +56,9 @@ pub(super) fn is_foreign(prefix: &str) -> bool {
 
 /// Returns the id at the start of a text, and its length.
 fn id_at(text: &str) -> Option<(Id, usize)> {
-    let capitals = text.bytes().take_while(u8::is_ascii_uppercase).count();
+    let letters = text.bytes().take_while(u8::is_ascii_uppercase).count();
+    let digit = letters >= 2 && text.as_bytes().get(letters).is_some_and(u8::is_ascii_digit);
+    let capitals = letters + usize::from(digit);
     if !(3..=4).contains(&capitals) || text.as_bytes().get(capitals) != Some(&b'-') {
         return None;
     }
@@ -103,12 +105,24 @@ mod tests {
     fn ids_and_ranges_are_read() {
         assert_eq!(shown("(COU-30 to COU-33), ACC-1; PAIR-2."), ["COU-30..COU-33", "ACC-1..ACC-1", "PAIR-2..PAIR-2"]);
         assert_eq!(shown("COU-1 to DIR-2"), ["COU-1..COU-1", "DIR-2..DIR-2"]);
+        assert_eq!(shown("PQ3-1, PQ3-30 to PQ3-32"), ["PQ3-1..PQ3-1", "PQ3-30..PQ3-32"]);
         assert_eq!(shown("ein Zeichen – COU-1"), ["COU-1..COU-1"]);
     }
 
     #[test]
     fn what_only_looks_like_an_id_is_none() {
-        for text in ["ML-KEM-768", "RUSTSEC-2023-0071", "P-256", "COU-", "COU-1234", "xCOU-1", "COU-1a", "cou-1"] {
+        for text in [
+            "ML-KEM-768",
+            "RUSTSEC-2023-0071",
+            "P-256",
+            "COU-",
+            "COU-1234",
+            "xCOU-1",
+            "COU-1a",
+            "cou-1",
+            "P2-1",
+            "PQ31-1",
+        ] {
             assert_eq!(shown(text), Vec::<String>::new(), "{text}");
         }
     }

@@ -23,7 +23,7 @@ fn alice_sends_and_bob_listens() {
     assert_eq!(message["text"], "hello, bob");
     assert_eq!(message["sender"], "mailto:alice@example.org");
     assert_eq!(message["sender_device_name"], "phone");
-    assert_eq!(message["suite"], "pair-ec");
+    assert_eq!(message["suite"], "pq3");
     assert_eq!(message["origin"], "peer");
     assert_eq!(message["id"], sent[0]["message"]["id"]);
     listening.end_well();

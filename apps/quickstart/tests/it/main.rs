@@ -40,9 +40,9 @@ fn lines_arrive_everywhere_and_are_kept() {
             lines.iter().filter(|line| line.ends_with(&format!(": {text}"))).cloned().collect();
         let expected = [
             "sent from alice phone",
-            "arrived at bob phone from alice phone (pair-ec)",
-            "arrived at bob tablet from alice phone (pair-ec)",
-            "arrived at alice laptop from alice phone (pair-ec)",
+            "arrived at bob phone from alice phone (pq3)",
+            "arrived at bob tablet from alice phone (pq3)",
+            "arrived at alice laptop from alice phone (pq3)",
             "delivered to bob phone, says its receipt at alice phone",
             "delivered to bob tablet, says its receipt at alice phone",
         ];
@@ -58,7 +58,7 @@ fn lines_arrive_everywhere_and_are_kept() {
         lines[..2],
         ["history of alice phone: alice phone: hello", "history of alice phone: alice phone: how are you?"]
     );
-    assert!(lines.contains(&"arrived at alice laptop from bob tablet (pair-ec): fine".to_owned()), "{lines:#?}");
+    assert!(lines.contains(&"arrived at alice laptop from bob tablet (pq3): fine".to_owned()), "{lines:#?}");
     assert!(
         lines.contains(&"delivered to alice laptop, says its receipt at bob tablet: fine".to_owned()),
         "{lines:#?}"
@@ -88,7 +88,7 @@ fn an_offline_device_gets_it_later() {
 
     // The next start delivers it.
     let lines = events(&quickstart(data.path(), &[], "good morning\n"));
-    assert!(lines.contains(&"arrived at bob tablet from alice phone (pair-ec): good night".to_owned()), "{lines:#?}");
+    assert!(lines.contains(&"arrived at bob tablet from alice phone (pq3): good night".to_owned()), "{lines:#?}");
 }
 
 /// SUI: `pair` is used when it is asked for, and not otherwise.
@@ -100,10 +100,7 @@ fn a_suite_can_be_forced() {
         lines.iter().filter(|line| line.starts_with("arrived at bob phone")).map(String::as_str).collect();
     assert_eq!(
         set(arrived),
-        set([
-            "arrived at bob phone from alice phone (pair): old",
-            "arrived at bob phone from alice phone (pair-ec): new"
-        ])
+        set(["arrived at bob phone from alice phone (pair): old", "arrived at bob phone from alice phone (pq3): new"])
     );
 }
 
@@ -128,10 +125,7 @@ fn an_offline_sender_delivers_nothing() {
     assert!(lines.contains("problem: a message did not arrive at bob phone: from the tunnel"), "{lines}");
 
     let lines = events(&quickstart(data.path(), &[], "out again\n"));
-    assert!(
-        lines.contains(&"arrived at bob phone from alice phone (pair-ec): from the tunnel".to_owned()),
-        "{lines:#?}"
-    );
+    assert!(lines.contains(&"arrived at bob phone from alice phone (pq3): from the tunnel".to_owned()), "{lines:#?}");
 }
 
 /// A longer script, faster than one message at a time, and a text that is too long for one.
@@ -142,7 +136,7 @@ fn a_long_script_arrives_in_order() {
     let lines = events(&quickstart(data.path(), &[], &script));
     let arrived: Vec<&String> = lines.iter().filter(|line| line.starts_with("arrived at bob tablet")).collect();
     let expected: Vec<String> =
-        (0..200).map(|number| format!("arrived at bob tablet from alice phone (pair-ec): line {number}")).collect();
+        (0..200).map(|number| format!("arrived at bob tablet from alice phone (pq3): line {number}")).collect();
     assert_eq!(arrived, expected.iter().collect::<Vec<_>>());
     assert_eq!(lines.iter().filter(|line| line.starts_with("delivered to")).count(), 400);
 

@@ -180,3 +180,19 @@ proptest! {
         prop_assert_eq!(again.compact(), agreement.compact());
     }
 }
+
+/// RFC 6979 appendix A.2.5, P-256 with SHA-256, message "sample": for vectors, the signature is the published one.
+#[test]
+fn deterministic_signatures_are_the_published_ones() {
+    let scalar = hex::decode("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721").unwrap();
+    let scalar = Secret::try_from(scalar.as_slice()).unwrap();
+    let key = SigningKey::from_secret(&scalar).unwrap().with_deterministic_nonces().unwrap();
+    assert_eq!(
+        hex::encode(key.sign_raw(&[b"sample"]).as_bytes()),
+        concat!(
+            "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716",
+            "f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
+        )
+    );
+    key.verifying_key().verify_raw(&[b"sample"], &key.sign_raw(&[b"sam", b"ple"])).unwrap();
+}

@@ -133,6 +133,12 @@ impl PrekeyRing {
         self.without_expired(now)
     }
 
+    /// Says whether private halves are here that were replaced 31 days ago or more (PEC-4).
+    #[must_use]
+    pub fn has_expired(&self, now: Timestamp) -> bool {
+        self.replaced.iter().any(|prekey| now >= prekey.replaced.plus(PREKEY_KEEP))
+    }
+
     /// Returns the ring without the private halves that were replaced 31 days ago or more (PEC-4).
     #[must_use]
     pub fn without_expired(mut self, now: Timestamp) -> Self {

@@ -6,8 +6,11 @@ use std::{
 };
 
 use halcyon_crypto::SecretBytes;
-use halcyon_suites::{ChosenSuite, DeviceKeys, OpenError, Opened, PeerDevice, Session, Suite, choice};
-use halcyon_types::{Duration, SuiteId, Timestamp};
+use halcyon_suites::{
+    ChosenSuite, DeviceKeys, Incoming, OpenError, Opened, Outgoing, PeerDevice, SealError, Sealed, Session, Suite,
+    choice, pq3::AuthData,
+};
+use halcyon_types::{AccountId, Duration, EnvelopeId, Handle, PushToken, SuiteId, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};
 
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -16,6 +19,7 @@ pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub(crate) struct Device {
     pub(crate) keys: DeviceKeys,
     pub(crate) rng: StdRng,
+    pub(crate) account: AccountId,
 }
 
 impl Device {
@@ -29,19 +33,36 @@ impl Device {
         });
         // Its later randomness is another stream, or it would draw its keys again.
         let rng = StdRng::seed_from_u64(seed + 1000);
-        Self { keys: DeviceKeys::from_secret_bytes(stored.expose()).unwrap(), rng }
+        let account = AccountId::from_bytes([seed as u8; 16]);
+        Self { keys: DeviceKeys::from_secret_bytes(stored.expose()).unwrap(), rng, account }
     }
 
     /// What others know of this device: its entry's keys and newest prekey.
     pub(crate) fn public(&self) -> PeerDevice {
         let pair = self.keys.pair.as_ref().map(|keys| keys.identity().clone());
-        PeerDevice::new(self.keys.device.verifying_key().clone(), pair).with_prekey(self.keys.prekeys.record()).unwrap()
+        PeerDevice::new(self.keys.device.verifying_key().clone(), pair)
+            .with_prekey(self.keys.prekeys.record())
+            .unwrap()
+            .with_pq3(self.account, self.keys.pq3.as_ref().map(|ring| ring.record()))
     }
 
     pub(crate) fn seal(&mut self, session: Session, suite: Suite, to: &PeerDevice, text: &[u8]) -> (Vec<u8>, Session) {
-        let (sealed, next) = session.seal(forced(suite), &self.keys, to, &mut self.rng, NOW, text).unwrap();
+        let (sealed, next) = self.seal_at(session, suite, to, NOW, text).unwrap();
         assert_eq!(sealed.suite, suite.id());
         (sealed.bytes, next)
+    }
+
+    /// Seals at a time, with whatever comes of it.
+    pub(crate) fn seal_at(
+        &mut self,
+        session: Session,
+        suite: Suite,
+        to: &PeerDevice,
+        now: Timestamp,
+        text: &[u8],
+    ) -> Result<(Sealed, Session), SealError> {
+        let outgoing = Outgoing { account: self.account, auth_data: &auth_data(), now };
+        session.seal(forced(suite), &self.keys, to, &outgoing, &mut self.rng, text)
     }
 
     pub(crate) fn open(
@@ -51,7 +72,39 @@ impl Device {
         from: &PeerDevice,
         sealed: &[u8],
     ) -> Result<Opened, OpenError> {
-        session.open(suite.id(), &self.keys, from, sealed)
+        self.open_at(session, suite.id(), from, NOW, sealed)
+    }
+
+    /// Opens at a time, what came with a suite's number.
+    pub(crate) fn open_at(
+        &self,
+        session: &Session,
+        suite: SuiteId,
+        from: &PeerDevice,
+        now: Timestamp,
+        sealed: &[u8],
+    ) -> Result<Opened, OpenError> {
+        let bound = auth_data();
+        let incoming = Incoming {
+            account: self.account,
+            envelope: bound.envelope,
+            sender: &bound.sender,
+            push_token: Some(bound.recipient_push_token),
+            now,
+        };
+        session.open(suite, &self.keys, from, &incoming, sealed)
+    }
+}
+
+/// What every message here is bound to: one envelope, one handle each, one token.
+pub(crate) fn auth_data() -> AuthData {
+    let handle = |uri: &str| Handle::parse(uri).unwrap();
+    AuthData {
+        envelope: EnvelopeId::from_bytes([9; 16]),
+        sender: handle("mailto:sender@example.org"),
+        recipient: handle("mailto:recipient@example.org"),
+        sender_push_token: None,
+        recipient_push_token: PushToken::from_bytes([1; 32]),
     }
 }
 

@@ -4,7 +4,7 @@ use halcyon_suites::{OpenError, PLAINTEXT_BYTES_MAX, PeerDevice, SealError, Sess
 use halcyon_types::SuiteId;
 use proptest::{collection::vec, prelude::*};
 
-use crate::people::{NOW, alice_bob_eve, days, forced};
+use crate::people::{NOW, alice_bob_eve, days};
 
 /// PAIR-12, PEC-14: Alice writes, Bob reads, in both suites.
 #[test]
@@ -18,13 +18,13 @@ fn alice_writes_and_bob_reads() {
     }
 }
 
-/// SUI-3: what Alice would use by herself is `pair-ec`.
+/// SUI-3: what Alice would use by herself is `pq3`.
 #[test]
 fn alice_picks_the_strongest_by_herself() {
     let (alice, bob, _) = alice_bob_eve();
     let offered: Vec<SuiteId> = bob.keys.suites().iter().map(|suite| suite.id()).collect();
     let chosen = choice::choose(&alice.keys.suites(), &offered, None).unwrap();
-    assert_eq!(chosen.suite(), Suite::PairEc);
+    assert_eq!(chosen.suite(), Suite::Pq3);
 }
 
 /// PAD-3: the longest plaintext fits every suite, one byte more fits none.
@@ -37,8 +37,7 @@ fn the_limit_is_the_same_in_every_suite() {
         let opened = bob.open(&Session::default(), suite, &alice.public(), &sealed).unwrap();
         assert_eq!(opened.plaintext.expose(), longest);
         let too_long = [&longest[..], &[7]].concat();
-        let refused =
-            Session::default().seal(forced(suite), &alice.keys, &bob.public(), &mut alice.rng, NOW, &too_long);
+        let refused = alice.seal_at(Session::default(), suite, &bob.public(), NOW, &too_long);
         assert_eq!(refused.unwrap_err(), SealError::TooLong { bytes: PLAINTEXT_BYTES_MAX + 1 });
     }
 }
@@ -97,8 +96,7 @@ fn a_late_message_opens_until_the_prekey_is_wiped() {
     let gone = bob.open(&Session::default(), Suite::PairEc, &sender, &sealed);
     assert_eq!(gone.unwrap_err(), OpenError::Unauthentic);
     let mut newest = alice.seal(Session::default(), Suite::PairEc, &sender, b"x").1;
-    let to_new =
-        newest.clone().seal(forced(Suite::PairEc), &alice.keys, &bob.public(), &mut alice.rng, days(42), b"now");
+    let to_new = alice.seal_at(newest.clone(), Suite::PairEc, &bob.public(), days(42), b"now");
     let (sealed, _) = to_new.unwrap();
     newest = bob.open(&opened.next, Suite::PairEc, &sender, &sealed.bytes).unwrap().next;
     assert!(newest.to_secret_bytes().len() <= with_window, "one window, not two");
@@ -111,10 +109,7 @@ fn no_prekey_means_no_message() {
     let pair = bob.keys.pair.as_ref().map(|keys| keys.identity().clone());
     let without = PeerDevice::new(bob.keys.device.verifying_key().clone(), pair);
     let mut seal = |peer: &PeerDevice, now| {
-        Session::default()
-            .seal(forced(Suite::PairEc), &alice.keys, peer, &mut alice.rng, now, b"x")
-            .map(|_| ())
-            .unwrap_err()
+        alice.seal_at(Session::default(), Suite::PairEc, peer, now, b"x").map(|_| ()).unwrap_err()
     };
     assert_eq!(seal(&without, NOW), SealError::NoPrekey);
     assert_eq!(seal(&bob.public(), days(32)), SealError::StalePrekey);
@@ -126,15 +121,15 @@ fn suites_that_are_not_spoken_are_refused() {
     let (mut alice, mut bob, _) = alice_bob_eve();
     let (sealed, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), b"hello");
     bob.keys.pair = None;
-    assert_eq!(bob.keys.suites(), [Suite::PairEc]);
+    assert_eq!(bob.keys.suites(), [Suite::PairEc, Suite::Pq3]);
     let refused = bob.open(&Session::default(), Suite::Pair, &alice.public(), &sealed);
     assert_eq!(refused.unwrap_err(), OpenError::NotSpoken);
-    let no_identity =
-        Session::default().seal(forced(Suite::Pair), &alice.keys, &bob.public(), &mut alice.rng, NOW, b"x");
+    let no_identity = alice.seal_at(Session::default(), Suite::Pair, &bob.public(), NOW, b"x");
     assert_eq!(no_identity.unwrap_err(), SealError::NotSpoken(Suite::Pair));
+    bob.keys.pq3 = None;
     for number in [0, 3, 4, u32::MAX] {
         let suite = SuiteId::from_u32(number);
-        let refused = Session::default().open(suite, &bob.keys, &alice.public(), &sealed);
+        let refused = bob.open_at(&Session::default(), suite, &alice.public(), NOW, &sealed);
         assert_eq!(refused.unwrap_err(), OpenError::NotSpoken, "{number}");
     }
 }

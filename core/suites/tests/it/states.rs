@@ -50,15 +50,33 @@ fn damaged_states_are_refused() {
 /// The stored bytes of sessions, pinned: a change here needs a new version and a way to read the old.
 #[test]
 fn the_stored_form_is_pinned() {
-    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"010000000000000000");
+    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"020000000000000000000000000000000000000000");
     let (mut alice, bob, _) = alice_bob_eve();
     let (sealed, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let receiving = bob.open(&Session::default(), Suite::PairEc, &alice.public(), &sealed).unwrap().next;
     let prekey = hex::encode(&bob.keys.prekeys.record()[2..34]);
     let shown = |session: &Session| hex::encode(session.to_secret_bytes().expose()).replace(&prekey, "{prekey}");
-    insta::assert_snapshot!(shown(&sending), @"0100000001{prekey}41d954fc40000000000000000000000100000000");
+    insta::assert_snapshot!(shown(&sending), @"0200000001{prekey}41d954fc40000000000000000000000100000000000000000000000000000000");
     let window = shown(&receiving);
-    insta::assert_snapshot!(window.trim_end_matches('0'), @"010000000000000001{prekey}0000000000000001000000010000000001");
+    insta::assert_snapshot!(window.trim_end_matches('0'), @"020000000000000001{prekey}0000000000000001000000010000000001");
+}
+
+/// PEC-19, PQ3-32: what a version before `pq3` stored is read: no sessions, no prekeys of that suite, and everything else.
+#[test]
+fn states_from_before_pq3_are_read() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let (_, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
+    let stored = sending.to_secret_bytes();
+    // A session without `pq3` ends in three zeros of four bytes, which version 1 did not have.
+    let mut before = stored.expose()[..stored.len() - 12].to_vec();
+    before[0] = 1;
+    assert_eq!(Session::from_secret_bytes(&before).unwrap(), sending);
+    let keys = DeviceKeys::generate(&mut alice.rng, &[Suite::PairEc], NOW).to_secret_bytes();
+    let mut before = keys.expose()[..keys.len() - 4].to_vec();
+    before[0] = 1;
+    let read = DeviceKeys::from_secret_bytes(&before).unwrap();
+    assert_eq!(read.suites(), [Suite::PairEc]);
+    assert!(read.to_secret_bytes().ct_eq(&keys));
 }
 
 /// What a log or a panic would show of the types that hold keys.
@@ -90,7 +108,7 @@ proptest! {
     #[test]
     fn stored_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..300)) {
         if let Some(first) = bytes.first_mut() {
-            *first = 1;
+            *first = 2;
         }
         let _ = Session::from_secret_bytes(&bytes);
         let _ = DeviceKeys::from_secret_bytes(&bytes);

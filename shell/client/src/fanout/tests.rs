@@ -1,3 +1,5 @@
+use std::sync::LazyLock;
+
 use halcyon_crypto::{Secret, SigningKey};
 use halcyon_directory::{
     SignedList, account_id,
@@ -5,6 +7,7 @@ use halcyon_directory::{
     resolver::{self, Known},
     session::SessionKey,
 };
+use halcyon_suites::pq3::BundleError;
 use halcyon_types::{AccountId, Handle};
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -25,7 +28,8 @@ impl Bob {
         let account_key = SigningKey::generate_compact(rng);
         let account = account_id(account_key.verifying_key().compact());
         let devices: Vec<DeviceKeys> = devices.iter().map(|suites| DeviceKeys::generate(rng, suites, NOW)).collect();
-        let entries: Vec<_> = devices.iter().map(|keys| countersigned(keys, account, "device", NOW).unwrap()).collect();
+        let entries: Vec<_> =
+            devices.iter().map(|keys| countersigned(keys, &Suite::SPOKEN, account, "device", NOW).unwrap()).collect();
         let mut list = SignedList::first(&account_key, entries[0].clone(), NOW).unwrap();
         for entry in &entries[1..] {
             list = list.next().with(entry.clone()).sign(&account_key, NOW).unwrap();
@@ -33,7 +37,7 @@ impl Bob {
         let addresses = entries.iter().zip(&devices).map(|(entry, keys)| ServedAddress {
             device: entry.entry().id(),
             push_token: PushToken::from_bytes([1; 32]),
-            prekeys: prekeys::newest(keys),
+            prekeys: prekeys::newest(keys, &Suite::SPOKEN),
         });
         let session = SessionKey::from_secret(Secret::random(rng)).mint(AccountId::from_bytes([7; 16]), account, NOW);
         let served = ServedAccount { list: list.clone(), addresses: addresses.collect(), session };
@@ -54,7 +58,19 @@ fn alice(rng: &mut StdRng) -> DeviceKeys {
 }
 
 fn fan_out<'a>(own: &'a DeviceKeys, forced: Option<SuiteId>) -> FanOut<'a> {
-    FanOut { plaintext: b"hello", own, forced, now: NOW }
+    static HANDLES: LazyLock<[Handle; 2]> =
+        LazyLock::new(|| ["mailto:alice@example.org", "mailto:bob@example.org"].map(|uri| Handle::parse(uri).unwrap()));
+    FanOut {
+        plaintext: b"hello",
+        own,
+        account: AccountId::from_bytes([7; 16]),
+        push_token: Some(PushToken::from_bytes([2; 32])),
+        from: &HANDLES[0],
+        to: &HANDLES[1],
+        allowed: &Suite::SPOKEN,
+        forced,
+        now: NOW,
+    }
 }
 
 /// SND-1, SUI-3, SUI-5: each device gets its own sealed copy, in the strongest suite that it shares with us.
@@ -64,7 +80,7 @@ fn every_device_gets_its_own() {
     let (alice, bob) = (alice(rng), Bob::with(&[&Suite::SPOKEN, &Suite::SPOKEN], rng));
     let fanned = fan_out(&alice, None).seal(&bob.resolved(), |_| true, BTreeMap::new(), rng);
     let sealed: Vec<&SealedFor> = fanned.iter().map(|fanned| fanned.outcome.as_ref().unwrap()).collect();
-    assert!(sealed.iter().all(|sealed| sealed.suite == SuiteId::PAIR_EC));
+    assert!(sealed.iter().all(|sealed| sealed.suite == SuiteId::PQ3));
     assert_ne!(sealed[0].payload, sealed[1].payload);
     assert!(fanned.is_sorted_by_key(|fanned| fanned.device));
     let forced = fan_out(&alice, Some(SuiteId::PAIR)).seal(&bob.resolved(), |_| true, BTreeMap::new(), rng);
@@ -96,13 +112,13 @@ fn one_device_does_not_keep_the_others_from_it() {
     let mallory = DeviceKeys::generate(rng, &Suite::SPOKEN, NOW);
     let (silent, foreign) = (addresses[1].device, addresses[2].device);
     addresses[1].prekeys.clear();
-    addresses[2].prekeys = prekeys::newest(&mallory);
+    addresses[2].prekeys = prekeys::newest(&mallory, &Suite::SPOKEN);
     let absent = addresses.remove(3).device;
     let fanned = fan_out(&alice, None).seal(&bob.resolved(), |_| true, BTreeMap::new(), rng);
     let outcome = |device| fanned.iter().find(|fanned| fanned.device == device).unwrap().outcome.as_ref();
     assert_eq!(outcome(absent).unwrap_err(), &Unsealable::NoAddress);
     assert_eq!(outcome(silent).unwrap_err(), &Unsealable::Seal(SealError::NoPrekey));
-    assert!(matches!(outcome(foreign).unwrap_err(), Unsealable::Prekey(_)));
+    assert_eq!(outcome(foreign).unwrap_err(), &Unsealable::Seal(SealError::BadBundle(BundleError::Unsigned)));
     assert_eq!(fanned.iter().filter(|fanned| fanned.outcome.is_ok()).count(), 1);
     assert_eq!(bob.devices.len(), 4);
 }
@@ -118,4 +134,18 @@ fn a_forced_suite_must_be_common() {
     assert_eq!(forced(SuiteId::PAIR, rng).unwrap_err(), Unsealable::Choice(ChoiceError::NotCommon(Suite::Pair)));
     let unknown = SuiteId::from_u32(9);
     assert_eq!(forced(unknown, rng).unwrap_err(), Unsealable::ForcedUnknown(unknown));
+}
+
+/// SUI-9: what was switched off is not used, and where nothing else is common, nothing is sealed.
+#[test]
+fn suites_that_are_switched_off_are_not_used() {
+    let rng = &mut StdRng::seed_from_u64(5);
+    let (alice, bob) = (alice(rng), Bob::with(&[&[Suite::Pair, Suite::PairEc]], rng));
+    let mut seal = |allowed: &[Suite]| {
+        let fan_out = FanOut { allowed, ..fan_out(&alice, None) };
+        fan_out.seal(&bob.resolved(), |_| true, BTreeMap::new(), rng).remove(0).outcome
+    };
+    assert_eq!(seal(&Suite::SPOKEN).unwrap().suite, SuiteId::PAIR_EC);
+    assert_eq!(seal(&[Suite::Pair, Suite::Pq3]).unwrap().suite, SuiteId::PAIR);
+    assert_eq!(seal(&[Suite::Pq3]).unwrap_err(), Unsealable::Choice(ChoiceError::NoneInCommon));
 }

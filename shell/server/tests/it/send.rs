@@ -45,7 +45,7 @@ async fn each_envelope_has_its_own_status() {
     parts[3].session_token = Town::session_token(world.alice.account, world.bob.account, world.now());
     parts[4].list_version = 0;
     parts[5].list_version = 2;
-    sealed(&mut parts[6].parts[0], &|sealed| sealed.payload = vec![7; 16 * 1024 + 1].into());
+    sealed(&mut parts[6].parts[0], &|sealed| sealed.payload = vec![7; 20 * 1024 + 1].into());
     // Carol's phone with the right to send to Bob.
     sealed(&mut parts[7].parts[0], &|sealed| sealed.push_token = carol.push_token);
     let expected = [
@@ -69,7 +69,7 @@ async fn each_envelope_has_its_own_status() {
 async fn sixteen_kilobytes_fit() {
     let world = World::new();
     let mut alice = world.online(&world.alice).await;
-    let request = alice.request(&world.town, &[&world.bob], &"x".repeat(16 * 1024), world.now());
+    let request = alice.request(&world.town, &[&world.bob], &"x".repeat(20 * 1024), world.now());
     assert_eq!(alice.send(request).await, [Status::Accepted]);
 }
 
