@@ -7,6 +7,7 @@
 
 mod crash;
 mod limits;
+mod sim;
 mod source;
 mod spec;
 mod tidy;
@@ -48,6 +49,11 @@ const TASKS: &[Task] = &[
         name: "crash",
         usage: "--kills N  kills servers and clients, cuts power, fills disks, and counts what was lost",
         run: crash::run,
+    },
+    Task {
+        name: "sim",
+        usage: "--seeds N [--seed S] [--play]  plays whole worlds on a simulated network, disk and clock",
+        run: sim::run,
     },
     Task { name: "vectors", usage: "FILE...    runs files of test vectors against the suites", run: vectors::run },
 ];
