@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use halcyon_client::error::{ApiError, VerificationError};
 use rand::Rng as _;
 
 use crate::disk::Disk;
@@ -129,7 +130,7 @@ pub async fn lost_syncs(program: &Path, folder: &Path, cuts: usize, syncs: Syncs
     Ok(campaign)
 }
 
-/// Fails one sync of a file whose name contains `file`: the server says so and takes nothing more, and after a power cut and a restart
+/// Fails one sync of the mailboxes: the server says so and takes nothing more, and after a power cut and a restart
 /// nothing that was accepted is missing (COU-44).
 ///
 /// # Errors
@@ -153,6 +154,37 @@ pub async fn failed_sync(program: &Path, folder: &Path) -> anyhow::Result<Report
     stage.cut().await?;
     let mut report = Report { restart_max: stage.server.started_in(), ..Report::default() };
     report.deaths.insert("failed sync".to_owned(), 1);
+    stage.judge(&mut report).await?;
+    Ok(report)
+}
+
+/// Fails one sync of the directory: whoever wants something changed gets an error that is worth a second try, the server says that it is
+/// not ready, and after a power cut and a restart all goes on.
+///
+/// # Errors
+/// It does not say so, or there is no FUSE.
+pub async fn failed_directory_sync(program: &Path, folder: &Path) -> anyhow::Result<Report> {
+    let mut stage = Stage::set(program, folder).await?;
+    let newcomer = crate::town::handle("frank")?;
+    let asks = stage.town.devices[0].client.clone();
+    stage.disk.image().fail_sync_of = Some("directory.db-wal".to_owned());
+    let refused = within(NOTICE_MAX, async || match asks.request_verification(&newcomer).await {
+        Ok(_) => Ok(false),
+        Err(VerificationError::Api(ApiError::Problem(problem))) => {
+            anyhow::ensure!(problem.status >= 500, "a failed disk is called the person's fault: {}", problem.status);
+            Ok(true)
+        }
+        Err(error) => Err(error.into()),
+    });
+    anyhow::ensure!(refused.await?, "a verification was begun on a directory that cannot be written");
+    let said = stage.server.says_within("the directory takes no more changes", NOTICE_MAX).await;
+    anyhow::ensure!(said, "the log does not say that the disk failed:\n{}", stage.server.log());
+    let (status, body) = stage.server.ask("/readyz").await?;
+    anyhow::ensure!(status == 503 && body.contains("directory"), "ready after a failed sync: {status} {body}");
+    stage.cut().await?;
+    anyhow::ensure!(asks.request_verification(&newcomer).await.is_ok(), "no verification after the restart");
+    let mut report = Report { restart_max: stage.server.started_in(), ..Report::default() };
+    report.deaths.insert("failed sync of the directory".to_owned(), 1);
     stage.judge(&mut report).await?;
     Ok(report)
 }

@@ -84,7 +84,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     }
     if let (Some(kills), Some(person)) = (arguments.client_kills, &arguments.person) {
         let folder = tempfile::tempdir()?;
-        let report = client_kills::run(&arguments.halcyond, person, folder.path(), kills).await?;
+        let report = client_kills::run(&arguments.halcyond, person, folder.path(), kills, client_kills::POINTS).await?;
         println!("clients: {report}");
         clean &= report.is_clean();
     }
@@ -98,6 +98,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
         let folder = tempfile::tempdir()?;
         let report = bad_disk::failed_sync(&arguments.halcyond, folder.path()).await?;
         println!("failed sync: {report}");
+        clean &= report.is_clean();
+        let folder = tempfile::tempdir()?;
+        let report = bad_disk::failed_directory_sync(&arguments.halcyond, folder.path()).await?;
+        println!("failed sync of the directory: {report}");
         clean &= report.is_clean();
     }
     if arguments.full_disk {
