@@ -13,7 +13,7 @@ use crate::disk::image::Loss;
 use crate::kills::Report;
 use crate::load::Load;
 use crate::server::{Server, Setup};
-use crate::town::Town;
+use crate::town::{CATCH_UP_MAX, Town};
 
 /// How long the server lives between two power cuts.
 const LIFE_MS: std::ops::Range<u64> = 50..1_500;
@@ -25,6 +25,8 @@ const REFUSING: Duration = Duration::from_secs(2);
 const SETTLING: Duration = Duration::from_millis(500);
 /// Room that is left for the first messages of a story of a full disk.
 const LAST_ROOM: u64 = 64 * 1024;
+/// What a lying disk lost never comes; nobody waits long for it.
+const LIE_PATIENCE: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(50);
 const PROGRESS_EVERY: usize = 25;
 
@@ -94,9 +96,9 @@ impl Stage {
     }
 
     /// Everybody stops talking and catches up.
-    async fn judge(mut self, report: &mut Report) -> anyhow::Result<()> {
+    async fn judge(mut self, report: &mut Report, patience: Duration) -> anyhow::Result<()> {
         report.refused = self.load.stop().await;
-        report.caught_up = self.town.catch_up().await?;
+        report.caught_up = self.town.catch_up(patience).await?;
         report.verdict = self.town.verdict()?;
         self.town.leave().await;
         self.server.kill().await
@@ -126,7 +128,8 @@ pub async fn lost_syncs(program: &Path, folder: &Path, cuts: usize, syncs: Syncs
             crate::say(&format!("{number} of {cuts} power cuts, {} s", began.elapsed().as_secs()));
         }
     }
-    stage.judge(&mut campaign.report).await?;
+    let patience = if syncs == Syncs::Honest { CATCH_UP_MAX } else { LIE_PATIENCE };
+    stage.judge(&mut campaign.report, patience).await?;
     Ok(campaign)
 }
 
@@ -154,7 +157,7 @@ pub async fn failed_sync(program: &Path, folder: &Path) -> anyhow::Result<Report
     stage.cut().await?;
     let mut report = Report { restart_max: stage.server.started_in(), ..Report::default() };
     report.deaths.insert("failed sync".to_owned(), 1);
-    stage.judge(&mut report).await?;
+    stage.judge(&mut report, CATCH_UP_MAX).await?;
     Ok(report)
 }
 
@@ -185,7 +188,7 @@ pub async fn failed_directory_sync(program: &Path, folder: &Path) -> anyhow::Res
     anyhow::ensure!(asks.request_verification(&newcomer).await.is_ok(), "no verification after the restart");
     let mut report = Report { restart_max: stage.server.started_in(), ..Report::default() };
     report.deaths.insert("failed sync of the directory".to_owned(), 1);
-    stage.judge(&mut report).await?;
+    stage.judge(&mut report, CATCH_UP_MAX).await?;
     Ok(report)
 }
 
@@ -230,7 +233,7 @@ pub async fn full_disk(program: &Path, folder: &Path) -> anyhow::Result<Report> 
     let mut report = Report::default();
     report.restart_max = server.started_in();
     report.deaths.insert("full disk".to_owned(), 1);
-    stage.judge(&mut report).await?;
+    stage.judge(&mut report, CATCH_UP_MAX).await?;
     Ok(report)
 }
 

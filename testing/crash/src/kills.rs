@@ -15,7 +15,7 @@ use rand::Rng as _;
 use crate::ledger::Verdict;
 use crate::load::Load;
 use crate::server::{Doom, Server, Setup, Started};
-use crate::town::Town;
+use crate::town::{CATCH_UP_MAX, Town};
 
 /// Where a server can die by itself.
 pub const POINTS: &[Point] = &[
@@ -76,7 +76,7 @@ impl std::fmt::Display for Report {
             writeln!(f, "not_committed {}", self.refused)?;
         }
         if !self.caught_up {
-            writeln!(f, "DID NOT CATCH UP in {} s", crate::town::CATCH_UP_MAX.as_secs())?;
+            writeln!(f, "DID NOT CATCH UP in {} s", CATCH_UP_MAX.as_secs())?;
         }
         write!(f, "restart_ms_max {}", self.restart_max.as_millis())
     }
@@ -124,7 +124,7 @@ pub async fn run(program: &Path, folder: &Path, kills: usize, points: &[Point]) 
         progress(number + 1, kills, began, &town);
     }
     report.refused = load.stop().await;
-    report.caught_up = town.catch_up().await?;
+    report.caught_up = town.catch_up(CATCH_UP_MAX).await?;
     report.verdict = town.verdict()?;
     // COU-54: erin comes too late for everything.
     tokio::time::sleep(FLEETING_OVER).await;

@@ -103,16 +103,16 @@ impl Town {
         }
     }
 
-    /// Waits until nothing waits in any outbox and everything accepted is shown; says whether that was in time.
+    /// Waits until nothing waits in any outbox and everything accepted is shown, at most this long; says whether that was in time.
     ///
     /// # Errors
     /// Somebody cannot come online.
-    pub async fn catch_up(&self) -> anyhow::Result<bool> {
+    pub async fn catch_up(&self, patience: Duration) -> anyhow::Result<bool> {
         for device in self.talkers() {
             device.reconnect().await;
             device.online().await?;
         }
-        let deadline = Instant::now() + CATCH_UP_MAX;
+        let deadline = Instant::now() + patience;
         while Instant::now() < deadline {
             if self.waiting()? == 0 && self.ledger.outstanding() == 0 {
                 return Ok(true);
