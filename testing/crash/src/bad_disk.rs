@@ -230,8 +230,7 @@ pub async fn full_disk(program: &Path, folder: &Path) -> anyhow::Result<Report> 
     let accepted = town.ledger.accepted();
     let again = within(NOTICE_MAX, async || Ok(town.ledger.accepted() > accepted)).await?;
     anyhow::ensure!(again, "nothing is accepted although there is space again:\n{}", server.log());
-    let mut report = Report::default();
-    report.restart_max = server.started_in();
+    let mut report = Report { restart_max: server.started_in(), ..Report::default() };
     report.deaths.insert("full disk".to_owned(), 1);
     stage.judge(&mut report, CATCH_UP_MAX).await?;
     Ok(report)

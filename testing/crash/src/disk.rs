@@ -46,7 +46,6 @@ impl Disk {
     }
 
     /// Returns what lies on it, to be looked at or broken.
-    #[must_use]
     pub fn image(&self) -> MutexGuard<'_, Image> {
         self.image.lock().unwrap_or_else(PoisonError::into_inner)
     }
