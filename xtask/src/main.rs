@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod crash;
+mod fuzz;
 mod limits;
 mod sim;
 mod source;
@@ -55,10 +56,18 @@ const TASKS: &[Task] = &[
         usage: "--seeds N [--seed S] [--play]  plays whole worlds on a simulated network, disk and clock",
         run: sim::run,
     },
+    Task {
+        name: "fuzz",
+        usage: "[--minutes M] [--minimize | --seeds] [TARGET...]  runs the fuzz targets, or keeps their corpora",
+        run: fuzz::run,
+    },
     Task { name: "vectors", usage: "FILE...    runs files of test vectors against the suites", run: vectors::run },
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::as_wrapper() {
+        return ExitCode::from(code);
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(task) = args.first().and_then(|name| TASKS.iter().find(|task| task.name == name)) else {
         eprintln!("usage: cargo xtask TASK\n");
