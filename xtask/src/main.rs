@@ -7,7 +7,9 @@
 
 mod crash;
 mod instructions;
+mod fuzz;
 mod limits;
+mod sim;
 mod source;
 mod spec;
 mod tidy;
@@ -54,6 +56,14 @@ const TASKS: &[Task] = &[
         name: "instructions",
         usage: "[--write]  instructions of the hot functions under callgrind, beside those recorded",
         run: instructions::run,
+        name: "sim",
+        usage: "--seeds N [--seed S] [--play]  plays whole worlds on a simulated network, disk and clock",
+        run: sim::run,
+    },
+    Task {
+        name: "fuzz",
+        usage: "[--minutes M] [--minimize | --seeds] [TARGET...]  runs the fuzz targets, or keeps their corpora",
+        run: fuzz::run,
     },
     Task { name: "vectors", usage: "FILE...    runs files of test vectors against the suites", run: vectors::run },
     Task {
@@ -64,6 +74,9 @@ const TASKS: &[Task] = &[
 ];
 
 fn main() -> ExitCode {
+    if let Some(code) = fuzz::as_wrapper() {
+        return ExitCode::from(code);
+    }
     let args: Vec<String> = std::env::args().skip(1).collect();
     let Some(task) = args.first().and_then(|name| TASKS.iter().find(|task| task.name == name)) else {
         eprintln!("usage: cargo xtask TASK\n");

@@ -60,7 +60,8 @@ pub enum AuthorityError {
 /// [`AuthorityError`]
 pub fn load_or_make(folder: &Path, names: &[String], now: SystemTime) -> Result<Identity, AuthorityError> {
     let made = |source| AuthorityError::Certificate { path: folder.to_owned(), source };
-    fs::create_dir_all(folder).map_err(|source| AuthorityError::Folder { path: folder.to_owned(), source })?;
+    let unusable = |source| AuthorityError::Folder { path: folder.to_owned(), source };
+    fs::create_dir_all(folder).and_then(|()| folder.parent().map_or(Ok(()), sync_folder)).map_err(unusable)?;
     let authority_key = load_or_make_authority(folder, now)?;
     let (chain, key) = (folder.join("server.pem"), folder.join("server.key"));
     if !is_current(folder, names, now) {
@@ -147,7 +148,8 @@ enum Mode {
     Public,
 }
 
-/// Writes beside and renames, so that a crash leaves the old file or the new one.
+/// Writes beside, renames and syncs, so that a crash leaves the old file or the new one, and nobody is told to trust an authority that
+/// is gone after the next.
 fn write(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), AuthorityError> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |source| AuthorityError::Folder { path: path.to_owned(), source };
@@ -159,7 +161,11 @@ fn write(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), AuthorityError> {
     let mut options = fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(bits).open(&beside).map_err(failed)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)?;
-    fs::rename(&beside, path).map_err(failed)
+    fs::rename(&beside, path).and_then(|()| path.parent().map_or(Ok(()), sync_folder)).map_err(failed)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
 }
 
 #[cfg(test)]

@@ -152,7 +152,8 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     let folder = Folder::open(&settings.data)?;
     let fresh = || ServerSecrets::generate(&mut RandomRng(&*world.random)).to_secret_bytes();
     let secrets = Arc::new(ServerSecrets::from_secret_bytes(&folder.secrets(fresh)?)?);
-    let store = DirectoryDb::open(folder.path(), folder.last_shutdown())?.ports();
+    let directory = DirectoryDb::open(folder.path(), folder.last_shutdown())?;
+    let store = directory.ports();
     let mailboxes = Arc::new(MailboxStore::open(folder.path(), mailbox_options(&settings.courier))?);
     let identity = identity(&settings.tls)?;
     let (courier_tls, https_tls) = (identity.server_config(ALPN_COURIER)?, identity.server_config(ALPN_HTTP)?);
@@ -201,7 +202,8 @@ pub async fn start_in(settings: Settings, world: World) -> Result<RunningServer,
     let router = http::router(api, websocket::routes(courier, sources));
     tasks.spawn(https::run(https_listener, Some(https_door), router, stop.clone()));
     if let Some(listener) = private_listener {
-        let private = Private { store: Arc::new(store), mailboxes, stop: stop.clone(), metrics: private::recorder() };
+        let metrics = private::recorder();
+        let private = Private { store: Arc::new(store), directory, mailboxes, stop: stop.clone(), metrics };
         tasks.spawn(https::run(listener, None, private::router(private), stop.clone()));
     }
     tasks.spawn(assembly::sweep(services.clone(), stop.clone()));

@@ -123,6 +123,12 @@ impl DirectoryDb {
         Ok(Self { readers: Arc::new(Readers::new(path, options.clone(), writer.clone())), writer })
     }
 
+    /// Returns whether the disk failed under a change, so that only a restart helps.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.writer.is_stopped()
+    }
+
     /// Returns the ports of the server over this database.
     #[must_use]
     pub fn ports(&self) -> DirectoryStore {

@@ -57,7 +57,7 @@ impl Folder {
     /// # Errors
     /// [`FolderError`]
     pub fn open(path: &Path) -> Result<Self, FolderError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(path, error))?;
+        make_durably(path).map_err(|error| unusable(path, error))?;
         fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(|error| unusable(path, error))?;
         let lock_path = path.join(LOCK);
         let lock =
@@ -115,6 +115,23 @@ impl Folder {
         let mark = self.path.join(CLEAN);
         write_atomically(&mark, b"").map_err(|error| unusable(&mark, error))
     }
+}
+
+/// Makes a folder and those above it. Durable files in a folder whose own name is not would be lost with it (I10).
+fn make_durably(path: &Path) -> io::Result<()> {
+    let path = std::path::absolute(path)?;
+    let missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    // A folder that was there may have been made by a server that was killed before it came to this.
+    let named = if missing.is_empty() { vec![path.as_path()] } else { missing };
+    for parent in named.iter().rev().filter_map(|folder| folder.parent()) {
+        match sync_folder(parent) {
+            // Whoever may not look into the folder above did not make this one.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 fn private() -> OpenOptions {

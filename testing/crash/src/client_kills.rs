@@ -48,11 +48,17 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
 const PROGRESS_EVERY: usize = 50;
 
-/// Kills two clients, `kills` times in all.
+/// Kills two clients, `kills` times in all, every other time at one of these points.
 ///
 /// # Errors
 /// Something does not start, or ends by itself.
-pub async fn run(halcyond: &Path, person: &Path, folder: &Path, kills: usize) -> anyhow::Result<Report> {
+pub async fn run(
+    halcyond: &Path,
+    person: &Path,
+    folder: &Path,
+    kills: usize,
+    points: &[Point],
+) -> anyhow::Result<Report> {
     let setup = server::Setup::new(halcyond, &folder.join("data"), &folder.join("mail"))?;
     let mut server = setup.start_well().await?;
     let ledger = Ledger::default();
@@ -91,9 +97,9 @@ pub async fn run(halcyond: &Path, person: &Path, folder: &Path, kills: usize) ->
     let mut lives = Vec::new();
     for (number, (name, handle, setup)) in setups.iter().cloned().enumerate() {
         let others = others(&handle)?;
-        let (done, share) = (done.clone(), (kills + 1 - number) / 2);
+        let (done, share, points) = (done.clone(), (kills + 1 - number) / 2, points.to_vec());
         lives.push(tokio::spawn(async move {
-            Mortal { name, setup, others, said: 0, pending: None }.die(share, kills, &done).await
+            Mortal { name, setup, others, said: 0, pending: None }.die(share, kills, &points, &done).await
         }));
     }
     let steady = [(laptop.clone(), others(&laptop.handle)?), (carol.clone(), others(&carol.handle)?)];
@@ -133,10 +139,16 @@ struct Mortal {
 }
 
 impl Mortal {
-    async fn die(mut self, times: usize, of: usize, done: &AtomicUsize) -> anyhow::Result<BTreeMap<String, usize>> {
+    async fn die(
+        mut self,
+        times: usize,
+        of: usize,
+        points: &[Point],
+        done: &AtomicUsize,
+    ) -> anyhow::Result<BTreeMap<String, usize>> {
         let mut deaths: BTreeMap<String, usize> = BTreeMap::new();
         for number in 0..times {
-            let doom = (number % 2 == 1).then(|| POINTS[number / 2 % POINTS.len()]);
+            let doom = (number % 2 == 1).then(|| points.get(number / 2 % points.len().max(1))).flatten().copied();
             let doom = doom.map(|point| Doom { point, passage: rand::thread_rng().gen_range(PASSAGES) });
             let life = match doom {
                 Some(_) => DOOM_PATIENCE,

@@ -15,7 +15,7 @@ use rand::Rng as _;
 use crate::ledger::Verdict;
 use crate::load::Load;
 use crate::server::{Doom, Server, Setup, Started};
-use crate::town::Town;
+use crate::town::{CATCH_UP_MAX, Town};
 
 /// Where a server can die by itself.
 pub const POINTS: &[Point] = &[
@@ -37,9 +37,6 @@ const DOOM_PATIENCE: Duration = Duration::from_millis(2_500);
 const PASSAGES_OFTEN: std::ops::RangeInclusive<u64> = 1..=12;
 /// Of a point that is passed once in some hundred messages.
 const PASSAGES_RARELY: std::ops::RangeInclusive<u64> = 1..=3;
-/// How long everybody gets to catch up once the killing is over.
-const CATCH_UP_MAX: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(50);
 /// Longer than a message of dora's lives.
 const FLEETING_OVER: Duration = Duration::from_millis(2_500);
 
@@ -112,7 +109,7 @@ pub async fn run(program: &Path, folder: &Path, kills: usize, points: &[Point]) 
                 match setup.start(Some(doom)).await? {
                     Started::Ended(_) => doom.point.name(),
                     Started::Listening(mut doomed) => {
-                        nudge(&town).await;
+                        town.nudge().await;
                         let died = doomed.dies_within(DOOM_PATIENCE).await;
                         doomed.kill().await?;
                         if died { doom.point.name() } else { "late" }
@@ -123,25 +120,19 @@ pub async fn run(program: &Path, folder: &Path, kills: usize, points: &[Point]) 
         *report.deaths.entry(way.to_owned()).or_default() += 1;
         server = setup.start_well().await?;
         report.restart_max = report.restart_max.max(server.started_in());
-        nudge(&town).await;
+        town.nudge().await;
         progress(number + 1, kills, began, &town);
     }
     report.refused = load.stop().await;
-    report.caught_up = catch_up(&town).await?;
-    let mut histories = BTreeMap::new();
-    for device in &town.devices {
-        histories.insert(device.id()?, crate::device::texts(&device.client)?);
-    }
-    report.verdict = town.ledger.verdict(&histories);
+    report.caught_up = town.catch_up(CATCH_UP_MAX).await?;
+    report.verdict = town.verdict()?;
     // COU-54: erin comes too late for everything.
     tokio::time::sleep(FLEETING_OVER).await;
     town.erin.online().await?;
     tokio::time::sleep(FLEETING_OVER).await;
     let risen = crate::device::texts(&town.erin.client)?;
     report.verdict.strange.extend(risen.iter().map(|text| format!("\"{text}\" was shown after it had expired")));
-    for device in town.devices.iter().chain([&town.dora, &town.erin]) {
-        device.client.shutdown().await;
-    }
+    town.leave().await;
     stop(server).await?;
     Ok(report)
 }
@@ -156,35 +147,6 @@ fn doom(point: &Point) -> Doom {
     Doom { point: *point, passage: rand::thread_rng().gen_range(passages) }
 }
 
-/// Some people do not wait until their client tries again by itself.
-async fn nudge(town: &Town) {
-    for device in town.devices.iter().chain([&town.dora]) {
-        if rand::thread_rng().gen_bool(NUDGED) {
-            device.reconnect().await;
-        }
-    }
-}
-
-/// Waits until nothing waits in any outbox and everything accepted is shown.
-async fn catch_up(town: &Town) -> anyhow::Result<bool> {
-    for device in town.devices.iter().chain([&town.dora]) {
-        device.reconnect().await;
-        device.online().await?;
-    }
-    let deadline = Instant::now() + CATCH_UP_MAX;
-    while Instant::now() < deadline {
-        let mut waiting = 0;
-        for device in &town.devices {
-            waiting += device.client.outbox_len()?;
-        }
-        if waiting == 0 && town.ledger.outstanding() == 0 {
-            return Ok(true);
-        }
-        tokio::time::sleep(POLL).await;
-    }
-    Ok(false)
-}
-
 fn progress(done: usize, kills: usize, began: Instant, town: &Town) {
     if done.is_multiple_of(PROGRESS_EVERY) || done == kills {
         let accepted = town.ledger.accepted();
@@ -197,5 +159,3 @@ async fn stop(mut server: Server) -> anyhow::Result<()> {
 }
 
 const PROGRESS_EVERY: usize = 25;
-/// How many do not wait.
-const NUDGED: f64 = 0.6;

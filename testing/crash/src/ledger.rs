@@ -138,7 +138,11 @@ impl Ledger {
             let gone = told.filter(|text| !seen.contains(text));
             verdict.lost.extend(gone.map(|text| format!("\"{text}\" from the history of {device}")));
         }
-        let given_up = notes.given_up.iter().map(|((message, device), why)| format!("{message} for {device}: {why}"));
+        // What was over before the server had it is said to be, and rightly so.
+        let is_fleeting =
+            |message: &MessageId| notes.texts.get(message).is_some_and(|text| notes.fleeting.contains(text));
+        let given_up = notes.given_up.iter().filter(|((message, _), _)| !is_fleeting(message));
+        let given_up = given_up.map(|((message, device), why)| format!("{message} for {device}: {why}"));
         verdict.strange.extend(given_up);
         verdict.strange.extend(notes.unopened.iter().map(|cause| format!("a delivery did not open: {cause}")));
         verdict.strange.extend(notes.strange.iter().cloned());

@@ -12,8 +12,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub mod bad_disk;
 pub mod client_kills;
 pub mod device;
+pub mod disk;
 pub mod kills;
 pub mod ledger;
 pub mod load;

@@ -18,6 +18,10 @@ use crate::town::Town;
 /// Pauses of one device between two messages: together some 15 a second, each for three devices or more and answered with receipts,
 /// which keeps a slow machine busy and lets it catch up.
 const PAUSE_MS: std::ops::Range<u64> = 50..400;
+/// Messages and receipts that may wait in an outbox: more would only make the machine slow, which is not on trial here.
+const UNHEARD_MAX: usize = 25;
+/// How long a message may take to be committed at its sender.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(30);
 /// Pause between two messages that expire.
 const FLEETING_PAUSE: Duration = Duration::from_millis(150);
 
@@ -49,7 +53,11 @@ impl Load {
     /// Ends it: what is being said is said to the end. Returns how many messages were not even committed at their sender.
     pub async fn stop(mut self) -> u64 {
         self.counts.stopping.store(true, Ordering::Relaxed);
-        while self.tasks.join_next().await.is_some() {}
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_WORDS_MAX, ended).await.is_err() {
+            crate::say("somebody does not come to the end of a sentence");
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+        }
         self.counts.refused.load(Ordering::Relaxed)
     }
 }
@@ -60,6 +68,9 @@ async fn talk_in_vain(dora: Device, erin: Handle, ledger: Ledger, counts: Arc<Co
         tokio::time::sleep(FLEETING_PAUSE).await;
         if counts.stopping.load(Ordering::Relaxed) {
             return;
+        }
+        if !is_heard(&dora) {
+            continue;
         }
         let text = format!("{} {number}", dora.name);
         ledger.fleeting(&text);
@@ -73,12 +84,20 @@ async fn talk_in_vain(dora: Device, erin: Handle, ledger: Ledger, counts: Arc<Co
     }
 }
 
+/// People who see that nothing leaves stop typing after a while.
+fn is_heard(device: &Device) -> bool {
+    device.client.outbox_len().is_ok_and(|waiting| waiting < UNHEARD_MAX)
+}
+
 async fn talk(device: Device, others: Vec<Handle>, ledger: Ledger, counts: Arc<Counts>) {
     for number in 0_u64.. {
         let pause = rand::thread_rng().gen_range(PAUSE_MS);
         tokio::time::sleep(Duration::from_millis(pause)).await;
         if counts.stopping.load(Ordering::Relaxed) {
             return;
+        }
+        if !is_heard(&device) {
+            continue;
         }
         let text = format!("{} {number}", device.name);
         // To one person, or to both at once; one message in three in the older suite.

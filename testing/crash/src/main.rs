@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use halcyon_crash::bad_disk::{self, Syncs};
 use halcyon_crash::client_kills;
 use halcyon_crash::kills::{self, POINTS};
 use halcyon_failpoint::Point;
@@ -27,6 +28,15 @@ struct Arguments {
     /// The program `halcyon-crash-person`, built with the feature `failpoints`.
     #[arg(long)]
     person: Option<PathBuf>,
+    /// Cut the power so many times, on a disk that forgets what was not synced.
+    #[arg(long, value_name = "N")]
+    lost_syncs: Option<usize>,
+    /// Fail a sync, once.
+    #[arg(long)]
+    eio: bool,
+    /// Fill the disk, and make room again.
+    #[arg(long)]
+    full_disk: bool,
     /// Kill it at this point only, and at random moments.
     #[arg(long, value_name = "NAME")]
     at: Option<String>,
@@ -74,8 +84,30 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     }
     if let (Some(kills), Some(person)) = (arguments.client_kills, &arguments.person) {
         let folder = tempfile::tempdir()?;
-        let report = client_kills::run(&arguments.halcyond, person, folder.path(), kills).await?;
+        let report = client_kills::run(&arguments.halcyond, person, folder.path(), kills, client_kills::POINTS).await?;
         println!("clients: {report}");
+        clean &= report.is_clean();
+    }
+    if let Some(cuts) = arguments.lost_syncs {
+        let folder = tempfile::tempdir()?;
+        let campaign = bad_disk::lost_syncs(&arguments.halcyond, folder.path(), cuts, Syncs::Honest).await?;
+        println!("power cuts: {campaign}");
+        clean &= campaign.is_clean();
+    }
+    if arguments.eio {
+        let folder = tempfile::tempdir()?;
+        let report = bad_disk::failed_sync(&arguments.halcyond, folder.path()).await?;
+        println!("failed sync: {report}");
+        clean &= report.is_clean();
+        let folder = tempfile::tempdir()?;
+        let report = bad_disk::failed_directory_sync(&arguments.halcyond, folder.path()).await?;
+        println!("failed sync of the directory: {report}");
+        clean &= report.is_clean();
+    }
+    if arguments.full_disk {
+        let folder = tempfile::tempdir()?;
+        let report = bad_disk::full_disk(&arguments.halcyond, folder.path()).await?;
+        println!("full disk: {report}");
         clean &= report.is_clean();
     }
     Ok(clean)

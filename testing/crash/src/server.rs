@@ -20,6 +20,7 @@ use tokio::process::{Child, Command};
 
 /// A server that does not listen by then never will.
 const START_MAX: Duration = Duration::from_secs(30);
+const LOG_POLL: Duration = Duration::from_millis(50);
 /// Lines of the log that are kept to be shown when something goes wrong.
 const LOG_LINES: usize = 200;
 /// Below where the system takes ports for outgoing connections: a client that dials a dead server from the very port that it dials
@@ -195,6 +196,23 @@ impl Server {
         let _ = self.child.start_kill();
         self.child.wait().await?;
         Ok(())
+    }
+
+    /// Waits until a line of its log contains this; says whether one did.
+    pub async fn says_within(&self, words: &str, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if self.log().contains(words) {
+                return true;
+            }
+            tokio::time::sleep(LOG_POLL).await;
+        }
+        false
+    }
+
+    /// Forgets what it logged so far.
+    pub fn clear_log(&self) {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// Waits until it dies by itself, at most this long; returns whether it did.

@@ -2,9 +2,10 @@
 //!
 //! Owns the way from a new server to people who can talk. Does not know what happens to them then.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use halcyon_client::ports::Clock;
@@ -12,9 +13,10 @@ use halcyon_client::{Client, LinkDraft, Registration};
 use halcyon_client_net::SystemClock;
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{Handle, SuiteId, Timestamp};
+use rand::Rng as _;
 
 use crate::device::Device;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Verdict};
 use crate::server::Setup;
 
 /// People who are not there yet have devices here: the first registers, the others are linked.
@@ -91,6 +93,66 @@ impl Town {
         Ok(Self { devices, dora, erin, ledger })
     }
 
+    /// Some people do not wait until their client tries again by itself.
+    pub async fn nudge(&self) {
+        for device in self.talkers() {
+            let at_once = rand::thread_rng().gen_bool(NUDGED);
+            if at_once {
+                device.reconnect().await;
+            }
+        }
+    }
+
+    /// Waits until nothing waits in any outbox and everything accepted is shown, at most this long; says whether that was in time.
+    ///
+    /// # Errors
+    /// Somebody cannot come online.
+    pub async fn catch_up(&self, patience: Duration) -> anyhow::Result<bool> {
+        for device in self.talkers() {
+            device.reconnect().await;
+            device.online().await?;
+        }
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if self.waiting()? == 0 && self.ledger.outstanding() == 0 {
+                return Ok(true);
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Ok(false)
+    }
+
+    /// Returns how much waits in the outboxes of those who talk.
+    ///
+    /// # Errors
+    /// A profile cannot be read.
+    pub fn waiting(&self) -> anyhow::Result<usize> {
+        self.devices.iter().try_fold(0, |waiting, device| Ok(waiting + device.client.outbox_len()?))
+    }
+
+    /// Returns what the ledger and all histories come to.
+    ///
+    /// # Errors
+    /// A profile cannot be read.
+    pub fn verdict(&self) -> anyhow::Result<Verdict> {
+        let mut histories = BTreeMap::new();
+        for device in &self.devices {
+            histories.insert(device.id()?, crate::device::texts(&device.client)?);
+        }
+        Ok(self.ledger.verdict(&histories))
+    }
+
+    /// Ends everybody's clients.
+    pub async fn leave(&self) {
+        for device in self.talkers().chain([&self.erin]) {
+            device.client.shutdown().await;
+        }
+    }
+
+    fn talkers(&self) -> impl Iterator<Item = &Device> {
+        self.devices.iter().chain([&self.dora])
+    }
+
     /// Returns everybody but the person of a device.
     #[must_use]
     pub fn others(&self, device: &Device) -> Vec<Handle> {
@@ -116,6 +178,11 @@ impl Clock for MonthBehind {
         SystemClock.now().minus(MESSAGE_LIFE).plus(fleeting)
     }
 }
+
+/// How long everybody gets to catch up once all is well again.
+pub const CATCH_UP_MAX: Duration = Duration::from_secs(120);
+/// How many do not wait until their client tries again by itself.
+const NUDGED: f64 = 0.6;
 
 /// Returns a person's handle.
 ///

@@ -147,8 +147,9 @@ impl Answer<'_> {
             }
             Verdict::Stale => {
                 job.1 += 1;
-                // Whoever comes after the first of several under way finds the addresses gone, and says nothing new.
-                if state.store().addresses(envelope.account)?.is_some() {
+                // What was sealed before the newest lookup, as several under way at once are, says nothing of it.
+                let kept = state.kept(&envelope.handle)?.filter(|kept| kept.addresses.is_some());
+                if kept.is_some_and(|kept| kept.known.version() == envelope.list_version) {
                     self.stale.insert(envelope.account, envelope.handle.clone());
                 }
                 self.commit.push(Change::RemoveOutboxEnvelope(envelope.id));

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use halcyon_server::ports::{DirectoryStore, SnapshotOf};
 use halcyon_server_store::MailboxStore;
+use halcyon_server_store::directory::DirectoryDb;
 use halcyon_types::AccountId;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -22,6 +23,8 @@ pub struct Private {
     /// Asked whether it can be read.
     pub store: Arc<DirectoryStore>,
     /// Asked whether it still writes.
+    pub directory: DirectoryDb,
+    /// Asked the same.
     pub mailboxes: Arc<MailboxStore>,
     /// Whether the server ends.
     pub stop: Stop,
@@ -61,6 +64,12 @@ async fn ready(State(private): State<Private>) -> (StatusCode, &'static str) {
         return (
             StatusCode::SERVICE_UNAVAILABLE,
             "the mailboxes stopped after a failed sync; restart on a good disk\n",
+        );
+    }
+    if private.directory.is_stopped() {
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the directory stopped after a failed sync; restart on a good disk\n",
         );
     }
     // Any read will do: of an account that cannot exist.

@@ -7,8 +7,9 @@
 //! - An answer goes out after the commit.
 //! - After the disk failed under a commit nothing is written any more.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ type Answer = Box<dyn FnOnce(Result<(), DirectoryStoreError>) + Send>;
 pub(super) struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    state: State,
     /// Where there is no thread, the connection is here.
     in_place: Option<InPlace>,
 }
@@ -51,14 +53,22 @@ struct InPlace {
 impl Writer {
     /// Starts the thread, if there is to be one.
     pub(super) fn start(connection: Connection, execution: Execution) -> std::io::Result<Self> {
+        let state = State::default();
         if let Execution::InPlace { sync } = execution {
-            let in_place = InPlace { line: Mutex::new((connection, State::Writes)), sync };
-            return Ok(Self { queue: None, thread: Mutex::new(None), in_place: Some(in_place) });
+            let in_place = InPlace { line: Mutex::new((connection, state.clone())), sync };
+            return Ok(Self { queue: None, thread: Mutex::new(None), state, in_place: Some(in_place) });
         }
         let (queue, jobs) = sync_channel(QUEUE_MAX);
-        let thread =
-            std::thread::Builder::new().name("directory-writer".to_owned()).spawn(move || run(connection, &jobs))?;
-        Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)), in_place: None })
+        let its = state.clone();
+        let thread = std::thread::Builder::new()
+            .name("directory-writer".to_owned())
+            .spawn(move || run(connection, &jobs, its))?;
+        Ok(Self { queue: Some(queue), thread: Mutex::new(Some(thread)), state, in_place: None })
+    }
+
+    /// Returns whether the disk failed, so that only a restart helps.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.state.check().is_err()
     }
 
     /// Runs one change and answers after its commit.
@@ -144,8 +154,7 @@ fn gone() -> DirectoryStoreError {
     DirectoryStoreError::Failed("the writer has ended; restart the server".to_owned())
 }
 
-fn run(connection: Connection, jobs: &Receiver<Job>) {
-    let mut state = State::Writes;
+fn run(connection: Connection, jobs: &Receiver<Job>, mut state: State) {
     let mut next = jobs.recv().ok();
     while let Some(job) = next.take() {
         next = match job {
@@ -161,29 +170,23 @@ fn run(connection: Connection, jobs: &Receiver<Job>) {
     drop(connection);
 }
 
-/// Whether this writer still writes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Writes,
-    /// The disk failed under a commit. What the kernel then believes to be on disk is not known, so a second try on the
-    /// same file could call durable what is not (I10).
-    Stopped,
-}
+/// Whether the writer stopped, because the disk failed under a commit. What the kernel then believes to be on disk is not known, so a
+/// second try on the same file could call durable what is not (I10).
+#[derive(Clone, Default)]
+struct State(Arc<AtomicBool>);
 
 impl State {
-    fn check(self) -> Result<(), DirectoryStoreError> {
-        match self {
-            Self::Writes => Ok(()),
-            Self::Stopped => {
-                let reason = "the writer stopped after the disk failed; restart on a good disk";
-                Err(DirectoryStoreError::Failed(reason.to_owned()))
-            }
+    fn check(&self) -> Result<(), DirectoryStoreError> {
+        if self.0.load(Ordering::Acquire) {
+            let reason = "the writer stopped after the disk failed; restart on a good disk";
+            return Err(DirectoryStoreError::Failed(reason.to_owned()));
         }
+        Ok(())
     }
 
     fn stop_if_disk_failed(&mut self, error: &rusqlite::Error) {
         if error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure) {
-            *self = Self::Stopped;
+            self.0.store(true, Ordering::Release);
             tracing::error!(%error, "the disk failed; the directory takes no more changes until a restart");
         }
     }

@@ -120,8 +120,13 @@ impl<F: Frames> Connection<F> {
         if self.receive(cx).is_ready() {
             return Poll::Ready(());
         }
+        let took_frames = self.may_receive();
         if self.flush(cx).is_ready() {
             return Poll::Ready(());
+        }
+        if !took_frames && self.may_receive() {
+            // What was written made room: frames that are here already were not asked for, so nothing else wakes this.
+            cx.waker().wake_by_ref();
         }
         self.watch(cx)
     }

@@ -7,7 +7,7 @@ use halcyon_testkit::courier::{Phone, delivered_text};
 use halcyon_types::Topic;
 use tokio::io::DuplexStream;
 
-use crate::world::{World, topics_of};
+use crate::world::{BINDING, HOST, World, topics_of};
 
 /// Lets Alice send so many numbered texts to Bob.
 async fn send_numbered(world: &World, alice: &mut Phone<DuplexStream>, numbers: std::ops::Range<u32>) {
@@ -193,4 +193,24 @@ async fn an_alert_that_is_not_stored_is_not_forgotten() {
     let world = World::new();
     world.store.set_full(true);
     assert!(world.courier.alert(&[world.alice.device], Bytes::from_static(b"new device")).await.is_err());
+}
+
+/// COU-51: a whole window that is larger than what may wait to be written, and that the network takes at once: the
+/// acknowledgements that follow are read, though nothing else happens.
+#[tokio::test(start_paused = true)]
+async fn a_window_that_was_written_at_once_goes_on() {
+    let world = World::new();
+    let mut alice = world.online(&world.alice).await;
+    for n in 0..100 {
+        let text = format!("{n}:{}", "x".repeat(8_000));
+        let request = alice.request(&world.town, &[&world.bob], &text, world.now());
+        assert_eq!(alice.send(request).await, [Status::Accepted]);
+    }
+    let mut bob = Phone::dial(&world.bob, world.pipe_of(4 << 20), HOST, &BINDING, world.now()).await;
+    for n in 0..100 {
+        let delivery = tokio::time::timeout(std::time::Duration::from_secs(60), bob.delivery()).await;
+        let delivery = delivery.expect("the server reads on");
+        assert_eq!(delivered_text(&delivery).split(':').next(), Some(n.to_string().as_str()));
+        bob.acknowledge(delivery.seq).await;
+    }
 }

@@ -1,0 +1,183 @@
+//! What people write and read: contents, handles, ids, topics, digits, and what is printed of them.
+//!
+//! - The one decoder that meets a peer's plaintext gives back what our encoder would write (I5, CON-1 to CON-5).
+//! - A value has one form: parsing what was printed gives the value again (IDN-1).
+//! - Nothing that is shown can move a cursor (CON-3).
+
+use halcyon_content::{
+    CONTENT_BYTES_MAX, Content, ConversationMembers, Kind, Message, PARTS_MAX, Part, RECEIPT_IDS_MAX, RECIPIENTS_MAX,
+    Receipt, ReceiptKind, TEXT_BYTES_MAX, Text, decode, encode, for_display,
+};
+use halcyon_crypto::{padding, sas::Sas};
+use halcyon_types::{
+    AccountId, DeviceId, Handle, HandleKind, LinkId, MessageId, PushToken, SessionToken, Storing, Topic,
+};
+
+use crate::{
+    input::Input,
+    people::{ALICE, BOB, NOW},
+};
+
+/// No handle is longer (IDN-4): `mailto:` and an address of 254 bytes.
+const HANDLE_BYTES_MAX: usize = 261;
+
+/// Reads the first byte as the choice of a text, and the rest as it.
+pub fn target(data: &[u8]) {
+    let mut input = Input::new(data);
+    match input.choice(6) {
+        0 => content(input.rest()),
+        1 => with_text(input.rest(), handle),
+        2 => with_text(input.rest(), ids),
+        3 => with_text(input.rest(), topic),
+        4 => with_text(input.rest(), display),
+        _ => members(&mut input),
+    }
+}
+
+fn with_text(bytes: &[u8], check: fn(&str)) {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        check(text);
+    }
+}
+
+fn content(plaintext: &[u8]) {
+    let Ok(content) = decode(plaintext) else { return };
+    match &content.kind {
+        Kind::Message(message) => {
+            let bytes: usize = message.parts.iter().map(text_bytes).sum();
+            assert!((1..=PARTS_MAX).contains(&message.parts.len()) && bytes <= TEXT_BYTES_MAX, "CON-3");
+            if let Some(text) = message.as_plain_text() {
+                display(&text);
+            }
+        }
+        Kind::Receipt(receipt) => {
+            assert!((1..=RECEIPT_IDS_MAX).contains(&receipt.message_ids.len()), "CON-4");
+        }
+        _ => {}
+    }
+    assert!((1..=RECIPIENTS_MAX).contains(&content.members.recipients().len()), "CON-2");
+    let Ok(encoded) = encode(&content) else {
+        assert!(is_of_later_version(&content), "what was read can be written");
+        return;
+    };
+    assert!(!is_of_later_version(&content), "what we cannot read we do not write");
+    assert!(encoded.len() <= plaintext.len().min(CONTENT_BYTES_MAX), "the shortest encoding is ours");
+    assert_eq!(decode(&encoded), Ok(content), "a content decodes to itself");
+    let padded = padding::padded_len(encoded.len());
+    assert!(padded >= encoded.len() && padded <= 16 * 1024, "a content fits an envelope");
+}
+
+fn is_of_later_version(content: &Content) -> bool {
+    match &content.kind {
+        Kind::Message(message) => message.parts.iter().any(|part| !matches!(part, Part::Text(_))),
+        Kind::Receipt(_) => false,
+        _ => true,
+    }
+}
+
+fn text_bytes(part: &Part) -> usize {
+    if let Part::Text(Text(text)) = part { text.len() } else { 0 }
+}
+
+/// IDN-1 to IDN-4
+fn handle(text: &str) {
+    let Ok(handle) = Handle::parse(text) else { return };
+    let uri = handle.as_uri();
+    assert!(uri.len() <= HANDLE_BYTES_MAX, "a handle is bounded: {} bytes", uri.len());
+    assert!(uri.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase()), "a handle is plain");
+    assert_eq!(Handle::parse(uri).as_ref(), Ok(&handle), "a handle has one form");
+    assert_eq!(Handle::parse(handle.address()).as_ref(), Ok(&handle), "an address says which kind it is");
+    assert_eq!(Handle::parse(&text.to_ascii_uppercase()).as_ref(), Ok(&handle), "case means nothing");
+    let scheme = if handle.kind() == HandleKind::Email { "mailto:" } else { "tel:+" };
+    assert!(uri.starts_with(scheme));
+    assert!(!format!("{handle:?}").contains(handle.address()), "I9");
+}
+
+fn ids(text: &str) {
+    macro_rules! id {
+        ($($name:ident),*) => {
+            $(if let Ok(id) = text.parse::<$name>() {
+                assert_eq!(id.to_hex(), text, "an id has one form");
+                assert_eq!($name::try_from(&id.as_bytes()[..]), Ok(id));
+            })*
+        };
+    }
+    id!(AccountId, DeviceId, MessageId, LinkId, PushToken, SessionToken);
+    let digits = Sas::from_transcript(&[7; 32]);
+    let typed: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
+    if digits.matches(text) {
+        assert_eq!(typed, digits.to_string().replace(' ', ""), "LNK-6: six digits, and no others");
+    }
+}
+
+fn topic(text: &str) {
+    let Ok(topic) = Topic::parse(text) else { return };
+    assert_eq!(topic.as_str(), text, "a topic has one form");
+    assert!((1..=64).contains(&text.len()), "COU-30");
+    let queued = matches!(text, Topic::MESSAGE | Topic::ALERT);
+    assert_eq!(matches!(topic.storing(), Storing::Queue), queued, "COU-31, COU-32");
+    assert_eq!(topic.is_for_clients(), text != Topic::ALERT, "COU-33");
+}
+
+fn display(text: &str) {
+    let shown = for_display(text);
+    assert!(shown.chars().all(|letter| !letter.is_control() || matches!(letter, '\n' | '\t')), "CON-3");
+    assert!(!shown.contains(['\u{202e}', '\u{2066}', '\u{2069}']), "CON-3");
+    assert_eq!(shown.chars().count(), text.chars().count(), "nothing is left out");
+    assert_eq!(for_display(&shown), shown, "what is safe stays as it is");
+}
+
+/// CON-6: a conversation is the same for all of its members, in whatever order they are named.
+fn members(input: &mut Input<'_>) {
+    let text = String::from_utf8_lossy(input.rest());
+    let handles: Vec<Handle> = text.lines().filter_map(|line| Handle::parse(line).ok()).collect();
+    let Some((sender, others)) = handles.split_first() else { return };
+    let Ok(members) = ConversationMembers::new(sender.clone(), others.iter().cloned()) else { return };
+    assert!(members.recipients().is_sorted_by(|a, b| a < b) && !members.recipients().contains(sender), "CON-2");
+    let backwards = ConversationMembers::new(sender.clone(), others.iter().rev().cloned());
+    assert_eq!(backwards.as_ref(), Ok(&members));
+    let other = members.recipients()[0].clone();
+    let answer = ConversationMembers::new(other, handles.iter().cloned()).unwrap();
+    assert_eq!(answer.id(), members.id(), "an answer is in the same conversation");
+}
+
+/// Contents, and texts of every kind.
+#[must_use]
+pub fn seeds() -> Vec<Vec<u8>> {
+    let members = || ConversationMembers::new(ALICE.handle.clone(), [BOB.handle.clone()]).unwrap();
+    let content = |kind| {
+        let content = Content { message_id: MessageId::from_bytes([7; 16]), sent: NOW, members: members(), kind };
+        encode(&content).unwrap()
+    };
+    let two = Message { parts: vec![Part::Text(Text("hello".into())), Part::Text(Text("w\u{202e}rld\u{7}".into()))] };
+    let receipt = Receipt {
+        kind: ReceiptKind::Delivered,
+        message_ids: vec![MessageId::from_bytes([7; 16]), MessageId::from_bytes([8; 16])],
+    };
+    let long = format!("{}@{}.example.org", "a".repeat(60), format!("{0}.{0}.{0}", "b".repeat(60)));
+    let texts: [(u8, &str); 16] = [
+        (1, "alice@example.org"),
+        (1, " MAILTO:Alice@Example.ORG"),
+        (1, "tel:+49 (170) 123-45.67"),
+        (1, "+491701234567"),
+        (1, &long),
+        (2, "a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5"),
+        (2, &"0f".repeat(32)),
+        (2, &"0f".repeat(40)),
+        (2, "012 345"),
+        (3, Topic::MESSAGE),
+        (3, Topic::ALERT),
+        (3, "weather.berlin-1"),
+        (4, "plain\ttext\nand \u{1b}[31mred\u{2066}"),
+        (4, "\u{202a}\u{85}\u{0}"),
+        (5, "alice@example.org\nbob@example.org\n+491701234567"),
+        (5, "alice@example.org\nalice@example.org"),
+    ];
+    let mut seeds: Vec<Vec<u8>> =
+        [content(Kind::Message(Message::text("hello"))), content(Kind::Message(two)), content(Kind::Receipt(receipt))]
+            .into_iter()
+            .map(|bytes| [&[0], &bytes[..]].concat())
+            .collect();
+    seeds.extend(texts.map(|(kind, text)| [&[kind], text.as_bytes()].concat()));
+    seeds
+}

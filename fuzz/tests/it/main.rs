@@ -1,0 +1,3 @@
+//! Replays every input that is kept, through every target, without a fuzzer.
+
+mod replay;

@@ -1,0 +1,49 @@
+//! A server whose disk loses power, fails or is full.
+
+use halcyon_crash::bad_disk::{self, Syncs};
+
+use crate::programs::{halcyond, has_fuse};
+
+/// I10: a power cut takes what was not synced, and nothing that was accepted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_takes_nothing_that_was_accepted() {
+    if !has_fuse() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let campaign = bad_disk::lost_syncs(&halcyond(), folder.path(), 4, Syncs::Honest).await.unwrap();
+    assert!(campaign.is_clean(), "{campaign}");
+}
+
+/// A test of the test: a disk whose syncs do nothing loses what was accepted, and the ledger or the server notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_lies_is_noticed() {
+    if !has_fuse() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let campaign = bad_disk::lost_syncs(&halcyond(), folder.path(), 2, Syncs::Lying).await;
+    assert!(!campaign.is_ok_and(|campaign| campaign.report.verdict.lost.is_empty()));
+}
+
+/// COU-44: a failed sync of the mailboxes stops accepting, and is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_stops_the_mailboxes() {
+    if !has_fuse() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = bad_disk::failed_sync(&halcyond(), folder.path()).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+/// I10: a failed sync of the directory stops changes, and is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_sync_stops_the_directory() {
+    if !has_fuse() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = bad_disk::failed_directory_sync(&halcyond(), folder.path()).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}

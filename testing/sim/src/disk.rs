@@ -1,0 +1,484 @@
+//! A machine's disk, in memory: it loses power when told to, and then keeps what a real one might have kept.
+//!
+//! Owns the files of one machine, what of them is durable, and whether the machine has power. Does not know who uses it: it is the
+//! disk of the client's store, and the files below the server's databases.
+//!
+//! - What was synced stays. Of what was written since, a power cut keeps all of what came before a moment, and of what came at that
+//!   moment and later each 16 bytes or not, but never the first of it: so a commit that was not synced is whole or gone.
+//! - Without power every call fails, for whoever still holds the disk of a process that died.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use halcyon_client_store::disk::{Disk, DiskFile, Lock};
+use halcyon_sqlite_vfs::{File, FileError, Files, Role};
+use rand::{Rng, rngs::StdRng};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::watch::Watcher;
+
+/// What a crash leaves of the unsynced work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Crash {
+    /// The process died, the machine did not: everything.
+    Kill,
+    /// The machine lost power: some of it, the end torn.
+    PowerCut,
+    /// The machine lost power: nothing.
+    PowerCutNothingKept,
+}
+
+/// When the power fails, counted from now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fuse {
+    /// At the next sync, before it did anything.
+    BeforeSync,
+    /// At the next sync, after it did its work; nobody hears of it.
+    AfterSync,
+}
+
+/// The disk. Cloning shares it.
+#[derive(Clone)]
+pub struct SimDisk {
+    state: Arc<Mutex<State>>,
+    /// Rung when the power fails.
+    pub dark: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct State {
+    files: Vec<SimFile>,
+    names: BTreeMap<String, usize>,
+    durable_names: BTreeMap<String, usize>,
+    pending_names: Vec<(Instant, NameChange)>,
+    fuse: Option<Fuse>,
+    is_dark: bool,
+    /// Every sync reports success and does nothing: to see that it is found out.
+    lies: bool,
+    syncs: u64,
+    watcher: Option<Watcher>,
+}
+
+#[derive(Default)]
+struct SimFile {
+    content: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<(Instant, Change)>,
+}
+
+enum Change {
+    Write { offset: usize, bytes: Vec<u8> },
+    Resize(usize),
+}
+
+#[derive(Clone)]
+enum NameChange {
+    Create(String, usize),
+    Remove(String),
+    Rename(String, String),
+}
+
+/// Bytes of a file that are looked at first.
+const RECENT_BYTES: usize = 64 * 1024;
+
+/// Unit in which a write is torn. Disks keep sectors whole, but SQLite does not count on it, and neither do we.
+const TORN_BYTES: usize = 16;
+
+impl SimDisk {
+    /// Returns an empty disk; `watcher` sees every byte that is written.
+    #[must_use]
+    pub fn new(watcher: Option<Watcher>) -> Self {
+        let state = State { watcher, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), dark: Arc::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets the power fail before long.
+    pub fn light(&self, fuse: Fuse) {
+        self.state().fuse = Some(fuse);
+    }
+
+    /// Takes back what [`light`](Self::light) set.
+    pub fn unlight(&self) {
+        self.state().fuse = None;
+    }
+
+    /// Lets the power fail now.
+    pub fn cut_power(&self) {
+        self.state().is_dark = true;
+        self.dark.notify_waiters();
+    }
+
+    /// Says whether the power has failed.
+    #[must_use]
+    pub fn is_dark(&self) -> bool {
+        self.state().is_dark
+    }
+
+    /// Lets every sync from now on report success and do nothing.
+    pub fn lie_about_syncs(&self) {
+        self.state().lies = true;
+    }
+
+    /// Returns how many changes would be lost if the power failed now.
+    #[must_use]
+    pub fn unsynced(&self) -> usize {
+        let state = self.state();
+        state.files.iter().map(|file| file.pending.len()).sum::<usize>() + state.pending_names.len()
+    }
+
+    /// Returns whether a power cut would leave these bytes in a database or its log.
+    #[must_use]
+    pub fn keeps(&self, database: &str, bytes: &[u8]) -> bool {
+        let state = self.state();
+        let log = format!("{database}-wal");
+        let finder = memchr::memmem::Finder::new(bytes);
+        [log.as_str(), database].into_iter().filter_map(|name| state.durable_names.get(name)).any(|id| {
+            let content = &state.files[*id].durable;
+            // What was just written is near the end, as a rule.
+            let recent = content.len().saturating_sub(RECENT_BYTES);
+            finder.find(&content[recent..]).is_some() || finder.find(content).is_some()
+        })
+    }
+
+    /// Returns how many syncs there were.
+    #[must_use]
+    pub fn syncs(&self) -> u64 {
+        self.state().syncs
+    }
+
+    /// Returns the disk as the next process finds it. This one stays dark.
+    #[must_use]
+    pub fn after(&self, crash: Crash, rng: &mut StdRng) -> Self {
+        let mut state = self.state();
+        state.is_dark = true;
+        let state = &mut *state;
+        // What came at the same moment shares a fate: how many writes a commit takes depends on bytes that are not the seed's.
+        let mut moments: Vec<Instant> = state.files.iter().flat_map(|file| &file.pending).map(|(at, _)| *at).collect();
+        moments.extend(state.pending_names.iter().map(|(at, _)| *at));
+        moments.sort_unstable();
+        moments.dedup();
+        let kept = match crash {
+            Crash::Kill => moments.len(),
+            Crash::PowerCut => rng.gen_range(0..=moments.len()),
+            Crash::PowerCutNothingKept => 0,
+        };
+        let torn = moments.get(kept).copied().filter(|_| crash == Crash::PowerCut);
+        let is_whole = |at: &Instant| kept == moments.len() || *at < moments[kept];
+        let mut names = std::mem::take(&mut state.durable_names);
+        for (_, change) in state.pending_names.iter().filter(|(at, _)| is_whole(at)) {
+            change.apply(&mut names);
+        }
+        let mut tearing: StdRng = rand::SeedableRng::seed_from_u64(rng.r#gen());
+        let files = std::mem::take(&mut state.files);
+        let files = files.into_iter().map(|file| {
+            let mut content = file.durable;
+            let mut first = true;
+            for (at, change) in &file.pending {
+                if is_whole(at) {
+                    change.apply(&mut content);
+                } else if torn.is_some() {
+                    change.tear(&mut content, first, &mut tearing);
+                    first = false;
+                }
+            }
+            SimFile { durable: content.clone(), content, pending: Vec::new() }
+        });
+        let files = files.collect();
+        let next = State {
+            files,
+            durable_names: names.clone(),
+            names,
+            lies: state.lies,
+            syncs: state.syncs,
+            watcher: state.watcher.clone(),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(next)), dark: Arc::default() }
+    }
+
+    fn open_file(&self, name: &str) -> io::Result<OpenSimFile> {
+        let mut state = self.state();
+        state.powered()?;
+        let id = match state.names.get(name) {
+            Some(id) => *id,
+            None => {
+                state.files.push(SimFile::default());
+                let id = state.files.len() - 1;
+                state.rename_now(NameChange::Create(name.to_owned(), id));
+                id
+            }
+        };
+        Ok(OpenSimFile { disk: self.clone(), id })
+    }
+
+    fn file_exists(&self, name: &str) -> io::Result<bool> {
+        let state = self.state();
+        state.powered()?;
+        Ok(state.names.contains_key(name))
+    }
+
+    /// Runs a sync, if the power lasts.
+    fn synced(&self, sync: impl FnOnce(&mut State)) -> io::Result<()> {
+        let mut state = self.state();
+        state.powered()?;
+        let fuse = state.fuse.take();
+        if fuse != Some(Fuse::BeforeSync) && !state.lies {
+            sync(&mut state);
+            state.syncs += 1;
+        }
+        if fuse.is_some() {
+            state.is_dark = true;
+            drop(state);
+            self.dark.notify_waiters();
+            return Err(power_is_out());
+        }
+        Ok(())
+    }
+}
+
+impl Change {
+    fn apply(&self, content: &mut Vec<u8>) {
+        match self {
+            Self::Write { offset, bytes } => write(content, *offset, bytes),
+            Self::Resize(size) => content.resize(*size, 0),
+        }
+    }
+
+    /// Applies some of it. The first change of those that a power cut met is always damaged at its beginning.
+    fn tear(&self, content: &mut Vec<u8>, first: bool, rng: &mut StdRng) {
+        match self {
+            Self::Write { offset, bytes } => {
+                let mut at = *offset;
+                let mut begins = true;
+                while at < offset + bytes.len() {
+                    let end = ((at / TORN_BYTES + 1) * TORN_BYTES).min(offset + bytes.len());
+                    if rng.r#gen() && !(first && begins) {
+                        write(content, at, &bytes[at - offset..end - offset]);
+                    }
+                    (at, begins) = (end, false);
+                }
+            }
+            Self::Resize(_) if first => {}
+            Self::Resize(size) => {
+                if rng.r#gen() {
+                    content.resize(*size, 0);
+                }
+            }
+        }
+    }
+}
+
+impl NameChange {
+    fn apply(&self, names: &mut BTreeMap<String, usize>) {
+        match self {
+            Self::Create(name, id) => drop(names.insert(name.clone(), *id)),
+            Self::Remove(name) => drop(names.remove(name)),
+            Self::Rename(from, to) => {
+                if let Some(id) = names.remove(from) {
+                    names.insert(to.clone(), id);
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn powered(&self) -> io::Result<()> {
+        if self.is_dark { Err(power_is_out()) } else { Ok(()) }
+    }
+
+    fn rename_now(&mut self, change: NameChange) {
+        change.apply(&mut self.names);
+        self.pending_names.push((Instant::now(), change));
+    }
+}
+
+fn power_is_out() -> io::Error {
+    io::Error::other("the power is out")
+}
+
+fn write(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
+    if content.len() < offset + bytes.len() {
+        content.resize(offset + bytes.len(), 0);
+    }
+    content[offset..offset + bytes.len()].copy_from_slice(bytes);
+}
+
+impl Disk for SimDisk {
+    fn open(&self, name: &str) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(self.open_file(name)?))
+    }
+
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        self.file_exists(name)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.powered()?;
+        if !state.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.rename_now(NameChange::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.state();
+        state.powered()?;
+        if !state.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.rename_now(NameChange::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        self.synced(|state| {
+            state.durable_names = state.names.clone();
+            state.pending_names.clear();
+        })
+    }
+
+    fn others_access(&self, _name: &str) -> io::Result<u32> {
+        Ok(0)
+    }
+
+    fn lock(&self, _name: &str) -> io::Result<Option<Box<dyn Lock>>> {
+        Ok(Some(Box::new(NoLock)))
+    }
+}
+
+/// A world starts one process a profile at a time, so there is nobody to lock out.
+struct NoLock;
+
+impl Lock for NoLock {}
+
+struct OpenSimFile {
+    disk: SimDisk,
+    id: usize,
+}
+
+impl OpenSimFile {
+    fn change(&mut self, change: Change) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.powered()?;
+        if let (Some(watcher), Change::Write { bytes, .. }) = (&state.watcher, &change) {
+            watcher.written(bytes);
+        }
+        let file = &mut state.files[self.id];
+        change.apply(&mut file.content);
+        file.pending.push((Instant::now(), change));
+        Ok(())
+    }
+}
+
+impl DiskFile for OpenSimFile {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let state = self.disk.state();
+        state.powered()?;
+        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
+        let rest = state.files[self.id].content.get(offset..).unwrap_or_default();
+        let got = rest.len().min(buffer.len());
+        buffer[..got].copy_from_slice(&rest[..got]);
+        Ok(got)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.change(Change::Write { offset, bytes: bytes.to_vec() })
+    }
+
+    fn set_size(&mut self, size: u64) -> io::Result<()> {
+        let size = usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        self.change(Change::Resize(size))
+    }
+
+    fn size(&mut self) -> io::Result<u64> {
+        let state = self.disk.state();
+        state.powered()?;
+        Ok(state.files[self.id].content.len() as u64)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let id = self.id;
+        self.disk.synced(|state| {
+            let file = &mut state.files[id];
+            for (_, change) in file.pending.drain(..) {
+                change.apply(&mut file.durable);
+            }
+        })
+    }
+}
+
+/// One of the server's databases on a disk.
+pub struct DatabaseOn {
+    /// The disk.
+    pub disk: SimDisk,
+    /// The database's name on it.
+    pub name: &'static str,
+}
+
+impl DatabaseOn {
+    fn file(&self, role: Role) -> String {
+        match role {
+            Role::Database => self.name.to_owned(),
+            Role::Log => format!("{}-wal", self.name),
+        }
+    }
+}
+
+impl Files for DatabaseOn {
+    fn open(&self, role: Role) -> Result<Box<dyn File>, FileError> {
+        let file = self.disk.open_file(&self.file(role)).map_err(|_| FileError::Failed)?;
+        // Its name goes to the disk with its first sync, as where SQLite syncs the folder itself.
+        Ok(Box::new(DatabaseFile(file)))
+    }
+
+    fn exists(&self, role: Role) -> Result<bool, FileError> {
+        self.disk.file_exists(&self.file(role)).map_err(|_| FileError::Failed)
+    }
+
+    fn remove(&self, role: Role) -> Result<(), FileError> {
+        Disk::remove(&self.disk, &self.file(role)).map_err(|_| FileError::Failed)
+    }
+}
+
+struct DatabaseFile(OpenSimFile);
+
+impl File for DatabaseFile {
+    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, FileError> {
+        self.0.read_at(offset, buffer).map_err(|_| FileError::Failed)
+    }
+
+    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
+        DiskFile::write_at(&mut self.0, offset, bytes).map_err(|_| FileError::Failed)
+    }
+
+    fn truncate(&mut self, size: u64) -> Result<(), FileError> {
+        self.0.set_size(size).map_err(|_| FileError::Failed)
+    }
+
+    fn sync(&mut self) -> Result<(), FileError> {
+        let id = self.0.id;
+        let synced = self.0.disk.synced(|state| {
+            let file = &mut state.files[id];
+            for (_, change) in file.pending.drain(..) {
+                change.apply(&mut file.durable);
+            }
+            state.durable_names = state.names.clone();
+            state.pending_names.clear();
+        });
+        synced.map_err(|_| FileError::Failed)
+    }
+
+    fn size(&mut self) -> Result<u64, FileError> {
+        DiskFile::size(&mut self.0).map_err(|_| FileError::Failed)
+    }
+}

@@ -1,0 +1,177 @@
+//! The end of a world: all is well again, everybody is online, and after a while everything that was accepted was shown, once, and
+//! nothing waits anywhere.
+//!
+//! Owns what must be true then (I3, I10), and how long it may take.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use halcyon_types::{DeviceId, MessageId};
+use tokio::time::Instant;
+
+use crate::acts;
+use crate::device::{Device, number};
+use crate::net::Weather;
+use crate::world::World;
+
+/// How long a world may need to come to rest: the longest pause between two tries is five minutes, and a silent connection is found
+/// out after an interval of at most 30.
+const REST_MAX: Duration = Duration::from_secs(4 * 3600);
+/// How often it is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
+/// What waits longer than this anywhere is given up or deleted (SND-6, COU-40).
+const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400 - 3600);
+
+/// Mends everything, waits, and checks.
+pub async fn end(world: &Rc<World>) {
+    heal(world).await;
+    let began = Instant::now();
+    let mut unrest = Vec::new();
+    while began.elapsed() < REST_MAX {
+        tokio::time::sleep(LOOK_EVERY).await;
+        if world.ledger.has_violations() {
+            return;
+        }
+        finish_removals(world).await;
+        unrest = unrest_of(world).await;
+        if unrest.is_empty() {
+            break;
+        }
+    }
+    for what in unrest {
+        world.ledger.violated("I3", &format!("hours after all was well, {what}"));
+    }
+    if !world.ledger.has_violations() {
+        check(world);
+    }
+}
+
+async fn heal(world: &Rc<World>) {
+    world.ledger.say("all is well from now on");
+    world.is_healed.set(true);
+    // Whoever is about to die does so, and everybody comes back.
+    let devices = world.devices.borrow().clone();
+    for device in &devices {
+        world.net.set_weather(device.index, Weather::FAIR);
+        device.clock.set_ahead(0);
+    }
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    for device in devices {
+        device.disk.borrow().unlight();
+        device.wants_online.set(true);
+        if let (false, Some(_), Some(client)) = (device.is_gone.get(), device.id.get(), device.client()) {
+            client.go_online();
+        }
+    }
+    world.server_disk().unlight();
+}
+
+/// Removes what somebody wanted to remove, or gave up while it was being linked.
+async fn finish_removals(world: &Rc<World>) {
+    let people = world.people.borrow().len();
+    for person in 0..people {
+        let Some(device) = world.usable(person) else { continue };
+        let Some(client) = device.client() else { continue };
+        let Ok(listed) = client.devices().await else { continue };
+        for listed in listed {
+            let member = world.member(listed.device);
+            let stays = member.is_some_and(|member| member.joined.is_some() && member.removed.is_none());
+            if !stays {
+                let abandoned =
+                    world.devices.borrow().iter().find(|other| other.id.get() == Some(listed.device)).cloned();
+                if let Some(abandoned) = abandoned {
+                    acts::begin_removal(world, &abandoned);
+                }
+                if client.remove_device(listed.device).await.is_ok() {
+                    world.leaving.borrow_mut().push((person, listed.device));
+                }
+            }
+        }
+    }
+}
+
+fn staying(world: &World) -> Vec<(Rc<Device>, DeviceId)> {
+    let devices = world.devices.borrow();
+    let staying = devices.iter().filter(|device| !device.is_gone.get());
+    staying.filter_map(|device| device.id.get().map(|id| (device.clone(), id))).collect()
+}
+
+/// Says what still waits.
+async fn unrest_of(world: &Rc<World>) -> Vec<String> {
+    let mut unrest = Vec::new();
+    let Some(server) = world.server() else { return vec!["the server is not there".to_owned()] };
+    for (device, _) in staying(world) {
+        match device.client().map(|client| client.outbox_len()) {
+            Some(Ok(0)) => {}
+            Some(Ok(waiting)) => unrest.push(format!("{waiting} jobs are in the outbox of {}", device.name)),
+            Some(Err(_)) | None => unrest.push(format!("{} is not there", device.name)),
+        }
+    }
+    let members: Vec<DeviceId> = world.ledger.state().devices.keys().copied().collect();
+    for member in members {
+        let stored = server.mailboxes.stored(member).await.map_or(1, |stored| stored.len());
+        if stored > 0 {
+            let name = world.member(member).map(|member| member.name).unwrap_or_default();
+            unrest.push(format!("{stored} envelopes are in the mailbox of {name}"));
+        }
+    }
+    unrest
+}
+
+/// I3, I10: what was accepted was shown, once.
+fn check(world: &Rc<World>) {
+    let mut shown: BTreeMap<DeviceId, BTreeMap<MessageId, u32>> = BTreeMap::new();
+    for (device, id) in staying(world) {
+        let Some(client) = device.client() else {
+            world.ledger.violated("I3", &format!("{} is not there at the end", device.name));
+            continue;
+        };
+        let mut texts: BTreeMap<String, u32> = BTreeMap::new();
+        let shows = client.conversations().and_then(|conversations| {
+            let history = |conversation: halcyon_client::ports::store::Conversation| {
+                client.history(conversation.id, u64::MAX, 1 << 20)
+            };
+            conversations.into_iter().map(history).collect::<Result<Vec<_>, _>>()
+        });
+        let shows = match shows {
+            Ok(shows) => shows,
+            Err(error) => {
+                world.ledger.violated("I2", &format!("the profile of {} cannot be read: {error}", device.name));
+                continue;
+            }
+        };
+        for message in shows.into_iter().flatten() {
+            *texts.entry(message.text.as_deref().map(number).unwrap_or_default()).or_default() += 1;
+            *shown.entry(id).or_default().entry(message.id).or_default() += 1;
+        }
+        for (text, count) in texts.iter().filter(|(_, count)| **count > 1) {
+            world.ledger.violated("I3", &format!("{} shows message {text} {count} times", device.name));
+        }
+    }
+    let mut state = world.ledger.state();
+    let state = &mut *state;
+    let mut missing = Vec::new();
+    for (message, sent) in &state.sends {
+        let sender = world.devices.borrow()[sent.from].clone();
+        for device in &sent.entitled {
+            let Some(member) = state.devices.get(device) else { continue };
+            let key = (*message, *device);
+            let has = shown.get(device).is_some_and(|shown| shown.contains_key(message));
+            if has || member.removed.is_some() {
+                continue;
+            }
+            let accepted = state.accepted.get(&key);
+            let old = accepted.copied().unwrap_or(sent.at).elapsed() > KEPT_FOR;
+            // What a removed device left behind cannot be verified any more, or never left it.
+            if old || sender.is_gone.get() || state.given_up.contains_key(&key) && accepted.is_none() {
+                continue;
+            }
+            let so_far = if accepted.is_some() { "was accepted by the server" } else { "was committed" };
+            missing.push(format!("a message from {} {so_far} and is not shown on {}", sender.name, member.name));
+        }
+    }
+    for missing in missing {
+        state.violated("I3, I10", &missing);
+    }
+}

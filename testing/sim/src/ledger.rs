@@ -1,0 +1,383 @@
+//! What is true in a world, whatever its parties believe; and the invariants that can be checked where something happens.
+//!
+//! Owns the truth: who has which device since when, what was sealed, accepted, committed and shown. Sees every commit of a client, every
+//! frame that leaves one, and every answer of the mailboxes. Does not know how any of it is made.
+//!
+//! - What violates an invariant is noted at once, with the time, and ends the world.
+//! - Its log holds nothing that is not the seed's: no keys, no signatures, no sizes that follow from them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use halcyon_client::ports::store::{Change, Commit, DeliveryState, KnownAccountRecord, Origin, OutboxEnvelope};
+use halcyon_crypto::hash::sha256;
+use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId};
+use tokio::time::Instant;
+
+/// A shared ledger.
+#[derive(Clone)]
+pub struct Ledger {
+    state: Arc<Mutex<State>>,
+}
+
+/// Everything that is true.
+pub struct State {
+    began: Instant,
+    /// The play so far, line by line.
+    pub log: Vec<String>,
+    /// What was violated, with when.
+    pub violations: Vec<String>,
+    /// Devices that a person really has, or had.
+    pub devices: BTreeMap<DeviceId, Membership>,
+    /// Whose handle it is.
+    pub handles: BTreeMap<Handle, usize>,
+    /// Messages that were committed by their senders.
+    pub sends: BTreeMap<MessageId, Sent>,
+    attempts: BTreeMap<MessageId, Sent>,
+    sealed: BTreeMap<EnvelopeId, Sealed>,
+    /// When the server accepted a message for a device.
+    pub accepted: BTreeMap<(MessageId, DeviceId), Instant>,
+    /// Messages that a sender gave up for a device, and why.
+    pub given_up: BTreeMap<(MessageId, DeviceId), String>,
+    clients: BTreeMap<usize, ClientTruth>,
+    /// For a store that goes back: the first list that it was given of each account.
+    pub first_lists: BTreeMap<(usize, AccountId), KnownAccountRecord>,
+    /// Counts for the report.
+    pub totals: Totals,
+}
+
+/// A device of somebody.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// Whose.
+    pub person: usize,
+    /// Its name in the play.
+    pub name: String,
+    /// Since when it knows that it is one; none while it is being linked, and for ever if it died over that.
+    pub joined: Option<Instant>,
+    /// Since when somebody began to remove it.
+    pub removed: Option<Instant>,
+}
+
+/// A message that its sender has committed.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// The device that it was written on.
+    pub from: usize,
+    /// When.
+    pub at: Instant,
+    /// Devices that must get it: those that the recipients and the sender had then, and did not lose since.
+    pub entitled: BTreeSet<DeviceId>,
+}
+
+#[derive(Clone)]
+struct Sealed {
+    message: MessageId,
+    device: DeviceId,
+    payload: [u8; 32],
+}
+
+/// What one device has durably, as far as its store said so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientTruth {
+    /// Messages in its history.
+    pub messages: BTreeSet<MessageId>,
+    /// Envelopes kept unopened.
+    pub unopened: BTreeSet<EnvelopeId>,
+    /// Alerts.
+    pub alerts: BTreeSet<EnvelopeId>,
+    /// The newest list that was accepted of each account: version, and a hash of it.
+    pub lists: BTreeMap<AccountId, u64>,
+}
+
+/// Counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Messages that their senders committed.
+    pub messages: u64,
+    /// Messages that devices opened and committed.
+    pub opened: u64,
+    /// Deliveries that were kept unopened.
+    pub unreadable: u64,
+    /// Device deliveries that senders gave up.
+    pub given_up: u64,
+    /// Crashes of parties.
+    pub crashes: u64,
+    /// Connections that were broken, stalled or refused on purpose.
+    pub faults: u64,
+    /// Envelopes by suite.
+    pub by_suite: BTreeMap<u32, u64>,
+}
+
+impl Totals {
+    /// Adds those of another world.
+    pub fn add(&mut self, other: &Self) {
+        self.messages += other.messages;
+        self.opened += other.opened;
+        self.unreadable += other.unreadable;
+        self.given_up += other.given_up;
+        self.crashes += other.crashes;
+        self.faults += other.faults;
+        for (suite, count) in &other.by_suite {
+            *self.by_suite.entry(*suite).or_default() += count;
+        }
+    }
+}
+
+/// What becomes of a commit that was tried.
+pub enum Outcome {
+    /// The store said that it is durable.
+    Committed,
+    /// The store said that nothing happened, or the power failed.
+    Failed,
+}
+
+impl Ledger {
+    /// Returns the ledger of a world that begins now.
+    #[must_use]
+    pub fn new() -> Self {
+        let state = State {
+            began: Instant::now(),
+            log: Vec::new(),
+            violations: Vec::new(),
+            devices: BTreeMap::new(),
+            handles: BTreeMap::new(),
+            sends: BTreeMap::new(),
+            attempts: BTreeMap::new(),
+            sealed: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            given_up: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            first_lists: BTreeMap::new(),
+            totals: Totals::default(),
+        };
+        Self { state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// Returns everything.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line of the play.
+    pub fn say(&self, line: &str) {
+        self.state().say(line);
+    }
+
+    /// Notes that an invariant does not hold.
+    pub fn violated(&self, invariant: &str, what: &str) {
+        self.state().violated(invariant, what);
+    }
+
+    /// Says whether an invariant was violated.
+    #[must_use]
+    pub fn has_violations(&self) -> bool {
+        !self.state().violations.is_empty()
+    }
+
+    /// Sees a commit before it is tried: what it would make true.
+    pub fn before_commit(&self, client: usize, commit: &Commit) {
+        self.state().before_commit(client, commit);
+    }
+
+    /// Sees what became of a commit.
+    pub fn after_commit(&self, client: usize, commit: &Commit, outcome: &Outcome) {
+        if matches!(outcome, Outcome::Committed) {
+            self.state().after_commit(client, commit);
+        }
+    }
+
+    /// Sees what a client finds on its disk when it starts. Whatever it had committed must be there (I2).
+    pub fn reopened(&self, client: usize, found: &ClientTruth, outbox: &[OutboxEnvelope], own: &[MessageId]) {
+        self.state().reopened(client, found, outbox, own);
+    }
+
+    /// Returns every account that a client accepted a list of.
+    #[must_use]
+    pub fn accounts(&self) -> BTreeSet<AccountId> {
+        self.state().clients.values().flat_map(|client| client.lists.keys().copied()).collect()
+    }
+
+    /// Forgets what a client had: its disk is new.
+    pub fn forget(&self, client: usize) {
+        self.state().clients.remove(&client);
+    }
+
+    /// I1: sees an envelope leave a client.
+    pub fn leaves(&self, id: EnvelopeId, payload: &[u8], suite: SuiteId) {
+        let mut state = self.state();
+        match state.sealed.get(&id) {
+            Some(sealed) if sealed.payload == sha256(&[payload]) => {
+                *state.totals.by_suite.entry(suite.as_u32()).or_default() += 1;
+            }
+            Some(_) => state.violated("I1", "an envelope leaves with other bytes than were committed"),
+            None => state.violated("I1", "an envelope leaves that was not committed"),
+        }
+    }
+
+    /// I2: sees a client acknowledge an envelope.
+    pub fn acknowledged(&self, client: usize, id: EnvelopeId) {
+        let mut state = self.state();
+        let Some(truth) = state.clients.get(&client) else { return };
+        if truth.unopened.contains(&id) || truth.alerts.contains(&id) {
+            return;
+        }
+        let Some(sealed) = state.sealed.get(&id).cloned() else { return };
+        if state.sends.contains_key(&sealed.message) && !state.clients[&client].messages.contains(&sealed.message) {
+            state.violated("I2", "a message is acknowledged that is not committed");
+        }
+    }
+
+    /// Sees the server accept an envelope for a device. Returns the message, if it is one that people wrote.
+    pub fn accepted(&self, device: DeviceId, id: EnvelopeId) {
+        let mut state = self.state();
+        let Some(sealed) = state.sealed.get(&id).cloned() else { return };
+        if sealed.device != device {
+            state.violated("I6", "an envelope is stored for another device than it was sealed for");
+        }
+        state.accepted.entry((sealed.message, device)).or_insert_with(Instant::now);
+    }
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl State {
+    /// Writes a line of the play.
+    pub fn say(&mut self, line: &str) {
+        let line = format!("{} {line}", self.time());
+        self.log.push(line);
+    }
+
+    /// Notes that an invariant does not hold.
+    pub fn violated(&mut self, invariant: &str, what: &str) {
+        let line = format!("{} {invariant} is violated: {what}", self.time());
+        self.log.push(line.clone());
+        self.violations.push(line);
+    }
+
+    /// Since when the world is, in milliseconds.
+    #[must_use]
+    pub fn elapsed_ms(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn time(&self) -> String {
+        let ms = self.elapsed_ms();
+        let (days, hours, minutes, seconds) = (ms / 86_400_000, ms / 3_600_000 % 24, ms / 60_000 % 60, ms / 1000 % 60);
+        format!("{days:2}d {hours:02}:{minutes:02}:{seconds:02}.{:03}", ms % 1000)
+    }
+
+    /// Returns the devices that a person has now.
+    pub fn devices_of(&self, person: usize) -> impl Iterator<Item = DeviceId> + '_ {
+        let theirs = move |(_, member): &(&DeviceId, &Membership)| {
+            member.person == person && member.joined.is_some() && member.removed.is_none()
+        };
+        self.devices.iter().filter(theirs).map(|(device, _)| *device)
+    }
+
+    fn before_commit(&mut self, client: usize, commit: &Commit) {
+        let members = commit.changes().iter().find_map(|change| match change {
+            Change::AddConversation(conversation) => Some(conversation.members.clone()),
+            _ => None,
+        });
+        for change in commit.changes() {
+            if let Change::AddMessage(message) = change
+                && message.origin == Origin::Here
+            {
+                let people: BTreeSet<usize> =
+                    members.iter().flatten().filter_map(|handle| self.handles.get(handle).copied()).collect();
+                let mut entitled: BTreeSet<DeviceId> =
+                    people.into_iter().flat_map(|person| self.devices_of(person).collect::<Vec<_>>()).collect();
+                entitled.remove(&message.sender_device);
+                let sent = Sent { from: client, at: Instant::now(), entitled };
+                self.attempts.insert(message.id, sent);
+            }
+        }
+    }
+
+    fn after_commit(&mut self, client: usize, commit: &Commit) {
+        let mut truth = self.clients.remove(&client).unwrap_or_default();
+        for change in commit.changes() {
+            match change {
+                Change::AddMessage(message) => {
+                    if truth.messages.insert(message.id) {
+                        match message.origin {
+                            Origin::Here => self.promote(message.id),
+                            Origin::OwnDevice | Origin::Peer => self.totals.opened += 1,
+                        }
+                    }
+                }
+                Change::AddUnopened(unopened) => {
+                    truth.unopened.insert(unopened.id);
+                    self.totals.unreadable += 1;
+                }
+                Change::AddAlert(alert) => drop(truth.alerts.insert(alert.id)),
+                Change::PutOutboxEnvelope(envelope) => self.sealed(envelope),
+                Change::PutKnownAccount(known) => self.accepted_list(&mut truth, known.account, known.version),
+                Change::PutDelivery(delivery) => {
+                    if let DeliveryState::Failed(reason) = &delivery.state {
+                        self.totals.given_up += 1;
+                        self.given_up.insert((delivery.message, delivery.device), reason.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.clients.insert(client, truth);
+    }
+
+    fn promote(&mut self, message: MessageId) {
+        if let Some(sent) = self.attempts.remove(&message) {
+            self.totals.messages += 1;
+            self.sends.insert(message, sent);
+        }
+    }
+
+    /// I6: whoever is sealed for is a device that its person added.
+    fn sealed(&mut self, envelope: &OutboxEnvelope) {
+        if !self.devices.contains_key(&envelope.device) {
+            self.violated("I6", "a message is sealed for a device that nobody added");
+        }
+        let sealed =
+            Sealed { message: envelope.message, device: envelope.device, payload: sha256(&[&envelope.payload]) };
+        let changed = self.sealed.get(&envelope.id).is_some_and(|before| before.payload != sealed.payload);
+        if changed {
+            self.violated("I1", "the bytes of an envelope changed");
+        }
+        self.sealed.insert(envelope.id, sealed);
+    }
+
+    /// I8
+    fn accepted_list(&mut self, truth: &mut ClientTruth, account: AccountId, version: u64) {
+        let before = truth.lists.insert(account, version);
+        if before.is_some_and(|before| version < before) {
+            self.violated("I8", "a device list is accepted that is older than one accepted before");
+        }
+    }
+
+    fn reopened(&mut self, client: usize, found: &ClientTruth, outbox: &[OutboxEnvelope], own: &[MessageId]) {
+        let before = self.clients.remove(&client).unwrap_or_default();
+        if !before.messages.is_subset(&found.messages) {
+            self.violated("I2", "messages that were committed are gone after a crash");
+        }
+        if !before.alerts.is_subset(&found.alerts) {
+            self.violated("I2", "alerts that were committed are gone after a crash");
+        }
+        let newer =
+            |(account, version): (&AccountId, &u64)| found.lists.get(account).is_some_and(|found| found >= version);
+        if !before.lists.iter().all(newer) {
+            self.violated("I8", "a device list that was accepted is gone after a crash");
+        }
+        for envelope in outbox {
+            self.sealed(envelope);
+        }
+        for message in own {
+            self.promote(*message);
+        }
+        self.clients.insert(client, found.clone());
+    }
+}

@@ -1,0 +1,29 @@
+//! What a test breaks on purpose, one thing a world, to see that it is caught.
+
+/// What is broken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sabotage {
+    /// Nothing.
+    #[default]
+    None,
+    /// The disks of devices report syncs that they did not make (I1, I2).
+    DeviceDisksLie,
+    /// The server's disk reports syncs that it did not make (I10).
+    ServerDiskLies,
+    /// Deliveries are acknowledged before the client saw them (I2).
+    EarlyAcknowledgement,
+    /// Every message is stored a second time under another id (I3).
+    MessageShownTwice,
+    /// A text is in a request (I4).
+    TextLeaks,
+    /// A device is on a list that its person did not add, signed with the account's own key (I6).
+    GhostDevice,
+    /// Mailboxes take more than their limit (I7).
+    EndlessMailbox,
+    /// A device's list goes back to an older one, and it does not notice (I8).
+    ListGoesBack,
+    /// A log line names a handle (I9).
+    HandleIsLogged,
+    /// The mailboxes answer without storing (I10).
+    MailboxForgets,
+}

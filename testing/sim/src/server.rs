@@ -1,0 +1,331 @@
+//! The server of a world: the real one, on a simulated disk, without sockets.
+//!
+//! Owns one process of it, and what a machine keeps between two. Watches the mailboxes (I7, I10).
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ConnectInfo;
+use halcyon_client::ports::{HttpRequest, HttpResponse};
+use halcyon_courier::Envelope;
+use halcyon_courier::connect::ChannelBinding;
+use halcyon_courier::limits::Limits as CourierLimits;
+use halcyon_server::accounts::Limits;
+use halcyon_server::accounts::verification::Place;
+use halcyon_server::courier::Courier;
+use halcyon_server::ports::{
+    Append, AppendOutcome, MailError, MailboxError, Mailboxes, Mailer, OutgoingMail, ReadLimit, StoredEnvelope,
+};
+use halcyon_server::secrets::ServerSecrets;
+use halcyon_server_net::http::{self as routes, Api, server::About};
+use halcyon_server_net::serve::World;
+use halcyon_server_net::serve::assembly::{self, Assembled, Parts};
+use halcyon_server_net::stop::{self, StopSender};
+use halcyon_server_store::directory::{DirectoryDb, LastShutdown, Options as DirectoryOptions};
+use halcyon_server_store::{Execution, MailboxOptions, MailboxStore};
+use halcyon_sqlite_vfs::{Mount, NAME};
+use halcyon_types::{DeviceId, Handle, Timestamp, Topic};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::disk::{DatabaseOn, SimDisk};
+use crate::ledger::Ledger;
+use crate::net::{ServerEnd, answer};
+use crate::sabotage::Sabotage;
+use crate::time::{SimClock, SimRandom};
+use crate::watch::Watcher;
+
+/// The name by which everybody knows the server.
+pub const HOST: &str = "sea.example";
+/// How long a commit takes here.
+const SYNC: Duration = Duration::from_millis(3);
+/// The two databases.
+const DATABASES: [&str; 2] = ["directory.db", "mailboxes.db"];
+/// COU-54: what expired is deleted within this; the server looks every ten minutes.
+const EXPIRED_FOR_MAX: halcyon_types::Duration = halcyon_types::Duration::from_mins(21);
+
+/// What outlives a process of the server.
+pub struct Machine {
+    /// Its disk.
+    pub disk: SimDisk,
+    /// `server.secrets`
+    pub secrets: Arc<ServerSecrets>,
+    /// Its clock.
+    pub clock: Arc<SimClock>,
+    /// Its randomness.
+    pub random: Arc<SimRandom>,
+    /// Mails that arrived.
+    pub mails: Arc<Mails>,
+    /// Limits of mailboxes and connections.
+    pub limits: CourierLimits,
+    /// What is true.
+    pub ledger: Ledger,
+    /// Reads logs.
+    pub watcher: Watcher,
+    /// What is broken on purpose.
+    pub sabotage: Sabotage,
+    /// How the last process ended.
+    pub last: LastShutdown,
+}
+
+/// One process of the server.
+pub struct Process {
+    /// Dark when the process is dead.
+    pub disk: SimDisk,
+    courier: Courier,
+    router: axum::Router,
+    /// Watched.
+    pub mailboxes: Arc<WatchedMailboxes>,
+    running: Mutex<Option<Running>>,
+    // Dropped after everything that uses the files.
+    _mounts: Vec<Mount>,
+}
+
+struct Running {
+    stop: StopSender,
+    tasks: JoinSet<()>,
+    mails: JoinSet<()>,
+}
+
+impl Machine {
+    /// Starts a process.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub async fn start(&self, number: u64) -> anyhow::Result<Arc<Process>> {
+        // Databases of all worlds of this process of ours share one table of names.
+        static WORLDS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let world = WORLDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let folder = std::path::PathBuf::from(format!("/sim/{world}/{number}"));
+        let mut mounts = Vec::new();
+        for name in DATABASES {
+            let files = Arc::new(DatabaseOn { disk: self.disk.clone(), name });
+            mounts.push(Mount::new(&folder.join(name).to_string_lossy(), files)?);
+        }
+        let execution = Execution::InPlace { sync: SYNC };
+        let options = DirectoryOptions { vfs: Some(NAME.to_owned()), execution };
+        let store = DirectoryDb::open_with(&folder, self.last, &options)?.ports();
+        let endless = self.sabotage == Sabotage::EndlessMailbox;
+        let mailboxes = MailboxStore::open(
+            &folder,
+            MailboxOptions {
+                envelopes_max: if endless { u64::MAX } else { self.limits.mailbox_count_max as u64 },
+                bytes_max: if endless { u64::MAX } else { self.limits.mailbox_bytes_max as u64 },
+                reserve_bytes: 0,
+                vfs: Some(NAME.to_owned()),
+                execution,
+                ..MailboxOptions::default()
+            },
+        )?;
+        let mailboxes = Arc::new(WatchedMailboxes {
+            inner: mailboxes,
+            disk: self.disk.clone(),
+            limits: self.limits.clone(),
+            ledger: self.ledger.clone(),
+            sabotage: self.sabotage,
+            devices: Mutex::default(),
+        });
+        let world = World { clock: self.clock.clone(), random: self.random.clone() };
+        let Assembled { courier, services, mails } = assembly::assemble(Parts {
+            store,
+            mailboxes: mailboxes.clone(),
+            secrets: self.secrets.clone(),
+            mailer: Arc::new(SimMailer { disk: self.disk.clone(), mails: self.mails.clone() }),
+            place: Place { host: HOST.to_owned(), public_url: format!("https://{HOST}") },
+            limits: Limits::default(),
+            courier: self.limits.clone(),
+            world,
+        })
+        .await?;
+        let (sender, stop) = stop::channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(assembly::sweep(services.clone(), stop));
+        let about = About { audience: HOST.to_owned(), courier: format!("{HOST}:7443") };
+        let api = Api { services, clock: self.clock.clone(), about: Arc::new(about) };
+        let router = routes::router(api, axum::Router::new());
+        let running = Mutex::new(Some(Running { stop: sender, tasks, mails }));
+        Ok(Arc::new(Process { disk: self.disk.clone(), courier, router, mailboxes, running, _mounts: mounts }))
+    }
+}
+
+impl Process {
+    /// Answers a request; nothing if the process died over it.
+    pub async fn answer(&self, device: usize, request: HttpRequest) -> Option<HttpResponse> {
+        let mut built = http::Request::builder()
+            .method(request.method.as_str())
+            .uri(&request.path)
+            .header(http::header::HOST, HOST);
+        for (name, value) in &request.headers {
+            built = built.header(*name, value);
+        }
+        // Everybody has an address of their own, so that limits are those of people.
+        let last = u8::try_from(device % 250).unwrap_or(0) + 1;
+        let source = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, last)), 1);
+        let request = built.extension(ConnectInfo(source)).body(axum::body::Body::from(request.body)).ok()?;
+        // Once it is with the server it is done there, whether somebody waits for the answer or not.
+        tokio::spawn(answer(self.router.clone(), request)).await.ok().flatten()
+    }
+
+    /// Serves a connection.
+    pub fn accept(&self, frames: ServerEnd, binding: ChannelBinding) {
+        let courier = self.courier.clone();
+        tokio::spawn(async move { courier.serve(frames, binding, Instant::now()).await });
+    }
+
+    /// Ends the process in good order (COU-56).
+    pub async fn shut_down(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { stop, mut tasks, mut mails }) = running else { return };
+        stop.stop();
+        self.courier.shut_down().await;
+        while tasks.join_next().await.is_some() {}
+        mails.shutdown().await;
+    }
+
+    /// Ends what would run on without it.
+    pub fn abort(&self) {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { mut tasks, mut mails, .. }) = running {
+            tasks.abort_all();
+            mails.abort_all();
+        }
+    }
+}
+
+/// The real mailboxes, watched.
+pub struct WatchedMailboxes {
+    inner: MailboxStore,
+    disk: SimDisk,
+    limits: CourierLimits,
+    ledger: Ledger,
+    sabotage: Sabotage,
+    /// Whoever had mail since the start.
+    devices: Mutex<std::collections::BTreeSet<DeviceId>>,
+}
+
+/// All of a mailbox at once.
+const ALL: ReadLimit = ReadLimit { count: 1 << 20, bytes: 1 << 30 };
+
+impl WatchedMailboxes {
+    /// Returns everything that is stored for a device, expired or not.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn stored(&self, device: DeviceId) -> Result<Vec<StoredEnvelope>, MailboxError> {
+        let topics = [Topic::message(), Topic::alert()];
+        self.inner.read(device, &topics, 0, Timestamp::from_millis(0), ALL).await
+    }
+
+    /// I7: count and bytes.
+    async fn check_bounds(&self, device: DeviceId) {
+        let Ok(stored) = self.stored(device).await else { return };
+        let bytes: usize = stored.iter().map(|stored| stored.envelope.len()).sum();
+        if stored.len() > self.limits.mailbox_count_max || bytes > self.limits.mailbox_bytes_max {
+            self.ledger.violated("I7", "a mailbox has more than it may have");
+        }
+    }
+
+    /// I10: what is answered as accepted must be there when the power fails now.
+    fn check_durable(&self, envelope: &Envelope) {
+        if !self.disk.is_dark() && !self.disk.keeps("mailboxes.db", envelope.id.as_bytes()) {
+            self.ledger.violated("I10", "the server accepts an envelope that a power cut would lose");
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Mailboxes for WatchedMailboxes {
+    async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
+        let envelopes: Vec<(DeviceId, Option<Envelope>)> =
+            batch.iter().map(|append| (append.device, Envelope::decode(append.envelope.clone()).ok())).collect();
+        let outcomes = if self.sabotage == Sabotage::MailboxForgets {
+            batch.iter().map(|_| AppendOutcome::Accepted(1)).collect()
+        } else {
+            self.inner.append(batch).await?
+        };
+        for ((device, envelope), outcome) in envelopes.iter().zip(&outcomes) {
+            self.devices.lock().unwrap_or_else(PoisonError::into_inner).insert(*device);
+            if let (AppendOutcome::Accepted(_), Some(envelope)) = (outcome, envelope) {
+                self.check_durable(envelope);
+                self.ledger.accepted(*device, envelope.id);
+            }
+        }
+        let devices: std::collections::BTreeSet<DeviceId> = envelopes.iter().map(|(device, _)| *device).collect();
+        for device in devices {
+            self.check_bounds(device).await;
+        }
+        Ok(outcomes)
+    }
+
+    async fn read(
+        &self,
+        device: DeviceId,
+        topics: &[Topic],
+        after: u64,
+        now: Timestamp,
+        limit: ReadLimit,
+    ) -> Result<Vec<StoredEnvelope>, MailboxError> {
+        self.inner.read(device, topics, after, now, limit).await
+    }
+
+    async fn acknowledge(&self, device: DeviceId, positions: Vec<u64>) -> Result<(), MailboxError> {
+        self.inner.acknowledge(device, positions).await
+    }
+
+    async fn clear(&self, device: DeviceId) -> Result<(), MailboxError> {
+        self.inner.clear(device).await
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<usize, MailboxError> {
+        let expired = self.inner.expire(now).await?;
+        if expired == 0 {
+            let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for device in devices {
+                let Ok(stored) = self.stored(device).await else { continue };
+                let old = |stored: &StoredEnvelope| {
+                    Envelope::decode(stored.envelope.clone())
+                        .is_ok_and(|envelope| now.since(envelope.expires) > EXPIRED_FOR_MAX)
+                };
+                if stored.iter().any(old) {
+                    self.ledger.violated("I7", "a mailbox keeps what expired");
+                }
+            }
+        }
+        Ok(expired)
+    }
+}
+
+/// Mails that arrived, newest last.
+#[derive(Default)]
+pub struct Mails {
+    mails: Mutex<Vec<(Handle, String)>>,
+}
+
+impl Mails {
+    /// Takes the newest code that was sent to a handle.
+    #[must_use]
+    pub fn take_code(&self, handle: &Handle) -> Option<String> {
+        let mut mails = self.mails.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = mails.iter().rposition(|(to, text)| to == handle && text.contains("Code: "))?;
+        let (_, text) = mails.remove(at);
+        text.lines().find_map(|line| line.trim().strip_prefix("Code: ").map(str::to_owned))
+    }
+}
+
+struct SimMailer {
+    disk: SimDisk,
+    mails: Arc<Mails>,
+}
+
+#[async_trait::async_trait]
+impl Mailer for SimMailer {
+    async fn send(&self, mail: OutgoingMail) -> Result<(), MailError> {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if self.disk.is_dark() {
+            return Err(MailError::Unavailable { reason: "the power is out".to_owned() });
+        }
+        self.mails.mails.lock().unwrap_or_else(PoisonError::into_inner).push((mail.to, mail.text));
+        Ok(())
+    }
+}

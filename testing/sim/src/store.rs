@@ -1,0 +1,212 @@
+//! The real store of a client, watched: what it says is committed is compared with what its disk would keep (I1, I2, I8).
+//!
+//! Owns nothing but the watching, and the ways in which a test makes a store betray its client.
+
+use halcyon_client::ports::store::{
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord,
+    MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store, StoreError,
+    UnopenedRecord,
+};
+use halcyon_crypto::SecretBytes;
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
+
+use crate::disk::SimDisk;
+use crate::ledger::{ClientTruth, Ledger, Outcome};
+use crate::sabotage::Sabotage;
+use crate::watch::Watcher;
+
+/// A watched store.
+pub struct WatchedStore {
+    /// The store.
+    pub inner: Box<dyn Store>,
+    /// Whose: its number in the world.
+    pub client: usize,
+    /// Below it.
+    pub disk: SimDisk,
+    /// What is true.
+    pub ledger: Ledger,
+    /// Learns the keys that must not be seen.
+    pub watcher: Watcher,
+    /// What is wrong with it on purpose.
+    pub sabotage: Sabotage,
+}
+
+impl WatchedStore {
+    /// Tells the ledger what is found on the disk at the start of a process.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn reopened(&self) -> Result<(), StoreError> {
+        let mut found = ClientTruth::default();
+        let mut own = Vec::new();
+        for conversation in self.inner.conversations()? {
+            for record in self.inner.history(conversation.id, u64::MAX, usize::MAX >> 1)? {
+                found.messages.insert(record.message.id);
+                if record.message.origin == Origin::Here {
+                    own.push(record.message.id);
+                }
+            }
+        }
+        found.unopened = self.inner.unopened()?.into_iter().map(|unopened| unopened.id).collect();
+        found.alerts = self.inner.alerts()?.into_iter().map(|alert| alert.id).collect();
+        for account in self.ledger.accounts() {
+            if let Some(known) = self.known_account(account)? {
+                found.lists.insert(account, known.version);
+            }
+        }
+        let mut outbox = Vec::new();
+        for job in self.inner.outbox_jobs()? {
+            outbox.extend(self.inner.outbox_envelopes(job.message)?);
+        }
+        self.ledger.reopened(self.client, &found, &outbox, &own);
+        Ok(())
+    }
+}
+
+impl Store for WatchedStore {
+    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
+        self.ledger.before_commit(self.client, commit);
+        for change in commit.changes() {
+            if let (Sabotage::HandleIsLogged, Change::AddOwnHandle(handle)) = (self.sabotage, change) {
+                tracing::info!(%handle, "added");
+            }
+            if let (Sabotage::ListGoesBack, Change::PutKnownAccount(known)) = (self.sabotage, change) {
+                let mut state = self.ledger.state();
+                state.first_lists.entry((self.client, known.account)).or_insert_with(|| known.clone());
+            }
+            if let Change::PutProfile(profile) = change {
+                self.watcher.remember(profile.account_key.expose());
+                // The first bytes say how it is encoded.
+                self.watcher.remember(profile.device_keys.expose().get(1..).unwrap_or_default());
+            }
+        }
+        let done = if self.sabotage == Sabotage::MessageShownTwice {
+            self.inner.commit(&doubled(commit))
+        } else {
+            self.inner.commit(commit)
+        };
+        let outcome = match &done {
+            Ok(()) => Outcome::Committed,
+            Err(_) => Outcome::Failed,
+        };
+        if done.is_ok() && self.disk.unsynced() > 0 {
+            self.ledger.violated("I1, I2", "a store says that a commit is durable, but a power cut would lose it");
+        }
+        self.ledger.after_commit(self.client, commit, &outcome);
+        done
+    }
+
+    fn known_account(&self, account: AccountId) -> Result<Option<KnownAccountRecord>, StoreError> {
+        if self.sabotage == Sabotage::ListGoesBack {
+            return Ok(self.ledger.state().first_lists.get(&(self.client, account)).cloned());
+        }
+        self.inner.known_account(account)
+    }
+
+    fn profile(&self) -> Result<Option<Profile>, StoreError> {
+        self.inner.profile()
+    }
+
+    fn own_handles(&self) -> Result<Vec<Handle>, StoreError> {
+        self.inner.own_handles()
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.inner.setting(name)
+    }
+
+    fn known_handle(&self, handle: &Handle) -> Result<Option<KnownHandleRecord>, StoreError> {
+        self.inner.known_handle(handle)
+    }
+
+    fn addresses(&self, account: AccountId) -> Result<Option<AddressesRecord>, StoreError> {
+        self.inner.addresses(account)
+    }
+
+    fn conversations(&self) -> Result<Vec<Conversation>, StoreError> {
+        self.inner.conversations()
+    }
+
+    fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError> {
+        self.inner.conversation(id)
+    }
+
+    fn history(
+        &self,
+        conversation: ConversationId,
+        before: u64,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
+        self.inner.history(conversation, before, limit)
+    }
+
+    fn own_message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {
+        self.inner.own_message(id)
+    }
+
+    fn has_message(&self, sender_device: DeviceId, id: MessageId) -> Result<bool, StoreError> {
+        self.inner.has_message(sender_device, id)
+    }
+
+    fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
+        self.inner.deliveries(message)
+    }
+
+    fn outbox_jobs(&self) -> Result<Vec<OutboxJob>, StoreError> {
+        self.inner.outbox_jobs()
+    }
+
+    fn outbox_job(&self, message: MessageId) -> Result<Option<OutboxJob>, StoreError> {
+        self.inner.outbox_job(message)
+    }
+
+    fn outbox_envelopes(&self, message: MessageId) -> Result<Vec<OutboxEnvelope>, StoreError> {
+        self.inner.outbox_envelopes(message)
+    }
+
+    fn outbox_envelope(&self, id: EnvelopeId) -> Result<Option<OutboxEnvelope>, StoreError> {
+        self.inner.outbox_envelope(id)
+    }
+
+    fn pending_receipts(&self) -> Result<Vec<PendingReceipt>, StoreError> {
+        self.inner.pending_receipts()
+    }
+
+    fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
+        self.inner.session(device)
+    }
+
+    fn has_seen(&self, mark: &SeenMark) -> Result<bool, StoreError> {
+        self.inner.has_seen(mark)
+    }
+
+    fn unopened(&self) -> Result<Vec<UnopenedRecord>, StoreError> {
+        self.inner.unopened()
+    }
+
+    fn alerts(&self) -> Result<Vec<AlertRecord>, StoreError> {
+        self.inner.alerts()
+    }
+
+    fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError> {
+        self.inner.seen_before(time)
+    }
+}
+
+/// A commit whose messages are there twice.
+fn doubled(commit: &Commit) -> Commit {
+    let mut doubled = Commit::new();
+    for change in commit.changes() {
+        doubled.push(change.clone());
+        if let Change::AddMessage(message) = change
+            && message.origin == Origin::Peer
+        {
+            let mut again = message.clone();
+            let mut id = *again.id.as_bytes();
+            id[0] ^= 1;
+            again.id = MessageId::from_bytes(id);
+            doubled.push(Change::AddMessage(again));
+        }
+    }
+    doubled
+}

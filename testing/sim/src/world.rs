@@ -1,0 +1,397 @@
+//! A whole world: a server, people with devices, what they do and what happens to them, and its end.
+//!
+//! Owns the order of things. Everything in it follows from the seed: what is done, when, how long it takes, and what breaks.
+//!
+//! Next: [`crate::acts`] says what may happen; [`crate::end`] what must be true when all is well again.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use halcyon_client::Registration;
+use halcyon_crypto::SecretBytes;
+use halcyon_server::secrets::ServerSecrets;
+use halcyon_server_store::directory::LastShutdown;
+use halcyon_types::{DeviceId, Handle};
+use rand::Rng;
+use rand::rngs::StdRng;
+use tokio::time::Instant;
+
+use crate::device::Device;
+use crate::disk::{Crash, SimDisk};
+use crate::ledger::{Ledger, Membership};
+use crate::net::Net;
+use crate::sabotage::Sabotage;
+use crate::server::{Machine, Mails, Process};
+use crate::time::{SimClock, SimRandom, fork};
+use crate::watch::{HANDLE_MARK, PASSWORD_MARK, Watcher};
+
+/// A world.
+pub struct World {
+    /// What it follows from.
+    pub seed: u64,
+    /// When it began.
+    pub began: Instant,
+    /// Decides what happens.
+    pub rng: RefCell<StdRng>,
+    /// What is true.
+    pub ledger: Ledger,
+    /// Looks for words.
+    pub watcher: Watcher,
+    /// Between them.
+    pub net: Net,
+    /// What is broken on purpose.
+    pub sabotage: Sabotage,
+    machine: RefCell<Machine>,
+    process: RefCell<Option<Arc<Process>>>,
+    processes: Cell<u64>,
+    /// Is being ended in good order, which takes a while.
+    server_is_ending: Cell<bool>,
+    /// Everybody.
+    pub people: RefCell<Vec<Person>>,
+    /// Every device there is or was.
+    pub devices: RefCell<Vec<Rc<Device>>>,
+    /// Texts written so far.
+    pub texts: Cell<u64>,
+    /// No more faults: it is the end.
+    pub is_healed: Cell<bool>,
+    /// Devices that somebody began to remove.
+    pub leaving: RefCell<Vec<(usize, DeviceId)>>,
+}
+
+/// Somebody.
+#[derive(Clone)]
+pub struct Person {
+    /// Their name.
+    pub name: &'static str,
+    /// Handles that are theirs for sure.
+    pub handles: Vec<Handle>,
+}
+
+const NAMES: [&str; 3] = ["alice", "bob", "carol"];
+const DEVICE_NAMES: [&str; 6] = ["phone", "laptop", "tablet", "desktop", "watch", "old phone"];
+/// Envelopes of one mailbox: few, so that it is full at times.
+const MAILBOX_COUNT_MAX: usize = 40;
+
+impl World {
+    /// Makes a world with a server that nobody uses yet.
+    ///
+    /// # Errors
+    /// The server does not start.
+    pub async fn new(seed: u64, sabotage: Sabotage) -> anyhow::Result<Rc<Self>> {
+        let began = Instant::now();
+        let ledger = Ledger::new();
+        let watcher = Watcher::new(ledger.clone());
+        let disk = SimDisk::new(Some(watcher.clone()));
+        let mut rng = fork(seed, "world");
+        let mut limits = halcyon_courier::limits::Limits::default();
+        limits.mailbox_count_max = if rng.gen_bool(0.5) { MAILBOX_COUNT_MAX } else { limits.mailbox_count_max };
+        if sabotage == Sabotage::EndlessMailbox {
+            limits.mailbox_count_max = 2;
+        }
+        let machine = Machine {
+            disk,
+            secrets: Arc::new(ServerSecrets::generate(&mut fork(seed, "server secrets"))),
+            clock: SimClock::new(began),
+            random: SimRandom::new(fork(seed, "server")),
+            mails: Arc::new(Mails::default()),
+            limits,
+            ledger: ledger.clone(),
+            watcher: watcher.clone(),
+            sabotage,
+            last: LastShutdown::Unclean,
+        };
+        let net = Net::new(fork(seed, "net"), ledger.clone(), watcher.clone(), sabotage);
+        let world = Rc::new(Self {
+            seed,
+            began,
+            rng: RefCell::new(rng),
+            ledger,
+            watcher,
+            net,
+            sabotage,
+            machine: RefCell::new(machine),
+            process: RefCell::new(None),
+            processes: Cell::new(0),
+            server_is_ending: Cell::new(false),
+            people: RefCell::default(),
+            devices: RefCell::default(),
+            texts: Cell::new(0),
+            is_healed: Cell::new(false),
+            leaving: RefCell::default(),
+        });
+        world.start_server().await?;
+        if sabotage == Sabotage::ServerDiskLies {
+            world.machine.borrow().disk.lie_about_syncs();
+        }
+        Ok(world)
+    }
+
+    /// Draws from the world's randomness.
+    pub fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {
+        draw(&mut self.rng.borrow_mut())
+    }
+
+    /// Returns how things stand with a device of the directory.
+    #[must_use]
+    pub fn member(&self, device: DeviceId) -> Option<Membership> {
+        self.ledger.state().devices.get(&device).cloned()
+    }
+
+    // The server.
+
+    /// Returns the server's process, if it lives.
+    #[must_use]
+    pub fn server(&self) -> Option<Arc<Process>> {
+        self.process.borrow().clone()
+    }
+
+    /// Returns the server's disk.
+    #[must_use]
+    pub fn server_disk(&self) -> SimDisk {
+        self.machine.borrow().disk.clone()
+    }
+
+    /// Returns the mails that arrived.
+    #[must_use]
+    pub fn mails(&self) -> Arc<Mails> {
+        self.machine.borrow().mails.clone()
+    }
+
+    /// Starts the server.
+    ///
+    /// # Errors
+    /// Why it does not.
+    #[expect(
+        clippy::await_holding_refcell_ref,
+        reason = "one server starts at a time, and only a crash borrows it mutably"
+    )]
+    pub async fn start_server(self: &Rc<Self>) -> anyhow::Result<()> {
+        let number = self.processes.get() + 1;
+        self.processes.set(number);
+        let process = self.machine.borrow().start(number).await?;
+        self.ledger.say("the server starts");
+        *self.process.borrow_mut() = Some(process.clone());
+        self.net.serve(Some(process.clone()));
+        let this = self.clone();
+        tokio::task::spawn_local(async move {
+            let dark = process.disk.dark.notified();
+            if !process.disk.is_dark() {
+                dark.await;
+            }
+            this.server_died().await;
+        });
+        Ok(())
+    }
+
+    /// Ends the server's process at once, or cuts its machine's power.
+    pub fn kill_server(&self) {
+        self.server_disk().cut_power();
+    }
+
+    async fn server_died(self: Rc<Self>) {
+        let Some(process) = self.process.borrow_mut().take() else { return };
+        self.net.serve(None);
+        process.abort();
+        let crash = self.draw(crash);
+        let down = self.draw(|rng| Duration::from_millis(rng.gen_range(10..60_000)));
+        let broken = if crash == Crash::Kill { self.net.reset_all() } else { self.net.stall_all() };
+        self.ledger.say(&format!("the server dies ({crash:?}) with {broken} connections"));
+        self.ledger.state().totals.crashes += 1;
+        tokio::time::sleep(down).await;
+        self.restart_server(crash).await;
+    }
+
+    async fn restart_server(self: &Rc<Self>, crash: Crash) {
+        {
+            let mut machine = self.machine.borrow_mut();
+            let disk = self.draw(|rng| machine.disk.after(crash, rng));
+            machine.disk = disk;
+            machine.last = LastShutdown::Unclean;
+        }
+        if let Err(error) = self.start_server().await {
+            self.ledger.violated("I10", &format!("the server does not start after a crash: {error:#}"));
+        }
+    }
+
+    /// Ends the server in good order, and starts it again.
+    pub async fn upgrade_server(self: Rc<Self>) {
+        if self.server_is_ending.get() {
+            return;
+        }
+        let Some(process) = self.server() else { return };
+        self.server_is_ending.set(true);
+        self.ledger.say("the server is told to end");
+        let disk = process.disk.clone();
+        let died = disk.dark.notified();
+        tokio::select! {
+            biased;
+            () = died => {}
+            () = process.shut_down() => {
+                *self.process.borrow_mut() = None;
+                self.net.serve(None);
+                self.net.reset_all();
+                drop(process);
+                self.ledger.say("the server ended");
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                // What is still in memory of the last process must not write any more.
+                self.restart_server(Crash::Kill).await;
+            }
+        }
+        self.server_is_ending.set(false);
+    }
+
+    // Devices.
+
+    /// Returns a device of somebody that can be used.
+    #[must_use]
+    pub fn usable(&self, person: usize) -> Option<Rc<Device>> {
+        let devices = self.devices.borrow();
+        let usable: Vec<_> = devices.iter().filter(|device| device.person == person && device.is_usable()).collect();
+        if usable.is_empty() {
+            return None;
+        }
+        let at = self.draw(|rng| rng.gen_range(0..usable.len()));
+        Some(usable[at].clone())
+    }
+
+    /// Gives somebody a new device, switched on.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub fn add_device(self: &Rc<Self>, person: usize) -> anyhow::Result<Rc<Device>> {
+        let index = self.devices.borrow().len();
+        self.net.add_device();
+        let theirs = self.devices.borrow().iter().filter(|device| device.person == person).count();
+        let name = format!("{}'s {}", NAMES[person], DEVICE_NAMES[theirs % DEVICE_NAMES.len()]);
+        let clock = SimClock::new(self.began);
+        let disk = SimDisk::new(None);
+        if self.sabotage == Sabotage::DeviceDisksLie {
+            disk.lie_about_syncs();
+        }
+        let device = Device::new(index, person, name, clock, disk);
+        self.devices.borrow_mut().push(device.clone());
+        device.start(self)?;
+        self.watch_power(&device);
+        Ok(device)
+    }
+
+    fn watch_power(self: &Rc<Self>, device: &Rc<Device>) {
+        let (this, device) = (self.clone(), device.clone());
+        let disk = device.disk.borrow().clone();
+        tokio::task::spawn_local(async move {
+            let dark = disk.dark.notified();
+            if !disk.is_dark() {
+                dark.await;
+            }
+            this.device_died(device).await;
+        });
+    }
+
+    async fn device_died(self: Rc<Self>, device: Rc<Device>) {
+        device.die();
+        let crash = self.draw(crash);
+        let down = self.draw(|rng| Duration::from_millis(rng.gen_range(10..120_000)));
+        if crash == Crash::Kill {
+            self.net.reset(device.index)
+        } else {
+            self.net.stall(device.index)
+        };
+        self.ledger.say(&format!("{} dies ({crash:?})", device.name));
+        self.ledger.state().totals.crashes += 1;
+        tokio::time::sleep(down).await;
+        let disk = self.draw(|rng| device.disk.borrow().after(crash, rng));
+        *device.disk.borrow_mut() = disk;
+        self.ledger.say(&format!("{} starts again", device.name));
+        if let Err(error) = device.start(&self) {
+            if device.disk.borrow().is_dark() {
+                self.ledger.say(&format!("{} dies while it starts", device.name));
+            } else {
+                self.ledger.violated("I2", &format!("{} does not start after a crash: {error:#}", device.name));
+                return;
+            }
+        }
+        // A device that was being linked and forgot about it is one that its person gives up.
+        if device.id.get().is_none() {
+            device.is_gone.set(true);
+        }
+        device.is_joining.set(false);
+        self.watch_power(&device);
+    }
+
+    /// Notes that a device belongs to an account.
+    pub fn joined(&self, device: &Device, id: DeviceId) {
+        device.id.set(Some(id));
+        let mut state = self.ledger.state();
+        let member = state.devices.entry(id).or_insert_with(|| Membership {
+            person: device.person,
+            name: device.name.clone(),
+            joined: None,
+            removed: None,
+        });
+        member.joined.get_or_insert_with(Instant::now);
+    }
+
+    /// Lets somebody make an account, while the world is still kind.
+    ///
+    /// # Errors
+    /// It did not work.
+    pub async fn register(self: &Rc<Self>, person: usize) -> anyhow::Result<()> {
+        let device = self.add_device(person)?;
+        device.is_joining.set(true);
+        let handle = self.people.borrow()[person].handles[0].clone();
+        self.ledger.state().handles.insert(handle.clone(), person);
+        let client = device.client().ok_or_else(|| anyhow::anyhow!("no process"))?;
+        let verification = client.request_verification(&handle).await?;
+        let code = self.await_code(&handle).await.ok_or_else(|| anyhow::anyhow!("no mail came"))?;
+        client.verify_code(&verification, &code).await?;
+        let registration = Registration { verification, password: password(person), device_name: device.name.clone() };
+        let account = client.register(registration).await?;
+        self.joined(&device, account.device);
+        device.is_joining.set(false);
+        client.go_online();
+        self.ledger.say(&format!("{} registers on {}", NAMES[person], device.name));
+        Ok(())
+    }
+
+    /// Adds somebody.
+    pub fn add_person(&self) -> usize {
+        let mut people = self.people.borrow_mut();
+        let person = people.len();
+        people.push(Person { name: NAMES[person], handles: handle(person, 0).into_iter().collect() });
+        person
+    }
+
+    /// Waits for the code of a mail; nothing if it was lost.
+    pub async fn await_code(&self, handle: &Handle) -> Option<String> {
+        for _ in 0..60 {
+            if let Some(code) = self.mails().take_code(handle) {
+                return Some(code);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        None
+    }
+}
+
+/// Returns one of somebody's handles.
+#[must_use]
+pub fn handle(person: usize, number: usize) -> Option<Handle> {
+    Handle::parse(&format!("{}{number}@{HANDLE_MARK}", NAMES[person])).ok()
+}
+
+/// Returns somebody's password.
+#[must_use]
+pub fn password(person: usize) -> SecretBytes {
+    SecretBytes::copy_of(format!("{PASSWORD_MARK}{}", NAMES[person]).as_bytes())
+}
+
+/// Draws how a machine dies.
+fn crash(rng: &mut StdRng) -> Crash {
+    match rng.gen_range(0..4) {
+        0 | 1 => Crash::PowerCut,
+        2 => Crash::PowerCutNothingKept,
+        _ => Crash::Kill,
+    }
+}
