@@ -101,7 +101,7 @@ pub enum KeyError {
     /// A compact key has 32 bytes, an uncompressed point 65.
     #[error("key has the wrong length")]
     Length,
-    /// The coordinate is not below the field's prime, or no point of the curve has it.
+    /// The coordinate is zero, not below the field's prime, or no point of the curve has it.
     #[error("key is not on the curve")]
     NotOnCurve,
     /// A private scalar is zero or not below the group's order.
@@ -341,6 +341,7 @@ impl AgreementPublic {
     /// # Errors
     /// [`KeyError::NotOnCurve`].
     pub fn from_compact(compact: &CompactKey) -> Result<Self, KeyError> {
+        refuse_zero(compact)?;
         let agreement = backend::P256AgreementPublic::from_x(&compact.0).ok_or(KeyError::NotOnCurve)?;
         Ok(Self { compact: *compact, agreement })
     }
@@ -386,6 +387,7 @@ impl fmt::Debug for AgreementPublic {
 
 /// Returns the uncompressed point that a compact key means (IDN-10).
 fn lift(compact: &CompactKey) -> Result<[u8; 65], KeyError> {
+    refuse_zero(compact)?;
     let even: Option<AffinePoint> = AffinePoint::decompress(&compact.0.into(), 0.into()).into();
     let even = even.ok_or(KeyError::NotOnCurve)?;
     let uncompressed = |point: AffinePoint| -> Result<[u8; 65], KeyError> {
@@ -394,6 +396,11 @@ fn lift(compact: &CompactKey) -> Result<[u8; 65], KeyError> {
     let point = uncompressed(even)?;
     // IDN-10: of the two points with this x, the one with the smaller y.
     if is_smaller_y(&coordinates(&point).1) { Ok(point) } else { uncompressed(-even) }
+}
+
+/// IDN-10: x = 0 happens to be on P-256, but nobody has the private key; 32 zeros are memory that was never filled.
+fn refuse_zero(compact: &CompactKey) -> Result<(), KeyError> {
+    if compact.0 == [0; 32] { Err(KeyError::NotOnCurve) } else { Ok(()) }
 }
 
 /// Splits `0x04 ‖ x ‖ y`.

@@ -184,6 +184,15 @@ impl Store for SqliteStore {
         self.one(sql, rusqlite::params![id.as_bytes(), columns::ORIGIN_PEER], columns::message)
     }
 
+    fn has_message(&self, sender_device: DeviceId, id: MessageId) -> Result<bool, StoreError> {
+        let found = self.one(
+            "SELECT 1 FROM message WHERE id = ?1 AND sender_device = ?2",
+            [id.as_bytes(), sender_device.as_bytes()],
+            |_| Ok(()),
+        );
+        Ok(found?.is_some())
+    }
+
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
         self.all(
             "SELECT message, account, device, suite, state, at, reason FROM delivery

@@ -303,14 +303,10 @@ impl State {
         let mut truth = self.clients.remove(&client).unwrap_or_default();
         for change in commit.changes() {
             match change {
-                Change::AddMessage(message) => {
-                    if truth.messages.insert(message.id) {
-                        match message.origin {
-                            Origin::Here => self.promote(message.id),
-                            Origin::OwnDevice | Origin::Peer => self.totals.opened += 1,
-                        }
-                    }
-                }
+                Change::AddMessage(message) if truth.messages.insert(message.id) => match message.origin {
+                    Origin::Here => self.promote(message.id),
+                    Origin::OwnDevice | Origin::Peer => self.totals.opened += 1,
+                },
                 Change::AddUnopened(unopened) => {
                     truth.unopened.insert(unopened.id);
                     self.totals.unreadable += 1;

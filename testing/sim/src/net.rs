@@ -289,7 +289,7 @@ impl CourierConnector for Way {
             let mut state = net.state();
             state.rng.fill_bytes(&mut exported);
             state.opened += 1;
-            if state.opened % 64 == 0 {
+            if state.opened.is_multiple_of(64) {
                 state.connections.retain(|(_, wire)| Arc::strong_count(wire) > 1);
             }
             state.connections.push((self.device, wire.clone()));

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord,
-    MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store, StoreError,
+    MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store, StoreError,
     UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
@@ -178,6 +178,11 @@ impl Store for MemoryStore {
                 .find(|record| record.message.id == id && record.message.origin != Origin::Peer)
                 .cloned()
         })
+    }
+
+    fn has_message(&self, sender_device: DeviceId, id: MessageId) -> Result<bool, StoreError> {
+        let same = |message: &NewMessage| (message.sender_device, message.id) == (sender_device, id);
+        self.read(|state| state.messages.iter().any(|record| same(&record.message)))
     }
 
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {

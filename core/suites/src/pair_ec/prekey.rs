@@ -346,6 +346,7 @@ mod tests {
         for (what, record) in [
             ("off the curve", signed(off_curve, 1.0)),
             ("above p", signed([0xff; 32], 1.0)),
+            ("all zero", signed([0; 32], 1.0)),
             ("not a number", signed(x, f64::NAN)),
             ("infinite", signed(x, f64::INFINITY)),
             ("too long", [good.as_slice(), &[0x22, 0x80, 0x20], &[0; 4096]].concat()),

@@ -119,6 +119,12 @@ pub trait Store: Send {
     /// [`StoreError`]
     fn own_message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError>;
 
+    /// Returns whether there is a message that this device sent under this id, however old (RCV-4).
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn has_message(&self, sender_device: DeviceId, id: MessageId) -> Result<bool, StoreError>;
+
     /// Returns what is known of a message on its way to each device, in the order in which the devices were put.
     ///
     /// # Errors

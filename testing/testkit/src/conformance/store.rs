@@ -158,6 +158,12 @@ fn messages_are_numbered_once_and_in_order(world: &mut impl World) {
     put(&mut store, [Change::AddMessage(impostor.clone())]);
     assert_eq!(store.own_message(message_id(1)).unwrap().unwrap().message, message(1, 1, Origin::Here));
     assert_eq!(store.history(conversation_id(1), u64::MAX, 1).unwrap()[0].message, impostor);
+
+    // Had before: by who sent it and what they called it, both.
+    let has = |sender, id| store.has_message(sender, message_id(id)).unwrap();
+    let sender = message(2, 1, Origin::Peer).sender_device;
+    assert!(has(sender, 2) && has(device(66), 1));
+    assert!(!has(device(66), 2) && !has(sender, 99));
 }
 
 fn a_conversation_is_read_page_by_page(world: &mut impl World) {
