@@ -54,7 +54,7 @@ fn server_frames() -> Vec<ServerFrame> {
             push_token: PushToken::from_bytes([6; 32]),
             server_time: NOON,
             frame_bytes_max: 262_144,
-            payload_bytes_max: 16_384,
+            payload_bytes_max: 20_480,
             window_count: 64,
             window_bytes: 1_048_576,
             keep_alive_min: Duration::from_mins(1),
@@ -201,8 +201,8 @@ fn a_send_is_checked_envelope_by_envelope() {
         let request = check(&|send| change(&mut send.destinations[0].sealed[0])).unwrap();
         request.destinations[0].parts.iter().map(|part| part.sealed.as_ref().err().copied()).collect()
     };
-    assert_eq!(statuses(&|sealed| sealed.payload = vec![0; 16_385].into()), [Some(Status::TooLarge), None]);
-    assert_eq!(statuses(&|sealed| sealed.payload = vec![0; 16_384].into()), [None, None]);
+    assert_eq!(statuses(&|sealed| sealed.payload = vec![0; 20_481].into()), [Some(Status::TooLarge), None]);
+    assert_eq!(statuses(&|sealed| sealed.payload = vec![0; 20_480].into()), [None, None]);
     assert_eq!(statuses(&|sealed| sealed.envelope_id.clear()), [Some(Status::Malformed), None]);
     assert_eq!(statuses(&|sealed| sealed.push_token.clear()), [Some(Status::Malformed), None]);
 

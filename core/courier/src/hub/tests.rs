@@ -169,7 +169,7 @@ fn a_connection_begins_with_the_limits() {
     );
     let Action::Write(ServerFrame::Connected(connected)) = &out[0] else { panic!("connected comes first") };
     assert_eq!((connected.window_count, connected.window_bytes), (64, 1_048_576));
-    assert_eq!((connected.frame_bytes_max, connected.payload_bytes_max), (262_144, 16_384));
+    assert_eq!((connected.frame_bytes_max, connected.payload_bytes_max), (262_144, 20_480));
     assert_eq!(connected.keep_alive_max, Duration::from_mins(30));
     assert!(matches!(out[1], Action::Read(Read { after: 0, count: 65, .. })));
 }

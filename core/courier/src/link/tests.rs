@@ -36,7 +36,7 @@ fn connected() -> ServerFrame {
         push_token: PushToken::from_bytes([6; 32]),
         server_time: NOON,
         frame_bytes_max: 262_144,
-        payload_bytes_max: 16_384,
+        payload_bytes_max: 20_480,
         window_count: 64,
         window_bytes: 1_048_576,
         keep_alive_min: Duration::from_mins(1),

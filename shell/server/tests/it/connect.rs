@@ -20,7 +20,7 @@ async fn a_device_gets_in() {
     let connected = phone.connect(HOST, &hello, &BINDING, Topics::messages_and_alerts(), world.now()).await.unwrap();
     assert_eq!(connected.push_token, world.alice.push_token);
     assert_eq!((connected.window_count, connected.window_bytes), (64, 1 << 20));
-    assert_eq!((connected.frame_bytes_max, connected.payload_bytes_max), (256 << 10, 16 << 10));
+    assert_eq!((connected.frame_bytes_max, connected.payload_bytes_max), (256 << 10, 20 << 10));
     assert_eq!(world.courier.connected(), 1);
 }
 
