@@ -85,8 +85,7 @@ fn send_decode(_: &mut StdRng) -> anyhow::Result<Operation> {
 }
 
 fn deliver_encode(_: &mut StdRng) -> anyhow::Result<Operation> {
-    let deliver =
-        Deliver { seq: 1, envelope: vec![1; 1200].into(), from_storage: false, last_from_storage: false };
+    let deliver = Deliver { seq: 1, envelope: vec![1; 1200].into(), from_storage: false, last_from_storage: false };
     Ok(Box::new(move || {
         black_box(ServerFrame::Deliver(deliver.clone()).encode());
         Ok(())

@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use halcyon_crypto::{Secret, SigningKey};
 use halcyon_directory::{CountersignedEntry, DeviceEntry, SignedList, account_id};
-use halcyon_suites::{DeviceKeys, Suite, pair::PairKeys};
-use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SuiteId, Timestamp};
+use halcyon_suites::{DeviceKeys, Incoming, Outgoing, PeerDevice, Suite, pair::PairKeys, pq3::AuthData};
+use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, PushToken, SuiteId, Timestamp};
 use rand::{SeedableRng, rngs::StdRng};
 
 /// When everything happens.
@@ -41,7 +41,7 @@ pub struct Device {
 impl Device {
     fn new(account: AccountId, name: &str, pair: Option<&[u8]>, seed: u64) -> Self {
         let pair = pair.map(|stored| PairKeys::from_secret_bytes(stored).unwrap());
-        let keys = DeviceKeys { pair, ..DeviceKeys::generate(&mut rng(seed), &[Suite::PairEc], NOW) };
+        let keys = DeviceKeys { pair, ..DeviceKeys::generate(&mut rng(seed), &[Suite::PairEc, Suite::Pq3], NOW) };
         let ids: Vec<SuiteId> = keys.suites().iter().map(|suite| suite.id()).collect();
         let identity = keys.pair.as_ref().map(|pair| Bytes::copy_from_slice(pair.identity().as_bytes()));
         let entry = DeviceEntry::new(keys.device.verifying_key(), name, &ids, identity, NOW).unwrap();
@@ -103,3 +103,35 @@ pub static ALICE: LazyLock<Person> =
 /// Bob.
 pub static BOB: LazyLock<Person> =
     LazyLock::new(|| Person::new("tel:+491701234567", include_bytes!("people/bob.pair"), 200));
+
+/// What every message of this world is bound to (PQ3-22).
+static AUTH_DATA: LazyLock<AuthData> = LazyLock::new(|| AuthData {
+    envelope: EnvelopeId::from_bytes([1; 16]),
+    sender: Handle::parse("mailto:alice@example.org").unwrap(),
+    recipient: Handle::parse("mailto:bob@example.org").unwrap(),
+    sender_push_token: None,
+    recipient_push_token: PushToken::from_bytes([2; 32]),
+});
+
+/// What a device of `account` binds a message to.
+#[must_use]
+pub fn outgoing(account: AccountId, now: Timestamp) -> Outgoing<'static> {
+    Outgoing { account, auth_data: &AUTH_DATA, now }
+}
+
+/// What a device of `account` expects a message to be bound to.
+#[must_use]
+pub fn incoming(account: AccountId, now: Timestamp) -> Incoming<'static> {
+    Incoming { account, envelope: AUTH_DATA.envelope, sender: &AUTH_DATA.sender, push_token: None, now }
+}
+
+/// What others know of a person's phone: keys, and the newest prekey of each suite.
+#[must_use]
+pub fn phone_of(person: &Person) -> PeerDevice {
+    let keys = &person.phone.keys;
+    let identity = keys.pair.as_ref().map(|pair| pair.identity().clone());
+    PeerDevice::new(keys.device.verifying_key().clone(), identity)
+        .with_prekey(keys.prekeys.record())
+        .unwrap()
+        .with_pq3(person.account(), keys.pq3.as_ref().map(|ring| ring.record()))
+}

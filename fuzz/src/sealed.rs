@@ -24,7 +24,7 @@ use halcyon_types::Duration;
 
 use crate::{
     input::{Input, piece},
-    people::{ALICE, BOB, NOW, rng},
+    people::{ALICE, BOB, NOW, incoming, outgoing, phone_of, rng},
 };
 
 /// Reads the first byte as the choice of an attack, and the rest as its material.
@@ -48,21 +48,19 @@ const HONEST: &[u8] =
 one hundred bytes of a message";
 
 fn alice_to_bob() -> PeerDevice {
-    let phone = &ALICE.phone.keys;
-    PeerDevice::new(phone.device.verifying_key().clone(), phone.pair.as_ref().map(|pair| pair.identity().clone()))
+    phone_of(&ALICE)
 }
 
 fn bob_to_alice() -> PeerDevice {
-    let phone = &BOB.phone.keys;
-    let peer = PeerDevice::new(phone.device.verifying_key().clone(), phone.pair.as_ref().map(|p| p.identity().clone()));
-    peer.with_prekey(phone.prekeys.record()).unwrap()
+    phone_of(&BOB)
 }
 
 /// Bytes that claim to be from Alice reach Bob.
 fn from_a_stranger(input: &mut Input<'_>) {
     let suite = Suite::SPOKEN[input.choice(Suite::SPOKEN.len())];
     let session = Session::default();
-    let opened = session.open(suite.id(), &BOB.phone.keys, &alice_to_bob(), input.rest());
+    let opened =
+        session.open(suite.id(), &BOB.phone.keys, &alice_to_bob(), &incoming(BOB.account(), NOW), input.rest());
     match opened {
         Ok(opened) => assert_eq!(opened.plaintext.expose(), HONEST, "forged"),
         Err(error) => assert_eq!(error, OpenError::Unauthentic),
@@ -183,15 +181,17 @@ fn counters(input: &mut Input<'_>) {
 fn stored_session(bytes: &[u8]) {
     let Ok(session) = Session::from_secret_bytes(bytes) else { return };
     let stored = session.to_secret_bytes();
-    assert_eq!(stored.len(), bytes.len(), "a state takes the room that it took");
+    // A state of an older version is read, and written as this one's.
+    let is_current = bytes.first() == stored.expose().first();
+    assert!(!is_current || stored.len() == bytes.len(), "a state takes the room that it took");
     assert_eq!(Session::from_secret_bytes(stored.expose()).as_ref(), Ok(&session), "a state reads as it was stored");
     let (alice, bob) = (&ALICE.phone.keys, &BOB.phone.keys);
     let suite = choice::choose(&[Suite::PairEc], &[Suite::PairEc.id()], None).unwrap();
     // Alice's state, or Bob's: it serves as either.
-    let _ = session.clone().seal(suite, alice, &bob_to_alice(), &mut rng(4), NOW, HONEST);
+    let _ = session.clone().seal(suite, alice, &bob_to_alice(), &outgoing(ALICE.account(), NOW), &mut rng(4), HONEST);
     let sealed = sealed_as_padded(&[0x0a, 1, b'x', 0x10, 7, 0, 0, 0, 0]);
-    if let Ok(opened) = session.open(Suite::PairEc.id(), bob, &alice_to_bob(), &sealed) {
-        let again = opened.next.open(Suite::PairEc.id(), bob, &alice_to_bob(), &sealed);
+    if let Ok(opened) = session.open(Suite::PairEc.id(), bob, &alice_to_bob(), &incoming(BOB.account(), NOW), &sealed) {
+        let again = opened.next.open(Suite::PairEc.id(), bob, &alice_to_bob(), &incoming(BOB.account(), NOW), &sealed);
         assert_eq!(again.map(|_| ()).unwrap_err(), OpenError::Replayed);
         let next = opened.next.to_secret_bytes();
         assert_eq!(Session::from_secret_bytes(next.expose()), Ok(opened.next), "so does the next one");
@@ -247,8 +247,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut session = Session::default();
     for (index, suite) in (0u8..).zip(Suite::SPOKEN) {
         let forced = choice::dangerous_force(suite, &Suite::SPOKEN, &all, None).unwrap();
-        let (sealed, next) = session.clone().seal(forced, alice, &bob_to_alice(), &mut rng(8), NOW, HONEST).unwrap();
-        let opened = session.open(suite.id(), bob, &alice_to_bob(), &sealed.bytes).unwrap();
+        let (sealed, next) = session
+            .clone()
+            .seal(forced, alice, &bob_to_alice(), &outgoing(ALICE.account(), NOW), &mut rng(8), HONEST)
+            .unwrap();
+        let opened =
+            session.open(suite.id(), bob, &alice_to_bob(), &incoming(BOB.account(), NOW), &sealed.bytes).unwrap();
         add(0, &[&[index], &sealed.bytes]);
         if suite == Suite::Pair {
             let body = usize::from(u16::from_be_bytes([sealed.bytes[1], sealed.bytes[2]]));

@@ -20,7 +20,7 @@ use rand::rngs::StdRng;
 
 use crate::{
     input::Input,
-    people::{ALICE, BOB, Device, NOW, rng},
+    people::{ALICE, BOB, Device, NOW, incoming, outgoing, rng},
 };
 
 /// What a suite promises about delivery.
@@ -343,7 +343,14 @@ impl Party {
     fn seal(&mut self, suite: Suite, now: Timestamp, plaintext: &[u8]) -> Option<(Sealed, Session)> {
         let offered: Vec<SuiteId> = SUITES.iter().map(|promises| promises.suite.id()).collect();
         let chosen = choice::dangerous_force(suite, &self.keys.suites(), &offered, None).unwrap();
-        match self.session.clone().seal(chosen, &self.keys, &self.peer, &mut self.rng, now, plaintext) {
+        match self.session.clone().seal(
+            chosen,
+            &self.keys,
+            &self.peer,
+            &outgoing(ALICE.account(), now),
+            &mut self.rng,
+            plaintext,
+        ) {
             Ok((sealed, next)) => {
                 assert_eq!(sealed.suite, suite.id());
                 Some((sealed, next))
@@ -362,7 +369,7 @@ impl Party {
 
     fn open(&self, suite: SuiteId, sealed: &[u8]) -> Result<Opened, OpenError> {
         let before = self.session.to_secret_bytes();
-        let opened = self.session.open(suite, &self.keys, &self.peer, sealed);
+        let opened = self.session.open(suite, &self.keys, &self.peer, &incoming(ALICE.account(), NOW), sealed);
         assert!(self.session.to_secret_bytes().ct_eq(&before), "opening does not touch the session");
         opened
     }

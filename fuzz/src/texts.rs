@@ -154,7 +154,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         kind: ReceiptKind::Delivered,
         message_ids: vec![MessageId::from_bytes([7; 16]), MessageId::from_bytes([8; 16])],
     };
-    let long = format!("{}@{}.example.org", "a".repeat(60), format!("{0}.{0}.{0}", "b".repeat(60)));
+    let (local, label) = ("a".repeat(60), "b".repeat(60));
+    let long = format!("{local}@{label}.{label}.{label}.example.org");
     let texts: [(u8, &str); 16] = [
         (1, "alice@example.org"),
         (1, " MAILTO:Alice@Example.ORG"),

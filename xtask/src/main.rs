@@ -6,8 +6,8 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its terminal")]
 
 mod crash;
-mod instructions;
 mod fuzz;
+mod instructions;
 mod limits;
 mod sim;
 mod source;
@@ -56,6 +56,8 @@ const TASKS: &[Task] = &[
         name: "instructions",
         usage: "[--write]  instructions of the hot functions under callgrind, beside those recorded",
         run: instructions::run,
+    },
+    Task {
         name: "sim",
         usage: "--seeds N [--seed S] [--play]  plays whole worlds on a simulated network, disk and clock",
         run: sim::run,

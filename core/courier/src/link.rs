@@ -58,7 +58,9 @@ pub struct Link {
 }
 
 enum State {
-    AwaitingHello { until: Timestamp },
+    AwaitingHello {
+        until: Timestamp,
+    },
     AwaitingConnected {
         until: Timestamp,
         /// What the connect asked for.

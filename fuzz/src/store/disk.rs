@@ -13,11 +13,14 @@ use halcyon_client_store::disk::{Disk, DiskFile, Lock};
 /// Files by name.
 pub(super) type Image = BTreeMap<String, Vec<u8>>;
 
+/// One file's bytes, shared by all who have it open.
+type Content = Arc<Mutex<Vec<u8>>>;
+
 /// A folder in memory.
 #[derive(Clone, Default)]
-pub(super) struct MemoryDisk(Arc<Mutex<BTreeMap<String, Arc<Mutex<Vec<u8>>>>>>);
+pub(super) struct MemoryDisk(Arc<Mutex<BTreeMap<String, Content>>>);
 
-struct MemoryFile(Arc<Mutex<Vec<u8>>>);
+struct MemoryFile(Content);
 
 struct MemoryLock;
 

@@ -10,7 +10,7 @@ use halcyon_suites::{
     pair_ec::{PrekeyRing, SignedPrekey},
 };
 
-use crate::people::{Device, NOW, alice_bob_eve, forced};
+use crate::people::{Device, NOW, alice_bob_eve};
 
 const PAIR_BLOCK: usize = 160;
 
@@ -257,7 +257,7 @@ fn bad_prekeys_are_refused() {
     let now_s = NOW.as_millis() as f64 / 1000.0;
     let mut seal = |record: &[u8]| {
         let to_bob = of_bob().with_prekey(record).unwrap();
-        Session::default().seal(forced(Suite::PairEc), &alice.keys, &to_bob, &mut alice.rng, NOW, b"x").map(|_| ())
+        alice.seal_at(Session::default(), Suite::PairEc, &to_bob, NOW, b"x").map(|_| ())
     };
     assert_eq!(seal(&signed(&x, now_s)), Ok(()));
     assert_eq!(seal(&signed(&x, now_s - 31.0 * 86_400.0 - 1.0)), Err(SealError::StalePrekey), "expired");

@@ -47,8 +47,10 @@ struct Row {
     /// The signature, MAC, hash or derived key that an honest party makes.
     made: Vec<u8>,
     /// The honest structure's verifier, given another tag in place of its own.
-    accepts: Box<dyn Fn(&[u8]) -> bool>,
+    accepts: Verifier,
 }
+
+type Verifier = Box<dyn Fn(&[u8]) -> bool>;
 
 fn row(name: &'static str, domain: Domain, made: &[u8], accepts: impl Fn(&[u8]) -> bool + 'static) -> Row {
     Row { name, domain, made: made.to_vec(), accepts: Box::new(accepts) }
