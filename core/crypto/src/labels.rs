@@ -121,10 +121,8 @@ pub mod fixed {
     pub const PQ3_CONTENT: &[u8] = b"aes-ctr";
     /// Opens the preimage of a `pq3` prekey bundle's signature (PQ3-5).
     pub const PQ3_PREKEY: &[u8] = b"halcyon pq3 prekey v1";
-    /// Opens the preimage of a `pq3` message's signature (PQ3-21).
-    pub const PQ3_MESSAGE: &[u8] = b"messageSignature";
-    /// Follows [`PQ3_MESSAGE`]: the version of the preimage (PQ3-21).
-    pub const PQ3_MESSAGE_VERSION: &[u8] = b"v1";
+    /// Opens the preimage of a `pq3` message's signature: name and version (PQ3-21).
+    pub const PQ3_MESSAGE: &[u8] = b"messageSignaturev1";
     /// Names a root step as the first of a session (PQ3-10). Stands after the direction, inside of info.
     pub const PQ3_START: &[u8] = b"session_start";
     /// Names a root step as one that follows a change of direction (PQ3-12).

@@ -156,7 +156,6 @@ impl Message {
         let prekey_hash = self.head.prekey_hash.as_ref().map_or(empty, |hash| hash);
         consume(&[
             fixed::PQ3_MESSAGE,
-            fixed::PQ3_MESSAGE_VERSION,
             &length(&self.ciphertext),
             &self.ciphertext,
             &length(&self.auth_data),

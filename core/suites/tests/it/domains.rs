@@ -12,7 +12,7 @@ use halcyon_courier::{
     wire as courier_wire,
 };
 use halcyon_crypto::{
-    AgreementKey, AgreementPublic, Label, Secret, SigningKey,
+    AgreementKey, AgreementPublic, Label, Secret, Signature, SigningKey,
     commit::Commitment,
     kdf::{self, hkdf_sha256, hmac_sha256, labelled_hash, labelled_key, labelled_mac},
     labels::fixed,
@@ -192,7 +192,18 @@ fn of_the_suites() -> Vec<Row> {
     let made_pair = raw_of_der(&framed[body_end + 1..]);
     let identity = pair.identity().clone();
 
-    vec![
+    // The preimages of pq3 are long and begin like this; what follows is for the suite's own tests.
+    let of_pq3 =
+        [("pq3 prekey bundle", fixed::PQ3_PREKEY), ("pq3 message", fixed::PQ3_MESSAGE)].map(|(name, opening)| {
+            let made = key.sign_raw(&[opening, PARTS[0], PARTS[1]]);
+            let key = public.clone();
+            row(name, Domain::Fixed(opening), made.as_bytes(), move |tag| {
+                let signature = Signature::try_from(tag);
+                signature.is_ok_and(|signature| key.verify_raw(&[opening, PARTS[0], PARTS[1]], &signature).is_ok())
+            })
+        });
+
+    let mut rows = vec![
         row(
             "prekey record, to a client",
             Domain::Fixed(fixed::PAIR_EC_PREKEY),
@@ -222,7 +233,9 @@ fn of_the_suites() -> Vec<Row> {
             let framed = [&framed[..body_end], &[der.len() as u8], &der].concat();
             bob.keys.pair.as_ref().unwrap().open(&identity, &framed).is_ok()
         }),
-    ]
+    ];
+    rows.extend(of_pq3);
+    rows
 }
 
 fn raw_of_der(der: &[u8]) -> Vec<u8> {
@@ -308,6 +321,13 @@ fn keyed() -> Vec<Row> {
     ] {
         rows.push(derived(name, Domain::Fixed(info), move || {
             kdf::hkdf_sha384_expand::<32>(secret().expose(), &[info]).expose().to_vec()
+        }));
+    }
+    // These two stand inside of the root step's info (PQ3-10, PQ3-12).
+    for (name, kind) in [("pq3 start", fixed::PQ3_START), ("pq3 change of direction", fixed::PQ3_RATCHET)] {
+        rows.push(derived(name, Domain::Fixed(kind), move || {
+            let info: [&[u8]; 3] = [fixed::PQ3_ROOT, PARTS[0], kind];
+            kdf::hkdf_sha384_expand::<32>(secret().expose(), &info).expose().to_vec()
         }));
     }
     for (name, salt) in [

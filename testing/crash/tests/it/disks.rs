@@ -4,6 +4,9 @@ use halcyon_crash::bad_disk::{self, Syncs};
 
 use crate::programs::{halcyond, has_fuse};
 
+/// Campaigns in which a disk whose syncs do nothing may have luck.
+const LYING_CAMPAIGNS: usize = 8;
+
 /// I10: a power cut takes what was not synced, and nothing that was accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_takes_nothing_that_was_accepted() {
@@ -21,9 +24,15 @@ async fn a_disk_that_lies_is_noticed() {
     if !has_fuse() {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let campaign = bad_disk::lost_syncs(&halcyond(), folder.path(), 2, Syncs::Lying).await;
-    assert!(!campaign.is_ok_and(|campaign| campaign.report.verdict.lost.is_empty()));
+    // What a cut takes is a matter of luck, and what was delivered in time is not missed.
+    for _ in 0..LYING_CAMPAIGNS {
+        let folder = tempfile::tempdir().unwrap();
+        let campaign = bad_disk::lost_syncs(&halcyond(), folder.path(), 4, Syncs::Lying).await;
+        if !campaign.is_ok_and(|campaign| campaign.report.verdict.lost.is_empty()) {
+            return;
+        }
+    }
+    panic!("nothing was missed, though no sync did anything");
 }
 
 /// COU-44: a failed sync of the mailboxes stops accepting, and is said.
