@@ -21,8 +21,9 @@ use super::{
 };
 use crate::state::{Reader, StateError, Writer};
 
-/// Receiving chains that are kept: the newest, and two before it for messages that are late (PQ3-30).
-pub const RECEIVING_MAX: usize = 3;
+/// Receiving chains that are kept: the newest, and fifteen before it for messages that are late (PQ3-30). Receipts change the
+/// direction with every message, so a queue that is tried again after a broken connection crosses several chains.
+pub const RECEIVING_MAX: usize = 16;
 /// Age from which an unanswered chain is not gone on with (PQ3-17): what is stored for the peer is gone by then, so it may
 /// have lost more of the chain than it may skip, or the prekey of the start.
 pub const CHAIN_AGE_MAX: Duration = Duration::from_days(30);
