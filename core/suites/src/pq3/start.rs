@@ -21,11 +21,12 @@ use crate::state::{Reader, StateError, Writer};
 /// weeks. A device needs one, and another whenever it lost its state (PQ3-11).
 pub const STARTS_MAX: usize = 32;
 
-/// Names a session (PQ3-9): preKeyHash ‖ x(E) of its start. Ordered as bytes (PQ3-16).
+/// Names a session (PQ3-9): preKeyHash ‖ x(E) of its start. Ordered by x(E) (PQ3-16): the other half hangs on a signature, whose
+/// nonce follows from no seed, and the same world would end differently.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct SessionId {
-    prekey_hash: [u8; 48],
     ephemeral: CompactKey,
+    prekey_hash: [u8; 48],
 }
 
 impl SessionId {

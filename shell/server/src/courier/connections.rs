@@ -93,8 +93,11 @@ impl Connections {
     /// Ends all, and waits until they have.
     pub(super) async fn close_all(&self, close: &Close) {
         for shard in &self.shards {
-            let handles: Vec<Arc<Handle>> = lock(shard).values().cloned().collect();
-            handles.iter().for_each(|handle| handle.close(close.clone()));
+            let mut handles: Vec<(DeviceId, Arc<Handle>)> =
+                lock(shard).iter().map(|(device, handle)| (*device, handle.clone())).collect();
+            // In an order that hangs on nothing but the devices, so that a run with the same seed is the same run.
+            handles.sort_unstable_by_key(|(device, _)| *device);
+            handles.iter().for_each(|(_, handle)| handle.close(close.clone()));
         }
         loop {
             let emptied = self.empty.notified();
