@@ -4,9 +4,9 @@
 //! pass, store and read states, and lose what was not stored.
 //!
 //! - What opens is what was sealed, by whom it was sealed (PAIR-12, PEC-14).
-//! - Where a suite promises it, a message opens once (PEC-16), and it does open while its key is kept (PEC-4).
-//! - What does not open leaves the session as it was (PAIR-14, PEC-18).
-//! - A state that was stored and read is the state (PEC-19).
+//! - Where a suite promises it, a message opens once (PEC-16, PQ3-25), and it does open while its key is kept (PEC-4, PQ3-30).
+//! - What does not open leaves the session as it was (PAIR-14, PEC-18, PQ3-24).
+//! - A state that was stored and read is the state (PEC-19, PQ3-32).
 //!
 //! A suite joins by one row in [`SUITES`].
 
@@ -15,7 +15,7 @@ use halcyon_suites::{
     DeviceKeys, OpenError, Opened, PeerDevice, SealError, Sealed, Session, Suite, choice,
     pair_ec::{PREKEY_KEEP, SignedPrekey},
 };
-use halcyon_types::{Duration, SuiteId, Timestamp};
+use halcyon_types::{AccountId, Duration, SuiteId, Timestamp};
 use rand::rngs::StdRng;
 
 use crate::{
@@ -37,18 +37,31 @@ enum Opens {
     Always,
     /// While the receiver keeps what was its prekey when the message was sealed.
     WhilePrekeyIsKept,
+    /// While the world is younger than anything that is forgotten. Later it may.
+    WhileYoung,
+}
+
+/// Whether an honest message opens now.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Yes,
+    No,
+    Either,
 }
 
 /// The suites that are driven.
 const SUITES: &[Promises] = &[
     Promises { suite: Suite::Pair, once: false, opens: Opens::Always },
     Promises { suite: Suite::PairEc, once: true, opens: Opens::WhilePrekeyIsKept },
+    Promises { suite: Suite::Pq3, once: true, opens: Opens::WhileYoung },
 ];
 
 /// Steps of one run: enough for a talk, and few enough for thousands of runs a second.
 const STEPS_MAX: usize = 40;
 /// Messages on their way at most.
 const UNDER_WAY_MAX: usize = 16;
+/// How long nothing of a `pq3` session is forgotten: kept keys go first, after a month (PQ3-31).
+const YOUNG: Duration = Duration::from_days(7);
 /// Prekeys that a device keeps at most, whatever it does (PEC-4).
 const PREKEYS_MAX: usize = 32;
 
@@ -85,14 +98,24 @@ impl Side {
 struct Party {
     keys: DeviceKeys,
     session: Session,
-    /// Records that it published, oldest first, and when each was replaced.
-    published: Vec<(Vec<u8>, CompactKey, Option<Timestamp>)>,
+    /// Its account, and the other's.
+    accounts: [AccountId; 2],
+    /// What it published, oldest first.
+    published: Vec<Published>,
     /// What it knows of the other.
     peer: PeerDevice,
     /// Which of the other's records it was told last, and the newest that it sealed to.
     told: usize,
     sealed_to: usize,
     rng: StdRng,
+}
+
+/// A prekey of each suite, made at one time.
+struct Published {
+    record: Vec<u8>,
+    prekey: CompactKey,
+    bundle: Vec<u8>,
+    replaced: Option<Timestamp>,
 }
 
 /// A message on its way.
@@ -127,10 +150,11 @@ struct World {
 impl World {
     fn new(with_pair: bool) -> Self {
         let (alice, bob) = if with_pair { (&ALICE.phone, &BOB.phone) } else { (&ALICE.laptop, &BOB.laptop) };
+        let accounts = [ALICE.account(), BOB.account()];
         let speaks = |promises: &Promises| alice.keys.suites().contains(&promises.suite);
         Self {
-            alice: Party::new(alice, bob, 1),
-            bob: Party::new(bob, alice, 2),
+            alice: Party::new(alice, bob, accounts, 1),
+            bob: Party::new(bob, alice, [accounts[1], accounts[0]], 2),
             now: NOW,
             under_way: Vec::new(),
             spoken: (0..SUITES.len()).filter(|index| speaks(&SUITES[*index])).collect(),
@@ -181,7 +205,7 @@ impl World {
         party.session = next;
         party.sealed_to = party.sealed_to.max(party.told);
         let told = party.told;
-        let prekey = self.party(side.other()).published[told].1;
+        let prekey = self.party(side.other()).published[told].prekey;
         if self.under_way.len() < UNDER_WAY_MAX {
             let sealed = sealed.bytes;
             self.under_way.push(Letter { from: side, suite, sealed, plaintext, prekey, opened: false });
@@ -205,26 +229,33 @@ impl World {
     fn deliver_one(&mut self, index: usize, then: Then) {
         let letter = self.under_way[index].clone();
         let promises = &SUITES[letter.suite];
+        let now = self.now;
         let receiver = self.party(letter.from.other());
-        let kept = match promises.opens {
-            Opens::Always => true,
-            Opens::WhilePrekeyIsKept => receiver.keys.prekeys.contains(&letter.prekey),
+        let expected = match promises.opens {
+            Opens::Always => Expected::Yes,
+            Opens::WhilePrekeyIsKept if receiver.keys.prekeys.contains(&letter.prekey) => Expected::Yes,
+            Opens::WhilePrekeyIsKept => Expected::No,
+            Opens::WhileYoung if now.since(NOW) < YOUNG => Expected::Yes,
+            Opens::WhileYoung => Expected::Either,
         };
-        match receiver.open(promises.suite.id(), &letter.sealed) {
+        match receiver.open(promises.suite.id(), now, &letter.sealed) {
             Ok(opened) => {
                 assert_eq!(opened.plaintext.expose(), letter.plaintext, "what opens is what was sealed");
                 assert_eq!(opened.suite, promises.suite);
-                assert!(kept, "a message opened although its key is gone");
+                assert!(expected != Expected::No, "a message opened although its key is gone");
                 assert!(!(promises.once && letter.opened), "a message opened twice");
                 if then == Then::Store {
                     receiver.session = opened.next;
                     self.under_way[index].opened = true;
                 }
             }
-            Err(OpenError::Replayed) => assert!(promises.once && letter.opened && kept, "a new message is no replay"),
+            Err(OpenError::Replayed) => {
+                let is_replay = promises.once && letter.opened && expected != Expected::No;
+                assert!(is_replay, "a new message is no replay");
+            }
             Err(error) => {
                 assert_eq!(error, OpenError::Unauthentic);
-                assert!(!kept, "an honest message does not open");
+                assert!(expected != Expected::Yes, "an honest message does not open");
             }
         }
     }
@@ -261,8 +292,9 @@ impl World {
         letter.sealed.splice(at..end, with);
         if letter.sealed != honest {
             let promises = &SUITES[letter.suite];
+            let now = self.now;
             let receiver = self.party(letter.from.other());
-            if let Ok(opened) = receiver.open(promises.suite.id(), &letter.sealed) {
+            if let Ok(opened) = receiver.open(promises.suite.id(), now, &letter.sealed) {
                 assert_eq!(opened.plaintext.expose(), letter.plaintext, "a damaged message says something else");
                 assert!(!(promises.once && letter.opened), "a message opened twice");
                 receiver.session = opened.next;
@@ -277,11 +309,12 @@ impl World {
     fn misdirect(&mut self, input: &mut Input<'_>) {
         let Some(letter) = self.take(input) else { return };
         let suite = SUITES[letter.suite].suite.id();
-        let reflected = self.party(letter.from).open(suite, &letter.sealed);
+        let now = self.now;
+        let reflected = self.party(letter.from).open(suite, now, &letter.sealed);
         assert_eq!(reflected.map(|_| ()), Err(OpenError::Unauthentic), "a device took its own message for the other's");
         let other = SuiteId::from_u32(u32::from(input.byte()) % 6);
         if other != suite {
-            let opened = self.party(letter.from.other()).open(other, &letter.sealed);
+            let opened = self.party(letter.from.other()).open(other, now, &letter.sealed);
             assert!(opened.is_err(), "a message opened in another suite");
         }
         self.under_way.push(letter);
@@ -290,12 +323,14 @@ impl World {
     fn forge(&mut self, side: Side, input: &mut Input<'_>) {
         let suite = SUITES[self.spoken[input.choice(self.spoken.len())]].suite.id();
         let bytes = input.piece();
-        let opened = self.party(side).open(suite, bytes);
+        let now = self.now;
+        let opened = self.party(side).open(suite, now, bytes);
         assert_eq!(opened.map(|_| ()), Err(OpenError::Unauthentic), "nobody sealed this");
     }
 
     fn refused(&mut self, letter: &Letter, sealed: &[u8]) {
-        let opened = self.party(letter.from.other()).open(SUITES[letter.suite].suite.id(), sealed);
+        let (suite, now) = (SUITES[letter.suite].suite.id(), self.now);
+        let opened = self.party(letter.from.other()).open(suite, now, sealed);
         assert_eq!(opened.map(|_| ()), Err(OpenError::Unauthentic), "a damaged message is refused like any forgery");
     }
 
@@ -309,20 +344,24 @@ impl World {
     fn publish(&mut self, side: Side, input: &mut Input<'_>) {
         let newest = self.party(side).published.len() - 1;
         let told = newest.saturating_sub(input.choice(4));
-        let record = self.party(side).published[told].0.clone();
+        let of = &self.party(side).published[told];
+        let (record, bundle) = (of.record.clone(), of.bundle.clone());
         let other = self.party(side.other());
-        other.peer = other.peer.clone().with_prekey(&record).unwrap();
+        let account = other.accounts[1];
+        other.peer = other.peer.clone().with_prekey(&record).unwrap().with_pq3(account, Some(&bundle));
         other.told = told;
     }
 }
 
 impl Party {
-    fn new(own: &Device, other: &Device, seed: u64) -> Self {
+    fn new(own: &Device, other: &Device, accounts: [AccountId; 2], seed: u64) -> Self {
         let keys = DeviceKeys::from_secret_bytes(own.keys.to_secret_bytes().expose()).unwrap();
         let pair = other.keys.pair.as_ref().map(|pair| pair.identity().clone());
-        let peer = PeerDevice::new(other.keys.device.verifying_key().clone(), pair);
+        let peer = PeerDevice::new(other.keys.device.verifying_key().clone(), pair)
+            .with_pq3(accounts[1], other.keys.pq3.as_ref().map(|ring| ring.record()));
         let mut party = Self {
             keys,
+            accounts,
             session: Session::default(),
             published: Vec::new(),
             peer: peer.with_prekey(other.keys.prekeys.record()).unwrap(),
@@ -337,7 +376,8 @@ impl Party {
     fn note_published(&mut self) {
         let record = self.keys.prekeys.record().to_vec();
         let prekey = SignedPrekey::verify(&record, self.keys.device.verifying_key()).unwrap();
-        self.published.push((record, *prekey.key().compact(), None));
+        let bundle = self.keys.pq3.as_ref().map(|ring| ring.record().to_vec()).unwrap();
+        self.published.push(Published { record, prekey: *prekey.key().compact(), bundle, replaced: None });
     }
 
     fn seal(&mut self, suite: Suite, now: Timestamp, plaintext: &[u8]) -> Option<(Sealed, Session)> {
@@ -347,7 +387,7 @@ impl Party {
             chosen,
             &self.keys,
             &self.peer,
-            &outgoing(ALICE.account(), now),
+            &outgoing(self.accounts[0], now),
             &mut self.rng,
             plaintext,
         ) {
@@ -367,9 +407,9 @@ impl Party {
         }
     }
 
-    fn open(&self, suite: SuiteId, sealed: &[u8]) -> Result<Opened, OpenError> {
+    fn open(&self, suite: SuiteId, now: Timestamp, sealed: &[u8]) -> Result<Opened, OpenError> {
         let before = self.session.to_secret_bytes();
-        let opened = self.session.open(suite, &self.keys, &self.peer, &incoming(ALICE.account(), NOW), sealed);
+        let opened = self.session.open(suite, &self.keys, &self.peer, &incoming(self.accounts[0], now), sealed);
         assert!(self.session.to_secret_bytes().ct_eq(&before), "opening does not touch the session");
         opened
     }
@@ -378,15 +418,15 @@ impl Party {
         let start = DeviceKeys { pair: None, ..DeviceKeys::generate(&mut rng(0), &[Suite::PairEc], now) };
         let keys = std::mem::replace(&mut self.keys, start);
         self.keys = keys.with_rolled_prekey(&mut self.rng, now);
-        if let Some((_, _, replaced)) = self.published.last_mut() {
-            *replaced = Some(now);
+        if let Some(last) = self.published.last_mut() {
+            last.replaced = Some(now);
         }
         self.note_published();
         let recent = self.published.len().saturating_sub(PREKEYS_MAX);
-        for (index, (_, prekey, replaced)) in self.published.iter().enumerate() {
-            let kept = replaced.is_none_or(|replaced| now.since(replaced) < PREKEY_KEEP) && index >= recent;
+        for (index, published) in self.published.iter().enumerate() {
+            let kept = published.replaced.is_none_or(|replaced| now.since(replaced) < PREKEY_KEEP) && index >= recent;
             assert_eq!(
-                self.keys.prekeys.contains(prekey),
+                self.keys.prekeys.contains(&published.prekey),
                 kept,
                 "PEC-4: a prekey is kept for its 31 days, and no longer"
             );
