@@ -3,6 +3,7 @@
 //! `cargo run -p halcyon-bench --release -- courier --json`
 
 mod courier;
+mod dudect;
 mod instructions;
 mod rude;
 mod suites;
@@ -31,6 +32,8 @@ enum Bench {
     /// Runs one hot function, for `cargo xtask instructions` to count.
     #[command(hide = true)]
     Instructions(instructions::Arguments),
+    /// Whether the time to open a `pair` message tells what was wrong with it.
+    Dudect(dudect::Arguments),
     /// Each suite beside its own primitives, fan-out, bytes on the wire.
     Suites(suites::Arguments),
     /// The server process that `courier` starts for itself.
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         Bench::Rude(arguments) => rude::run(&arguments),
         Bench::RudeClient(arguments) => rude::client::run(&arguments),
         Bench::Instructions(arguments) => instructions::run(&arguments),
+        Bench::Dudect(arguments) => dudect::run(&arguments),
         Bench::Suites(arguments) => suites::run(&arguments),
         Bench::CourierServer(arguments) => courier::server::run(&arguments),
     };
