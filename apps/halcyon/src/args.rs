@@ -94,6 +94,10 @@ pub enum Command {
     Handles(Handles),
     /// Ask the directory who is behind an address
     Lookup(Lookup),
+    /// Show how well messages to somebody are protected, device by device
+    Security(Security),
+    /// List the suites of this device, and switch them on and off
+    Suites(Suites),
     /// Show new devices, new addresses, requests to link, and alarms
     Alerts(Alerts),
     /// Check profile, server and connection, and say what is wrong
@@ -324,6 +328,48 @@ pub struct Lookup {
     pub accept: bool,
 }
 
+/// `halcyon security`
+#[derive(Debug, Args)]
+pub struct Security {
+    /// Whom messages are for.
+    #[arg(required = true, value_name = "HANDLE")]
+    pub handles: Vec<Handle>,
+}
+
+/// `halcyon suites`
+#[derive(Debug, Args)]
+pub struct Suites {
+    /// What to do; by default, list.
+    #[command(subcommand)]
+    pub action: Option<SuitesAction>,
+}
+
+/// What to do with suites.
+#[derive(Debug, Subcommand)]
+pub enum SuitesAction {
+    /// List them, weakest first (the default)
+    List,
+    /// Use a suite again, and say so in the device list that others see
+    On {
+        /// Which.
+        suite: LegacySuite,
+    },
+    /// Use a suite no more: devices that speak nothing else cannot be written to, and cannot write here
+    Off {
+        /// Which.
+        suite: LegacySuite,
+    },
+}
+
+/// A suite that can be switched. `pq3` cannot: whoever saw a device speak it refuses everything weaker (SUI-4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LegacySuite {
+    /// RSA-1280.
+    Pair,
+    /// Elliptic curves with a weekly prekey.
+    PairEc,
+}
+
 /// `halcyon alerts`
 #[derive(Debug, Args)]
 pub struct Alerts {
@@ -386,6 +432,10 @@ mod tests {
             "halcyon handles verify alice@example.com --id 0123 --code 123456",
             "halcyon handles default",
             "halcyon lookup bob@example.org --accept",
+            "halcyon security bob@example.org carol@example.org --output json",
+            "halcyon suites",
+            "halcyon suites off pair-ec",
+            "halcyon suites on pair",
             "halcyon alerts --all",
             "halcyon doctor --profile-folder /somewhere",
             "halcyon completions fish",

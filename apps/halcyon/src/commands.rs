@@ -14,7 +14,9 @@ mod history;
 mod listen;
 mod lookup;
 mod manual;
+mod security;
 mod send;
+mod suites;
 mod talk;
 mod verification;
 
@@ -69,6 +71,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Devices(options) => devices::run(&mut context, options).await,
         Command::Handles(options) => handles::run(&mut context, options).await,
         Command::Lookup(options) => lookup::run(&mut context, &options).await,
+        Command::Security(options) => security::run(&mut context, &options).await,
+        Command::Suites(options) => suites::run(&mut context, options).await,
         Command::Alerts(options) => alerts::run(&mut context, &options).await,
         Command::Doctor => doctor::run(&mut context).await,
         Command::Completions(options) => manual::completions(&options),

@@ -45,10 +45,11 @@ impl Suite {
         }
     }
 
-    /// Says whether a conversation that uses this suite is to be marked as legacy wherever its security is shown.
+    /// Says whether a conversation that uses this suite is to be marked as legacy wherever its security is shown: every suite
+    /// but the default, which heals and withstands a quantum computer (SUI-9).
     #[must_use]
     pub const fn is_legacy(self) -> bool {
-        matches!(self, Suite::Pair)
+        !matches!(self, Suite::Pq3)
     }
 }
 

@@ -16,6 +16,8 @@ fn help_is_stable() {
         &["devices"],
         &["handles"],
         &["lookup"],
+        &["security"],
+        &["suites"],
         &["alerts"],
         &["doctor"],
     ] {

@@ -150,3 +150,28 @@ fn carol_registers_in_two_steps() {
     assert_eq!(account[0]["handles"][0], "mailto:carol@example.org");
     assert_eq!(carol.json(&["devices"]).len(), 1);
 }
+
+/// SUI-9: what protects a conversation is shown, and a legacy suite that is switched off is used no more.
+#[test]
+fn alice_looks_at_what_protects_her_and_switches_suites_off() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let (code, said) = alice.fails(&["security", &bob.handle]);
+    assert!(code == 1 && said.contains("halcyon lookup bob@example.org"), "{code} {said}");
+    alice.json(&["send", &bob.handle, "--text", "how safe is this?"]);
+    let shown = alice.json(&["security", &bob.handle]);
+    let device = &shown[0]["devices"][0];
+    assert_eq!((device["suite"].as_str(), device["legacy"].as_bool()), (Some("pq3"), Some(false)), "{shown:?}");
+    assert!(device["ratcheted_ms"].is_u64() && device["rekeyed_ms"].is_null(), "nobody answered yet: {shown:?}");
+    assert!(text(&alice.run(&["security", &bob.handle]).stdout).contains("last ML-KEM rekey never"));
+
+    let on = |lines: &[serde_json::Value]| lines.iter().map(|line| line["on"].as_bool().unwrap()).collect::<Vec<_>>();
+    assert_eq!(on(&alice.json(&["suites"])), [true, true, true]);
+    assert_eq!(on(&alice.json(&["suites", "off", "pair"])), [false, true, true]);
+    let devices = alice.json(&["devices"]);
+    assert_eq!(devices[0]["suites"], serde_json::json!(["pair-ec", "pq3"]), "the list that others see says so");
+    assert_eq!(on(&alice.json(&["suites", "off", "pair-ec"])), [false, false, true]);
+    assert_eq!(alice.fails(&["suites", "off", "pq3"]).0, 1, "the default stays");
+    assert_eq!(on(&alice.json(&["suites", "on", "pair"])), [true, false, true]);
+}
