@@ -5,5 +5,6 @@
 mod attacks;
 mod domains;
 mod people;
+mod pq3;
 mod sessions;
 mod states;

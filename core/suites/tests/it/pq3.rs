@@ -1,0 +1,13 @@
+//! What must not work in `pq3`, step by step, from outside: what is on a disk, what is on the wire, and who has which key.
+
+mod bits;
+mod by_hand;
+mod floods;
+mod forward_secrecy;
+mod healing;
+mod identity;
+mod looks;
+mod phones;
+mod starts;
+mod stored;
+mod thief;

@@ -1,0 +1,134 @@
+//! Starts that come again: after a restart, after what they started is gone, after the prekey was rolled; and too many of them.
+
+use halcyon_suites::{
+    DeviceKeys, Session,
+    pq3::{session::RECEIVING_MAX, start::STARTS_MAX},
+};
+use halcyon_types::Duration;
+use rand::{SeedableRng, rngs::StdRng};
+
+use super::phones::{Phone, alice_and_bob, restarted, turn};
+use crate::people::days;
+
+/// Bob's phone is switched off and on: everything out of its stored form.
+fn restart(phone: Phone) -> Phone {
+    let keys = DeviceKeys::from_secret_bytes(phone.device.keys.to_secret_bytes().expose()).unwrap();
+    let session = restarted(&phone.session);
+    Phone { device: crate::people::Device { keys, ..phone.device }, session, now: phone.now }
+}
+
+/// Bob publishes a new bundle; the private halves of the one before are kept (PQ3-7).
+fn roll(phone: &mut Phone) {
+    let keys = DeviceKeys::from_secret_bytes(phone.device.keys.to_secret_bytes().expose()).unwrap();
+    phone.device.keys = keys.with_rolled_prekey(&mut phone.device.rng, phone.now);
+}
+
+/// Alice's phone without its session, as after a loss of its store, the `time`th.
+fn forgetful(alice: &Phone, time: usize) -> Phone {
+    let mut forgetful = Phone { session: Session::default(), ..alice.copied() };
+    forgetful.device.rng = StdRng::seed_from_u64(5000 + time as u64);
+    forgetful
+}
+
+/// PQ3-11: a start, and another message of its chain that was kept back, come again: at once, after a restart, after the chain is no
+/// longer kept, after the session was dropped, and after the prekey was rolled. None opens, none adds a session.
+#[test]
+fn a_start_is_taken_up_once_whatever_became_of_it() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let kept_back = alice.seal(&bob, "kept back");
+    let start = turn(&mut alice, &mut bob);
+    let refused = |bob: &Phone, sessions: usize, what: &str| {
+        bob.refuses(&alice.public(), &start, what);
+        bob.refuses(&alice.public(), &kept_back, what);
+        assert_eq!(bob.session.pq3().sessions().len(), sessions, "{what}");
+    };
+    let opened = bob.try_open(&alice.public(), &kept_back).unwrap();
+    assert_eq!(opened.plaintext.expose(), b"kept back", "control: while its chain is kept, it is only late");
+    let mut talking = alice.copied();
+    for _ in 0..=RECEIVING_MAX {
+        turn(&mut bob, &mut talking);
+        turn(&mut talking, &mut bob);
+    }
+    refused(&bob, 1, "its chain is gone");
+    bob = restart(bob);
+    refused(&bob, 1, "after a restart");
+    // Three more starts push the session out (PQ3-15).
+    for (time, sessions) in [2, 3, 3].into_iter().enumerate() {
+        turn(&mut forgetful(&alice, time), &mut bob);
+        assert_eq!(bob.session.pq3().sessions().len(), sessions);
+    }
+    refused(&bob, 3, "the session was dropped");
+    for week in 1..=4 {
+        bob.now = days(7 * week);
+        roll(&mut bob);
+        bob = restart(bob);
+        refused(&bob, 3, "the prekey was rolled, and lives");
+    }
+    assert_eq!(bob.device.keys.pq3.as_ref().unwrap().kept(), 5);
+}
+
+/// PQ3-11, PQ3-31: the session beside the preferred one is wiped for its age, and its start, whose private prekey still lives, is
+/// not taken up again: the names outlive the sessions.
+#[test]
+fn a_start_is_remembered_longer_than_its_session() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let start = turn(&mut alice, &mut bob);
+    turn(&mut forgetful(&alice, 0), &mut bob);
+    bob.now = days(7);
+    roll(&mut bob);
+    bob.now = days(30);
+    bob.seal(&alice, "to the newer session");
+    assert_eq!(bob.session.pq3().sessions().len(), 1, "thirty days unused");
+    let bob = restart(bob);
+    bob.refuses(&alice.public(), &start, "its prekey lives until day 38");
+}
+
+/// PQ3-7, PQ3-11: whoever forgets the names (here: a new profile with old prekeys) takes the start up again: the names alone refuse
+/// it. Once the private halves are wiped, nothing can.
+#[test]
+fn names_refuse_replays_while_the_prekey_lives_and_its_end_does_after() {
+    let (mut alice, mut bob) = alice_and_bob();
+    let start = turn(&mut alice, &mut bob);
+    bob.session = Session::default();
+    assert!(bob.try_open(&alice.public(), &start).is_ok(), "control: without the names it opens");
+    bob.now = days(7);
+    roll(&mut bob);
+    bob.now = days(38).minus(Duration::from_millis(1));
+    bob.device.keys = bob.copied().device.keys.without_expired_prekeys(bob.now);
+    assert!(bob.try_open(&alice.public(), &start).is_ok(), "control: the private halves are here to the last moment");
+    bob.now = days(38);
+    bob.device.keys = bob.copied().device.keys.without_expired_prekeys(bob.now);
+    bob.refuses(&alice.public(), &start, "the private halves are wiped");
+}
+
+/// PQ3-11, PQ3-33: starts without end. The 33rd is refused, and so is every later one, after restarts and rolls too; the state grows
+/// by 80 bytes a start up to there; the session that there is goes on.
+#[test]
+fn a_device_makes_at_most_32_starts() {
+    let (alice, mut bob) = alice_and_bob();
+    let (mut sizes, mut newest) = (Vec::new(), None);
+    for number in 0..STARTS_MAX + 8 {
+        let mut again = forgetful(&alice, number);
+        let start = again.seal(&bob, "start");
+        if number < STARTS_MAX {
+            assert_eq!(bob.open(&again, &start).unwrap(), "start", "{number}");
+            newest = Some(again);
+        } else {
+            bob.refuses(&alice.public(), &start, "one too many");
+        }
+        bob = restart(bob);
+        sizes.push(bob.stored().len());
+    }
+    assert_eq!(sizes[STARTS_MAX - 1] - sizes[3], 80 * (STARTS_MAX - 4));
+    assert!(sizes[STARTS_MAX..].iter().all(|size| *size == sizes[STARTS_MAX - 1]));
+    assert_eq!(bob.session.pq3().sessions().len(), 3);
+    bob.now = days(7);
+    roll(&mut bob);
+    let mut again = forgetful(&alice, STARTS_MAX + 8);
+    again.now = bob.now;
+    let start = again.seal(&bob, "start");
+    bob.refuses(&alice.public(), &start, "one too many, to the next prekey too");
+    let mut newest = newest.unwrap();
+    turn(&mut bob, &mut newest);
+    turn(&mut newest, &mut bob);
+}
