@@ -51,7 +51,7 @@ pub enum Lie {
     Shuffled,
     /// A session token with one bit changed.
     AlteredSession,
-    /// The forger's prekey in every address.
+    /// The forger's prekeys in every address.
     ForeignPrekeys,
     /// The forger's push token in every address.
     ForeignAddresses,
@@ -260,7 +260,7 @@ impl State {
                 account.session_token = token.into();
             }
             (Lie::ForeignPrekeys, _) => {
-                account.devices.iter_mut().for_each(|address| address.prekeys = vec![self.ghost.prekey()]);
+                account.devices.iter_mut().for_each(|address| address.prekeys = self.ghost.prekeys());
             }
             (Lie::ForeignAddresses, _) => {
                 let token = self.ghost.address().push_token;

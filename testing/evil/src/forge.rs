@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use halcyon_crypto::{Label, SigningKey};
 use halcyon_directory::{CountersignedEntry, DeviceEntry, device_id, wire};
-use halcyon_suites::pair_ec::PrekeyRing;
+use halcyon_suites::{pair_ec, pq3};
 use halcyon_types::{AccountId, DeviceId, SuiteId, Timestamp};
 use prost::Message;
 use rand::rngs::OsRng;
@@ -37,15 +37,17 @@ pub struct Ghost {
     key: SigningKey,
     push_token: [u8; 32],
     prekey: Bytes,
+    bundle: Bytes,
 }
 
 impl Ghost {
-    /// Makes one that would work: with keys, a prekey, and a push token.
+    /// Makes one that would work: with keys, prekeys, and a push token.
     #[must_use]
     pub fn conjure(now: Timestamp) -> Self {
         let key = SigningKey::generate_compact(&mut OsRng);
-        let prekey = Bytes::copy_from_slice(PrekeyRing::generate(&mut OsRng, &key, now).record());
-        Self { key, push_token: OsRng.r#gen(), prekey }
+        let prekey = Bytes::copy_from_slice(pair_ec::PrekeyRing::generate(&mut OsRng, &key, now).record());
+        let bundle = Bytes::copy_from_slice(pq3::PrekeyRing::generate(&mut OsRng, &key, now).record());
+        Self { key, push_token: OsRng.r#gen(), prekey, bundle }
     }
 
     /// Returns its device id.
@@ -57,7 +59,7 @@ impl Ghost {
     /// Returns its entry, counter-signed by itself for an account.
     #[must_use]
     pub fn entry(&self, account: AccountId) -> wire::CountersignedEntry {
-        let suites = [SuiteId::PAIR_EC];
+        let suites = [SuiteId::PAIR_EC, SuiteId::PQ3];
         let entry = DeviceEntry::new(self.key.verifying_key(), "phone", &suites, None, Timestamp::default());
         let entry = entry.expect("the forger's own entry is well-formed");
         let entry = CountersignedEntry::sign(entry, account, &self.key).expect("it is signed with its own key");
@@ -73,14 +75,15 @@ impl Ghost {
         wire::DeviceAddress {
             device_id: Bytes::copy_from_slice(self.device().as_bytes()),
             push_token: Bytes::copy_from_slice(&self.push_token),
-            prekeys: vec![self.prekey()],
+            prekeys: self.prekeys(),
         }
     }
 
-    /// Returns its prekey.
+    /// Returns its prekeys, one for each suite.
     #[must_use]
-    pub fn prekey(&self) -> wire::Prekey {
-        wire::Prekey { suite: SuiteId::PAIR_EC.as_u32(), record: self.prekey.clone() }
+    pub fn prekeys(&self) -> Vec<wire::Prekey> {
+        let prekey = |suite: SuiteId, record: &Bytes| wire::Prekey { suite: suite.as_u32(), record: record.clone() };
+        vec![prekey(SuiteId::PAIR_EC, &self.prekey), prekey(SuiteId::PQ3, &self.bundle)]
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod bundles;
 mod courier;
 mod links;
 mod lists;

@@ -1,0 +1,35 @@
+//! A directory that lies about the bundles of suite 3, which are looked into when a session starts.
+
+use halcyon_client::{Until, event::DeliveryState};
+use halcyon_evil::Lie;
+
+use crate::world::World;
+
+/// PQ3-5, SUI-8, SND-4: without a bundle of the device's own making no session starts, and no weaker suite is used instead, though
+/// both speak them and the directory offers their prekeys. The person is shown why; the truth helps.
+#[tokio::test(flavor = "multi_thread")]
+async fn bundles_of_others_and_missing_ones_start_nothing() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    for (lie, why) in [(Lie::ForeignPrekeys, "not signed by the device"), (Lie::NoPrekeys, "prekey")] {
+        alice.http.tell_about(&bob.handle, lie);
+        alice.client.lookup(&bob.handle).await.unwrap();
+        let sent = alice.say(&bob, "only for bob").await;
+        let failed = |state: &DeliveryState| matches!(state, DeliveryState::Failed(reason) if reason.contains(why));
+        assert!(sent.deliveries.iter().any(|delivery| failed(&delivery.state)), "{sent:?}");
+        assert_eq!((alice.client.outbox_len().unwrap(), alice.courier.sent().len()), (0, 0), "nothing left the device");
+    }
+    alice.http.be_honest();
+    alice.client.lookup(&bob.handle).await.unwrap();
+    let sent = alice.say(&bob, "the truth").await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert!(alice.courier.sent().iter().all(|envelope| envelope.suite == 3));
+    assert_eq!(bob.texts(), ["the truth"]);
+
+    // A session that is there asks for no bundle: lies come too late.
+    alice.http.tell_about(&bob.handle, Lie::ForeignPrekeys);
+    alice.client.lookup(&bob.handle).await.unwrap();
+    let sent = alice.say(&bob, "still for bob").await;
+    alice.wait(&sent, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["the truth", "still for bob"]);
+}
