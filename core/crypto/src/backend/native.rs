@@ -12,6 +12,10 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, ParsedPublicKey},
 };
 use halcyon_rsa_legacy as rsa_legacy;
+use p256::{
+    AffinePoint,
+    elliptic_curve::{point::DecompressPoint, sec1::ToEncodedPoint},
+};
 
 use crate::{
     rng::Rng,
@@ -129,19 +133,17 @@ pub(crate) struct P256AgreementPublic(agreement::ParsedPublicKey);
 
 impl P256AgreementPublic {
     /// Takes an x coordinate; `None` if no point has it. Which of the two points is meant does not matter to ECDH.
+    ///
+    /// The square root is the other library's: aws-lc's is its general one for big numbers and takes several times as long.
+    /// aws-lc checks the point that comes of it.
     pub(crate) fn from_x(x: &[u8; 32]) -> Option<Self> {
-        let mut compressed = [2; 33];
-        compressed[1..].copy_from_slice(x);
-        Self::parse(&compressed)
+        let even: Option<AffinePoint> = AffinePoint::decompress(x.into(), 0.into()).into();
+        Self::from_point(even?.to_encoded_point(false).as_bytes().try_into().ok()?)
     }
 
     /// Takes an uncompressed point and checks that it is on the curve.
     pub(crate) fn from_point(point: &[u8; 65]) -> Option<Self> {
-        Self::parse(uncompressed(point)?)
-    }
-
-    fn parse(encoded: &[u8]) -> Option<Self> {
-        let unparsed = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, encoded);
+        let unparsed = agreement::UnparsedPublicKey::new(&agreement::ECDH_P256, uncompressed(point)?);
         agreement::ParsedPublicKey::try_from(&unparsed).ok().map(Self)
     }
 }
