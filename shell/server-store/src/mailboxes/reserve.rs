@@ -34,13 +34,22 @@ impl Reserve {
         if std::fs::metadata(&self.path).is_ok_and(|found| found.len() == self.bytes) {
             return Ok(());
         }
-        self.write().inspect_err(|_| self.release())
+        self.fits().and_then(|()| self.write()).inspect_err(|_| self.release())
     }
 
     /// Gives the space to the database.
     pub(super) fn release(&self) {
         // If there is no such file, the space is free already.
         let _ = std::fs::remove_file(&self.path);
+    }
+
+    /// A full disk is asked again every second: to write until it refuses would wear it out, and leave no space for others meanwhile.
+    /// Where the disk does not say how much is left, or a quota allows less, writing shows it.
+    fn fits(&self) -> io::Result<()> {
+        let Ok(disk) = rustix::fs::statvfs(self.path.parent().unwrap_or(&self.path)) else { return Ok(()) };
+        let held = std::fs::metadata(&self.path).map_or(0, |found| found.len());
+        let room = disk.f_bavail.saturating_mul(disk.f_frsize).saturating_add(held);
+        if disk.f_blocks > 0 && room < self.bytes { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
 
     fn write(&self) -> io::Result<()> {
