@@ -4,11 +4,11 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line program talks to its terminal")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use halcyon_crash::bad_disk::{self, Syncs};
+use halcyon_crash::bad_disk::{self, Expiry, Syncs};
 use halcyon_crash::client_kills;
 use halcyon_crash::kills::{self, POINTS};
 use halcyon_failpoint::Point;
@@ -69,46 +69,64 @@ fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<bool> {
+    let Arguments { halcyond, kills, client_kills, person, lost_syncs, eio, full_disk, at } = arguments;
     let mut clean = true;
-    if let Some(kills) = arguments.kills {
-        let folder = tempfile::tempdir()?;
-        let points: Vec<Point> = POINTS
-            .iter()
-            .copied()
-            .filter(|point| arguments.at.as_ref().is_none_or(|name| name == point.name()))
-            .collect();
+    if let Some(kills) = kills {
+        let points: Vec<Point> =
+            POINTS.iter().copied().filter(|point| at.as_ref().is_none_or(|name| name == point.name())).collect();
         anyhow::ensure!(!points.is_empty(), "there is no such point");
-        let report = kills::run(&arguments.halcyond, folder.path(), kills, &points).await?;
+        let stage = Stage::new()?;
+        let report = kills::run(&halcyond, stage.path(), kills, &points).await?;
         println!("{report}");
-        clean &= report.is_clean();
+        clean &= stage.ends(report.is_clean());
     }
-    if let (Some(kills), Some(person)) = (arguments.client_kills, &arguments.person) {
-        let folder = tempfile::tempdir()?;
-        let report = client_kills::run(&arguments.halcyond, person, folder.path(), kills, client_kills::POINTS).await?;
+    if let (Some(kills), Some(person)) = (client_kills, &person) {
+        let stage = Stage::new()?;
+        let report = client_kills::run(&halcyond, person, stage.path(), kills, client_kills::POINTS).await?;
         println!("clients: {report}");
-        clean &= report.is_clean();
+        clean &= stage.ends(report.is_clean());
     }
-    if let Some(cuts) = arguments.lost_syncs {
-        let folder = tempfile::tempdir()?;
-        let campaign = bad_disk::lost_syncs(&arguments.halcyond, folder.path(), cuts, Syncs::Honest).await?;
+    if let Some(cuts) = lost_syncs {
+        let stage = Stage::new()?;
+        let campaign = bad_disk::lost_syncs(&halcyond, stage.path(), cuts, Syncs::Honest).await?;
         println!("power cuts: {campaign}");
-        clean &= campaign.is_clean();
+        clean &= stage.ends(campaign.is_clean());
     }
-    if arguments.eio {
-        let folder = tempfile::tempdir()?;
-        let report = bad_disk::failed_sync(&arguments.halcyond, folder.path()).await?;
+    if eio {
+        let stage = Stage::new()?;
+        let report = bad_disk::failed_sync(&halcyond, stage.path()).await?;
         println!("failed sync: {report}");
-        clean &= report.is_clean();
-        let folder = tempfile::tempdir()?;
-        let report = bad_disk::failed_directory_sync(&arguments.halcyond, folder.path()).await?;
+        clean &= stage.ends(report.is_clean());
+        let stage = Stage::new()?;
+        let report = bad_disk::failed_directory_sync(&halcyond, stage.path()).await?;
         println!("failed sync of the directory: {report}");
-        clean &= report.is_clean();
+        clean &= stage.ends(report.is_clean());
     }
-    if arguments.full_disk {
-        let folder = tempfile::tempdir()?;
-        let report = bad_disk::full_disk(&arguments.halcyond, folder.path()).await?;
+    if full_disk {
+        let stage = Stage::new()?;
+        let report = bad_disk::full_disk(&halcyond, stage.path(), Expiry::Often).await?;
         println!("full disk: {report}");
-        clean &= report.is_clean();
+        clean &= stage.ends(report.is_clean());
     }
     Ok(clean)
+}
+
+/// The folder of one story. What a story found can only be understood from the stores that it left, so they are kept.
+struct Stage(tempfile::TempDir);
+
+impl Stage {
+    fn new() -> anyhow::Result<Self> {
+        Ok(Self(tempfile::tempdir()?))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn ends(self, clean: bool) -> bool {
+        if !clean {
+            println!("kept {}", self.0.keep().display());
+        }
+        clean
+    }
 }

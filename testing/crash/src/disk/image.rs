@@ -5,6 +5,7 @@
 //! - A write is durable once a sync of its file succeeded; a name, once a sync of its folder did. Nothing else makes anything durable.
 //! - A power cut keeps any of the other writes of a file, in any order, the last perhaps in part, and some first ones of the
 //!   changes of a folder.
+//! - Space is free again as soon as the last name of a file is gone: none of the programs keeps a file open that has none.
 //! - After a sync that failed, what it should have written never becomes durable, whatever succeeds later, as on Linux.
 
 use std::collections::BTreeMap;
@@ -50,6 +51,8 @@ pub struct Image {
     pub fail_sync_of: Option<String>,
     /// Syncs say yes and do nothing: a disk that lies. For a test of the test.
     pub syncs_lie: bool,
+    /// Writes that found no space.
+    pub refused: u64,
 }
 
 #[derive(Debug)]
@@ -117,7 +120,16 @@ impl Image {
     pub fn new() -> Self {
         let root = Node { mode: 0o755, content: Content::folder() };
         let nodes = BTreeMap::from([(ROOT, root)]);
-        Self { nodes, next: ROOT + 1, capacity: None, off: false, fail_sync_of: None, syncs_lie: false }
+        Self { nodes, next: ROOT + 1, capacity: None, off: false, fail_sync_of: None, syncs_lie: false, refused: 0 }
+    }
+
+    /// Returns whether some folder has a file or folder of this name.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.nodes.values().any(|node| match &node.content {
+            Content::Folder { now, .. } => now.contains_key(name),
+            Content::File { .. } => false,
+        })
     }
 
     /// Returns the bytes that files take, in whole blocks.
@@ -174,7 +186,7 @@ impl Image {
         self.attributes(number)
     }
 
-    /// Takes a name away. A file without a name lives until the next power cut, which is longer than anybody has it open.
+    /// Takes a name away, and with the only name of a file its space. A power cut may bring it back with what was synced.
     ///
     /// # Errors
     /// [`Refusal`]
@@ -183,7 +195,9 @@ impl Image {
         if found.is_folder && !self.entries(found.number)?.is_empty() {
             return Err(Refusal::NotEmpty);
         }
-        self.change(folder, Change::Remove(name.to_owned()))
+        self.change(folder, Change::Remove(name.to_owned()))?;
+        self.let_go(found.number);
+        Ok(())
     }
 
     /// Gives a file another name in its folder, instead of what has it now.
@@ -195,7 +209,11 @@ impl Image {
             return Err(Refusal::TwoFolders);
         }
         let found = self.find(folder, name)?;
+        let replaced = self.find(folder, to).ok().filter(|replaced| replaced.number != found.number);
         self.change(folder, Change::Rename(name.to_owned(), to.to_owned()))?;
+        if let Some(replaced) = replaced {
+            self.let_go(replaced.number);
+        }
         if let Some(Node { content: Content::File { name, .. }, .. }) = self.nodes.get_mut(&found.number) {
             to.clone_into(name);
         }
@@ -305,6 +323,14 @@ impl Image {
         }
     }
 
+    /// Forgets what programs saw in a file that has no name any more.
+    fn let_go(&mut self, number: Number) {
+        if let Some(Node { content: Content::File { now, unsynced, .. }, .. }) = self.nodes.get_mut(&number) {
+            *now = Vec::new();
+            *unsynced = Vec::new();
+        }
+    }
+
     fn write_down(&mut self, number: Number, write: Write) -> Result<(), Refusal> {
         self.check()?;
         let used = self.used();
@@ -314,6 +340,7 @@ impl Image {
         };
         let (before, after) = (blocks(now.len() as u64), blocks(write.size_after(now.len()) as u64));
         if after > before && used - before + after > capacity {
+            self.refused += 1;
             return Err(Refusal::Full);
         }
         write.clone().apply(now);
@@ -502,5 +529,44 @@ mod tests {
         image.write(file, 0, b"again").unwrap();
         image.set_size(file, 10).unwrap();
         image.write(file, 8_000, b"there is room again").unwrap();
+        assert_eq!(image.refused, 1);
+    }
+
+    #[test]
+    fn a_file_that_is_removed_or_replaced_gives_its_space_back() {
+        let mut image = Image::new();
+        let make = |image: &mut Image, name: &str| {
+            let file = image.make(ROOT, name, 0o600, false).unwrap().number;
+            image.write(file, 0, &[1; 8_192]).unwrap();
+            image.sync(file).unwrap();
+        };
+        image.capacity = Some(2 * BLOCK);
+        make(&mut image, "reserve");
+        assert!(image.has("reserve"));
+        image.remove(ROOT, "reserve").unwrap();
+        assert_eq!((image.used(), image.has("reserve")), (0, false));
+        image.capacity = Some(4 * BLOCK);
+        make(&mut image, "key");
+        make(&mut image, "key.new");
+        image.rename(ROOT, "key.new", ROOT, "key").unwrap();
+        assert_eq!(image.used(), 2 * BLOCK);
+        assert_eq!(content(&image, "key").unwrap(), [1; 8_192]);
+    }
+
+    #[test]
+    fn a_removal_that_was_not_synced_leaves_the_file_whole_or_none() {
+        let survivors = (0..100).filter(|seed| {
+            let mut image = Image::new();
+            let file = image.make(ROOT, "log", 0o600, false).unwrap().number;
+            image.write(file, 0, b"synced").unwrap();
+            image.sync(file).unwrap();
+            image.sync(ROOT).unwrap();
+            image.remove(ROOT, "log").unwrap();
+            cut(&mut image, *seed);
+            let left = content(&image, "log");
+            assert!(left.as_deref().is_none_or(|left| left == b"synced"), "{left:?}");
+            left.is_some()
+        });
+        assert!((1..100).contains(&survivors.count()));
     }
 }

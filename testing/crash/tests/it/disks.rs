@@ -1,6 +1,6 @@
 //! A server whose disk loses power, fails or is full.
 
-use halcyon_crash::bad_disk::{self, Syncs};
+use halcyon_crash::bad_disk::{self, Expiry, Syncs};
 
 use crate::programs::{halcyond, has_fuse};
 
@@ -54,5 +54,17 @@ async fn a_failed_sync_stops_the_directory() {
     }
     let folder = tempfile::tempdir().unwrap();
     let report = bad_disk::failed_directory_sync(&halcyond(), folder.path()).await.unwrap();
+    assert!(report.is_clean(), "{report}");
+}
+
+/// COU-44: on a full disk senders keep what they have, reading and acknowledging go on, and it recovers by itself. That expiry goes on is
+/// seen by `cargo xtask crash --full-disk`, whose server looks often enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_senders_alone() {
+    if !has_fuse() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = bad_disk::full_disk(&halcyond(), folder.path(), Expiry::AsShipped).await.unwrap();
     assert!(report.is_clean(), "{report}");
 }
