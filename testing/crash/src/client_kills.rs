@@ -21,9 +21,10 @@ use tokio::time::Instant;
 use crate::device::Device;
 use crate::kills::Report;
 use crate::ledger::Ledger;
+use crate::load::{UNHEARD_MAX, is_heard};
 use crate::person::{Person, Setup};
 use crate::server::{self, Doom};
-use crate::town;
+use crate::town::{self, CATCH_UP_MAX};
 
 /// Where a client can die by itself.
 pub const POINTS: &[Point] = &[
@@ -43,9 +44,9 @@ const PASSAGES: std::ops::RangeInclusive<u64> = 1..=6;
 const LIFE_MS: std::ops::Range<u64> = 50..1_500;
 const DOOM_PATIENCE: Duration = Duration::from_secs(4);
 const PAUSE_MS: std::ops::Range<u64> = 20..150;
-/// How long everybody gets to catch up.
-const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(100);
+/// A client that gives account reads its whole profile, and does nothing else meanwhile.
+const ACCOUNT_PAUSE: Duration = Duration::from_secs(2);
 const PROGRESS_EVERY: usize = 50;
 
 /// Kills two clients, `kills` times in all, every other time at one of these points.
@@ -184,7 +185,12 @@ impl Mortal {
             }
             let pause = rand::thread_rng().gen_range(PAUSE_MS);
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            self.said += 1;
+            match person.waiting().await {
+                None => return,
+                // As everybody else's, a person's typing ends where nothing leaves.
+                Some(waiting) if waiting >= UNHEARD_MAX => continue,
+                Some(_) => self.said += 1,
+            }
             let count = if self.said.is_multiple_of(3) { self.others.len() } else { 1 };
             let to = self.others.choose_multiple(&mut rand::thread_rng(), count);
             let to = to.map(|handle| handle.address().to_owned()).collect();
@@ -236,6 +242,9 @@ async fn chat(steady: [(Device, Vec<Handle>); 2], ledger: Ledger, done: Arc<Atom
         for (device, others) in &steady {
             let pause = rand::thread_rng().gen_range(PAUSE_MS);
             tokio::time::sleep(Duration::from_millis(pause)).await;
+            if !is_heard(device) {
+                continue;
+            }
             let text = format!("{} {number}", device.name);
             let suite = number.is_multiple_of(2).then_some(halcyon_types::SuiteId::PAIR);
             match device.say(others, &text, suite).await {
@@ -262,52 +271,71 @@ async fn catch_up(
         people.push((setup.device, setup.start(None)?));
     }
     let deadline = Instant::now() + CATCH_UP_MAX;
-    let mut histories = BTreeMap::new();
     let settled = loop {
         let mut waiting = 0;
-        for (device, person) in &mut people {
-            let (texts, outbox) = account(person, ledger).await?;
-            ledger.in_store(*device, &texts);
-            histories.insert(*device, texts);
-            waiting += outbox;
+        for (_, person) in &mut people {
+            waiting += person.waiting().await.context(DIED)?;
         }
         for device in steady {
-            waiting += device.client.outbox_len()? as u64;
+            waiting += device.client.outbox_len()?;
         }
-        if waiting == 0 && ledger.outstanding() == 0 {
-            break true;
-        }
-        if Instant::now() > deadline {
-            break false;
+        let over = Instant::now() > deadline;
+        if waiting == 0 || over {
+            for (device, person) in &mut people {
+                ledger.in_store(*device, &account(person, ledger).await?);
+            }
+            let outstanding = ledger.outstanding();
+            if waiting == 0 && outstanding == 0 {
+                break true;
+            }
+            if over {
+                crate::say(&format!("{waiting} wait in outboxes, {outstanding} are not shown"));
+                break false;
+            }
+            tokio::time::sleep(ACCOUNT_PAUSE).await;
         }
         tokio::time::sleep(POLL).await;
     };
     for (_, person) in people {
         person.end().await?;
     }
+    // What they show is compared with what they have: the stores are read when nothing can be shown any more. A history that was read
+    // while they lived lacks what came a moment later.
+    let mut histories = BTreeMap::new();
+    for setup in mortals {
+        let texts = in_profile(setup)?;
+        ledger.in_store(setup.device, &texts);
+        histories.insert(setup.device, texts);
+    }
     Ok((histories, settled))
 }
 
-/// Writes down what a profile says of its own messages. Returns all texts in it, and how much waits in its outbox.
-async fn account(person: &mut Person, ledger: &Ledger) -> anyhow::Result<(Vec<String>, u64)> {
+/// Returns the texts in the profile of a device whose process is gone.
+fn in_profile(setup: &Setup) -> anyhow::Result<Vec<String>> {
+    let client = crate::device::open(&setup.folder, &setup.server, &setup.authority, Arc::new(SystemClock))?;
+    crate::device::texts(&client)
+}
+
+/// Writes down what a profile says of its own messages. Returns all texts in it.
+async fn account(person: &mut Person, ledger: &Ledger) -> anyhow::Result<Vec<String>> {
     let mut answer = person.order(&json!({ "account": {} })).await;
-    let mut outbox = 0;
     loop {
-        let line = answer.context("a client died although nobody killed it")?;
+        let line = answer.context(DIED)?;
         if let Some(accepted) = line["accepted"].as_array() {
             let [message, text, device] = accepted.as_slice() else { anyhow::bail!("an accepted of three") };
             let message: MessageId = message.as_str().context("an id")?.parse()?;
             let device: DeviceId = device.as_str().context("an id")?.parse()?;
             ledger.sent(message, text.as_str().context("a text")?);
             ledger.accepted_for(message, device);
-        } else if let Some(waiting) = line["outbox"].as_u64() {
-            outbox = waiting;
         } else if let Some(texts) = line["texts"].as_array() {
-            return Ok((texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(), outbox));
+            return Ok(texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect());
         }
         answer = person.answer().await;
     }
 }
+
+/// What is wrong when a process does not answer at the end.
+const DIED: &str = "a client died although nobody killed it";
 
 /// How a failpoint ends a process.
 const SIGABRT: i32 = 6;

@@ -19,7 +19,7 @@ use crate::town::Town;
 /// which keeps a slow machine busy and lets it catch up.
 const PAUSE_MS: std::ops::Range<u64> = 50..400;
 /// Messages and receipts that may wait in an outbox: more would only make the machine slow, which is not on trial here.
-const UNHEARD_MAX: usize = 25;
+pub(crate) const UNHEARD_MAX: usize = 25;
 /// How long a message may take to be committed at its sender.
 const LAST_WORDS_MAX: Duration = Duration::from_secs(30);
 /// Pause between two messages that expire.
@@ -85,7 +85,7 @@ async fn talk_in_vain(dora: Device, erin: Handle, ledger: Ledger, counts: Arc<Co
 }
 
 /// People who see that nothing leaves stop typing after a while.
-fn is_heard(device: &Device) -> bool {
+pub(crate) fn is_heard(device: &Device) -> bool {
     device.client.outbox_len().is_ok_and(|waiting| waiting < UNHEARD_MAX)
 }
 

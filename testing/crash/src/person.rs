@@ -8,7 +8,8 @@
 //! hears                                     says
 //! {"say": {"to": […], "text": …, "pair": …}}  {"said": id} or {"refused": reason}, after the commit
 //! {"has": text}                             {"has": bool}: whether the store has it
-//! {"account": {}}                           {"accepted": [id, text, device]}, …, {"outbox": count}, {"texts": […]}
+//! {"waiting": {}}                           {"waiting": count}: how much waits in the outbox
+//! {"account": {}}                           {"accepted": [id, text, device]}, …, {"texts": […]}
 //!                                           {"shown": text} whenever a message arrived
 //! ```
 
@@ -92,6 +93,9 @@ async fn obey(client: &Client, order: &Value) -> anyhow::Result<()> {
         let texts = crate::device::texts(client)?;
         return tell(&json!({ "has": texts.iter().any(|kept| Some(kept.as_str()) == text.as_str()) }));
     }
+    if order.get("waiting").is_some() {
+        return tell(&json!({ "waiting": client.outbox_len()? }));
+    }
     for (message, text) in own_messages(client)? {
         for delivery in client.deliveries(message)? {
             let device = delivery.device.to_hex();
@@ -104,7 +108,6 @@ async fn obey(client: &Client, order: &Value) -> anyhow::Result<()> {
             }
         }
     }
-    tell(&json!({ "outbox": client.outbox_len()? }))?;
     tell(&json!({ "texts": crate::device::texts(client)? }))
 }
 
@@ -197,6 +200,12 @@ impl Person {
         // A broken pipe is a death, which the answer shows.
         let _ = self.orders.write_all(format!("{order}\n").as_bytes()).await;
         self.answer().await
+    }
+
+    /// Returns how much waits in the outbox; none if it died.
+    pub async fn waiting(&mut self) -> Option<usize> {
+        let answer = self.order(&json!({ "waiting": {} })).await?;
+        answer["waiting"].as_u64().and_then(|waiting| usize::try_from(waiting).ok())
     }
 
     /// Returns the next line of an answer; none if it died.
