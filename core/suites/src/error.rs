@@ -34,7 +34,8 @@ pub enum SealError {
 
 /// Why a message did not open. The session is unchanged, so the next message can still succeed.
 ///
-/// There is one variant for everything that a forger could cause (PAIR-14, PEC-18, PQ3-25).
+/// There is one variant for everything that a forger could cause (PAIR-14, PEC-18, PQ3-25). For `pq3` a forger is whoever has not
+/// the sender's device key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -44,6 +45,10 @@ pub enum OpenError {
     /// The courier delivers at least once, so this is ordinary: acknowledge and move on.
     #[error("message was opened before")]
     Replayed,
+    /// PQ3-26: signed by the sender's device, with the key of another message that opened. Two devices go on with one state:
+    /// the sender's was copied, or a backup of it is in use. Tell the person; nothing is to be sent to where it came from.
+    #[error("message contradicts another one with the same key: the sender's device was copied")]
+    Forked,
     /// SUI-7: the envelope names a suite that this device, or the sender's, does not speak.
     #[error("the message's suite is not spoken here")]
     NotSpoken,

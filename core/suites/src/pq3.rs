@@ -4,7 +4,7 @@
 //! - [`start`]: how a session begins, and which starts were seen.
 //! - [`root`]: what a root step is bound to; [`kdf`]: the key schedule itself.
 //! - [`chain`]: one direction's keys; [`skipped`]: those of messages that have not arrived.
-//! - [`rekey`]: when a fresh KEM key is due.
+//! - [`rekey`]: when a fresh KEM key is due. [`forks`]: how a copied device is noticed.
 //! - [`session`]: one ratchet; [`sessions`]: all of them between two devices, and which one is sent on.
 //! - [`wire`]: the bytes.
 //!
@@ -15,6 +15,7 @@
 //! Next: [`sessions`], whose `seal` and `open` are the whole.
 
 pub mod chain;
+pub mod forks;
 pub mod kdf;
 mod party;
 pub mod prekey;

@@ -20,8 +20,9 @@ use crate::{
     suite::Suite,
 };
 
-/// 1 had no `pq3`; it is still read.
-const STATE_VERSION: u8 = 2;
+/// 1 had no `pq3`, 2 no memory of what opened (PQ3-26); both are still read.
+const STATE_VERSION: u8 = 3;
+const STATE_VERSION_WITHOUT_OPENED: u8 = 2;
 const STATE_VERSION_WITHOUT_PQ3: u8 = 1;
 
 /// What is known of another device: keys from its verified list entry, and its newest prekey. Parsed once; keep it.
@@ -304,11 +305,18 @@ impl Session {
     /// # Errors
     /// [`StateError`].
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        let version = if bytes.first() == Some(&STATE_VERSION_WITHOUT_PQ3) { 1 } else { STATE_VERSION };
+        let version = match bytes.first() {
+            Some(older @ (&STATE_VERSION_WITHOUT_PQ3 | &STATE_VERSION_WITHOUT_OPENED)) => *older,
+            _ => STATE_VERSION,
+        };
         let mut reader = Reader::new(bytes, version)?;
         let pair_ec_send = SendState::read(&mut reader)?;
         let pair_ec_receive = ReceiveState::read(&mut reader)?;
-        let pq3 = if version == STATE_VERSION { Sessions::read(&mut reader)? } else { Sessions::default() };
+        let pq3 = match version {
+            STATE_VERSION_WITHOUT_PQ3 => Sessions::default(),
+            STATE_VERSION_WITHOUT_OPENED => Sessions::read_without_opened(&mut reader)?,
+            _ => Sessions::read(&mut reader)?,
+        };
         reader.end()?;
         Ok(Self { pair_ec_send, pair_ec_receive, pq3 })
     }

@@ -12,6 +12,7 @@ use halcyon_types::{EnvelopeId, Handle, PushToken, Timestamp};
 
 use super::{
     chain::{NoKey, optional},
+    forks::{Entry, Remembered},
     kdf::MessageKey,
     party::Party,
     prekey::{PrekeyBundle, PrekeyRing, is_fresh},
@@ -36,6 +37,7 @@ pub struct Sessions {
     sessions: Vec<Session>,
     starts: SeenStarts,
     newest_bundle: NewestBundle,
+    opened: Remembered,
 }
 
 /// Who seals for whom, and what the message is bound to.
@@ -147,7 +149,8 @@ impl Sessions {
     /// Opens a message.
     ///
     /// # Errors
-    /// [`OpenError::Replayed`] if its key was used; [`OpenError::Unauthentic`] for everything else (PQ3-25).
+    /// [`OpenError::Replayed`] if its key was used, [`OpenError::Forked`] if for another message;
+    /// [`OpenError::Unauthentic`] for everything else (PQ3-25, PQ3-26).
     pub fn open(&self, opening: &Opening<'_>, now: Timestamp, sealed: &[u8]) -> Result<Opened, OpenError> {
         // PQ3-24: the signature first, so that whoever has not the sender's key learns nothing of our state.
         let message = Message::decode(sealed).ok_or(OpenError::Unauthentic)?;
@@ -155,18 +158,29 @@ impl Sessions {
             .signed(opening.from, opening.to, |parts| opening.sender.verify_raw(parts, &message.signature))
             .map_err(|_| OpenError::Unauthentic)?;
         let auth_data = opening.bound(&message.auth_data).ok_or(OpenError::Unauthentic)?;
-        let (found, from) = self.find(opening, &message, now)?;
+        let entry =
+            message.signed(opening.from, opening.to, |parts| Entry::new(&message.ephemeral, message.index, parts));
+        let (found, from) = self.find(opening, &message, &entry, now)?;
         let mut content = message.ciphertext;
         apply(&found.key, &mut content);
         let plaintext = wire::unpad(&SecretBytes::from_vec(content)).ok_or(OpenError::Unauthentic)?;
-        let next = self.with(found, from, opening.ring, now).ok_or(OpenError::Unauthentic)?;
+        let mut next = self.with(found, from, opening.ring, now).ok_or(OpenError::Unauthentic)?;
+        next.opened.push(entry);
         Ok(Opened { plaintext, auth_data, next })
     }
 
     /// Finds the session of a message and its key, which the indicator confirms (PQ3-15).
-    fn find(&self, opening: &Opening<'_>, message: &Message, now: Timestamp) -> Result<(Found, Source), OpenError> {
+    fn find(
+        &self,
+        opening: &Opening<'_>,
+        message: &Message,
+        entry: &Entry,
+        now: Timestamp,
+    ) -> Result<(Found, Source), OpenError> {
         if let Some(at) = self.sessions.iter().position(|session| session.has_chain(&message.ephemeral)) {
             let found = self.sessions[at].in_chain(message, now).map_err(|none| match none {
+                // PQ3-26: one key, two messages: two devices have this device's state.
+                NoKey::Used if self.opened.contradicts(entry) => OpenError::Forked,
                 NoKey::Used => OpenError::Replayed,
                 NoKey::TooFar => OpenError::Unauthentic,
             })?;
@@ -269,7 +283,10 @@ impl Sessions {
     /// Returns how many bytes the stored form has (PQ3-32).
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        4 + self.sessions.iter().map(Session::encoded_len).sum::<usize>() + self.starts.encoded_len() + 12
+        4 + self.sessions.iter().map(Session::encoded_len).sum::<usize>()
+            + self.starts.encoded_len()
+            + 12
+            + self.opened.encoded_len()
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -283,14 +300,21 @@ impl Sessions {
                 writer.u64(time.as_millis());
             }
         }
+        self.opened.write(writer);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let before = Self::read_without_opened(reader)?;
+        Ok(Self { opened: Remembered::read(reader)?, ..before })
+    }
+
+    /// Reads what a version wrote that did not look for forks.
+    pub(crate) fn read_without_opened(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let count = reader.count(SESSIONS_MAX)?;
         let sessions = (0..count).map(|_| Session::read(reader)).collect::<Result<_, _>>()?;
         let starts = SeenStarts::read(reader)?;
         let newest_bundle = optional(reader, |reader| reader.u64().map(Timestamp::from_millis))?;
-        Ok(Self { sessions, starts, newest_bundle })
+        Ok(Self { sessions, starts, newest_bundle, opened: Remembered::default() })
     }
 }
 

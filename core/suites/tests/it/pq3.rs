@@ -2,12 +2,14 @@
 
 mod bits;
 mod by_hand;
+mod clones;
 mod floods;
 mod forward_secrecy;
 mod healing;
 mod identity;
 mod looks;
 mod phones;
+mod sizes;
 mod starts;
 mod stored;
 mod thief;

@@ -1,6 +1,6 @@
 //! What is written to disk, and what is not shown.
 
-use halcyon_suites::{DeviceKeys, Session, StateError, Suite, pair::PairKeys};
+use halcyon_suites::{DeviceKeys, OpenError, Session, StateError, Suite, pair::PairKeys};
 use proptest::{collection::vec, prelude::*};
 
 use crate::people::{Device, NOW, alice_bob_eve};
@@ -50,15 +50,15 @@ fn damaged_states_are_refused() {
 /// The stored bytes of sessions, pinned: a change here needs a new version and a way to read the old.
 #[test]
 fn the_stored_form_is_pinned() {
-    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"020000000000000000000000000000000000000000");
+    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"03000000000000000000000000000000000000000000000000");
     let (mut alice, bob, _) = alice_bob_eve();
     let (sealed, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let receiving = bob.open(&Session::default(), Suite::PairEc, &alice.public(), &sealed).unwrap().next;
     let prekey = hex::encode(&bob.keys.prekeys.record()[2..34]);
     let shown = |session: &Session| hex::encode(session.to_secret_bytes().expose()).replace(&prekey, "{prekey}");
-    insta::assert_snapshot!(shown(&sending), @"0200000001{prekey}41d954fc40000000000000000000000100000000000000000000000000000000");
+    insta::assert_snapshot!(shown(&sending), @"0300000001{prekey}41d954fc4000000000000000000000010000000000000000000000000000000000000000");
     let window = shown(&receiving);
-    insta::assert_snapshot!(window.trim_end_matches('0'), @"020000000000000001{prekey}0000000000000001000000010000000001");
+    insta::assert_snapshot!(window.trim_end_matches('0'), @"030000000000000001{prekey}0000000000000001000000010000000001");
 }
 
 /// PEC-19, PQ3-32: what a version before `pq3` stored is read: no sessions, no prekeys of that suite, and everything else.
@@ -67,8 +67,8 @@ fn states_from_before_pq3_are_read() {
     let (mut alice, bob, _) = alice_bob_eve();
     let (_, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let stored = sending.to_secret_bytes();
-    // A session without `pq3` ends in three zeros of four bytes, which version 1 did not have.
-    let mut before = stored.expose()[..stored.len() - 12].to_vec();
+    // A session without `pq3` ends in four zeros of four bytes, which version 1 did not have.
+    let mut before = stored.expose()[..stored.len() - 16].to_vec();
     before[0] = 1;
     assert_eq!(Session::from_secret_bytes(&before).unwrap(), sending);
     let keys = DeviceKeys::generate(&mut alice.rng, &[Suite::PairEc], NOW).to_secret_bytes();
@@ -77,6 +77,23 @@ fn states_from_before_pq3_are_read() {
     let read = DeviceKeys::from_secret_bytes(&before).unwrap();
     assert_eq!(read.suites(), [Suite::PairEc]);
     assert!(read.to_secret_bytes().ct_eq(&keys));
+}
+
+/// PQ3-26, PQ3-32: what a version before PQ3-26 stored is read, and remembers nothing: Bob's conversation goes on.
+#[test]
+fn states_from_before_forks_are_read() {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let (first, sending) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"one");
+    let (second, _) = alice.seal(sending, Suite::Pq3, &bob.public(), b"two");
+    let stored = bob.open(&Session::default(), Suite::Pq3, &alice.public(), &first).unwrap().next.to_secret_bytes();
+    // One message is remembered, in 16 bytes after their number.
+    let mut before = stored.expose()[..stored.len() - 20].to_vec();
+    before[0] = 2;
+    let read = Session::from_secret_bytes(&before).unwrap();
+    let stored_now = read.to_secret_bytes();
+    assert_eq!((stored_now.expose()[0], stored_now.len()), (3, stored.len() - 16));
+    assert_eq!(bob.open(&read, Suite::Pq3, &alice.public(), &second).unwrap().plaintext.expose(), b"two");
+    assert_eq!(bob.open(&read, Suite::Pq3, &alice.public(), &first).unwrap_err(), OpenError::Replayed);
 }
 
 /// What a log or a panic would show of the types that hold keys.
@@ -107,11 +124,13 @@ fn debug_shows_no_secret() {
 proptest! {
     #[test]
     fn stored_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..300)) {
-        if let Some(first) = bytes.first_mut() {
-            *first = 2;
+        for version in [3, 2] {
+            if let Some(first) = bytes.first_mut() {
+                *first = version;
+            }
+            let _ = Session::from_secret_bytes(&bytes);
+            let _ = DeviceKeys::from_secret_bytes(&bytes);
         }
-        let _ = Session::from_secret_bytes(&bytes);
-        let _ = DeviceKeys::from_secret_bytes(&bytes);
         let _ = PairKeys::from_secret_bytes(&bytes);
     }
 }
