@@ -26,7 +26,12 @@ use halcyon_directory::{
     request::{HEADER_SIGNATURE, RequestTarget, SignedRequest},
     session::SessionKey,
 };
-use halcyon_suites::{Session, Suite, pair::PairKeys, pair_ec::SignedPrekey};
+use halcyon_suites::{
+    Session, Suite,
+    pair::PairKeys,
+    pair_ec::SignedPrekey,
+    pq3::{PrekeyBundle, wire},
+};
 use halcyon_types::{AccountId, Handle, SuiteId};
 use prost::Message;
 use rand::{SeedableRng, rngs::StdRng};
@@ -172,8 +177,7 @@ const MESSAGE_SIGNATURE: std::ops::Range<usize> = 295..359;
 /// Prekeys and messages, signed with the same private key; `pair` gets it too, though it has its own in life (PAIR-1).
 fn of_the_suites() -> Vec<Row> {
     let (mut alice, bob, _) = alice_bob_eve();
-    let key = alice.keys.device.clone();
-    let public = key.verifying_key().clone();
+    let public = alice.keys.device.verifying_key().clone();
     let record = alice.keys.prekeys.record().to_vec();
     let (client_record, server_record, server_key) = (record.clone(), record.clone(), public.clone());
     let replaced = |bytes: &[u8], at: std::ops::Range<usize>, tag: &[u8]| {
@@ -192,16 +196,7 @@ fn of_the_suites() -> Vec<Row> {
     let made_pair = raw_of_der(&framed[body_end + 1..]);
     let identity = pair.identity().clone();
 
-    // The preimages of pq3 are long and begin like this; what follows is for the suite's own tests.
-    let of_pq3 =
-        [("pq3 prekey bundle", fixed::PQ3_PREKEY), ("pq3 message", fixed::PQ3_MESSAGE)].map(|(name, opening)| {
-            let made = key.sign_raw(&[opening, PARTS[0], PARTS[1]]);
-            let key = public.clone();
-            row(name, Domain::Fixed(opening), made.as_bytes(), move |tag| {
-                let signature = Signature::try_from(tag);
-                signature.is_ok_and(|signature| key.verify_raw(&[opening, PARTS[0], PARTS[1]], &signature).is_ok())
-            })
-        });
+    let of_pq3 = of_pq3();
 
     let mut rows = vec![
         row(
@@ -236,6 +231,34 @@ fn of_the_suites() -> Vec<Row> {
     ];
     rows.extend(of_pq3);
     rows
+}
+
+/// Bundle and message of `pq3`, with their real readers: client, server, and the session that opens.
+fn of_pq3() -> Vec<Row> {
+    let (mut alice, bob, _) = alice_bob_eve();
+    let public = alice.keys.device.verifying_key().clone();
+    let bundle = alice.keys.pq3.as_ref().unwrap().record().to_vec();
+    // The signature is a bundle's last field.
+    let (fields, made) = bundle.split_at(bundle.len() - 64);
+    let (made, fields) = (made.to_vec(), fields.to_vec());
+    let (client_fields, server_fields, server_key) = (fields.clone(), fields, public.clone());
+    let (sealed, _) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"x");
+    let message = wire::Message::decode(&sealed).unwrap();
+    let (signature, from_alice) = (message.signature, alice.public());
+    vec![
+        row("prekey record of pq3, to a client", Domain::Fixed(fixed::PQ3_PREKEY), &made, move |tag| {
+            tag.len() == 64 && PrekeyBundle::verify(&[&client_fields, tag].concat(), &public).is_ok()
+        }),
+        row("prekey record of pq3, to the server", Domain::Fixed(fixed::PQ3_PREKEY), &made, move |tag| {
+            let record = [&server_fields, tag].concat().into();
+            tag.len() == 64 && prekeys::check(&server_key, &Prekey { suite: SuiteId::PQ3, record }).is_ok()
+        }),
+        row("pq3 message", Domain::Fixed(fixed::PQ3_MESSAGE), signature.as_bytes(), move |tag| {
+            let Ok(signature) = Signature::try_from(tag) else { return false };
+            let sealed = wire::Message { signature, ..message.clone() }.encode();
+            bob.open(&Session::default(), Suite::Pq3, &from_alice, &sealed).is_ok()
+        }),
+    ]
 }
 
 fn raw_of_der(der: &[u8]) -> Vec<u8> {
@@ -346,7 +369,7 @@ fn agreement(byte: u8) -> AgreementKey {
     AgreementKey::from_secret(Secret::fill_with(|bytes| *bytes = [byte; 32])).unwrap()
 }
 
-/// IDN-11, DIR-2, DIR-3, DIR-30, COU-11, ACC-1, PEC-3, PEC-11: what was made for one purpose is accepted for no other, though
+/// IDN-11, DIR-2, DIR-3, DIR-30, COU-11, ACC-1, PEC-3, PEC-11, PQ3-5, PQ3-21: what was made for one purpose is accepted for no other, though
 /// all of it was made with the same keys.
 #[test]
 fn only_the_diagonal_accepts() {
@@ -397,12 +420,14 @@ fn no_structure_is_read_as_another() {
     let record = alice.keys.prekeys.record().to_vec();
     let (ec, _) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let (pair, _) = alice.seal(Session::default(), Suite::Pair, &bob.public(), b"x");
+    let (pq3, _) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"x");
+    let bundle = alice.keys.pq3.as_ref().unwrap().record().to_vec();
     let from_alice = alice.public();
     let sessions = SessionKey::from_secret(secret());
     let token = sessions.mint(account, account, NOW).token.as_bytes().to_vec();
 
     type Reader<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
-    let structures: [(&str, Vec<u8>, Reader<'_>); 7] = [
+    let structures: [(&str, Vec<u8>, Reader<'_>); 9] = [
         ("list", list.encode().to_vec(), Box::new(|bytes| SignedList::decode(Bytes::copy_from_slice(bytes)).is_ok())),
         (
             "entry",
@@ -418,6 +443,8 @@ fn no_structure_is_read_as_another() {
         ),
         ("prekey", record, Box::new(|bytes| SignedPrekey::verify(bytes, &public).is_ok())),
         ("pair-ec", ec, Box::new(|bytes| bob.open(&Session::default(), Suite::PairEc, &from_alice, bytes).is_ok())),
+        ("bundle", bundle, Box::new(|bytes| PrekeyBundle::verify(bytes, &public).is_ok())),
+        ("pq3", pq3, Box::new(|bytes| bob.open(&Session::default(), Suite::Pq3, &from_alice, bytes).is_ok())),
         ("pair", pair, Box::new(|bytes| bob.open(&Session::default(), Suite::Pair, &from_alice, bytes).is_ok())),
         ("token", token, Box::new(|bytes| sessions.check(bytes, account, account, NOW).is_ok())),
     ];

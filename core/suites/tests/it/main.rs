@@ -4,6 +4,7 @@
 
 mod attacks;
 mod domains;
+mod downgrade;
 mod people;
 mod pq3;
 mod sessions;
