@@ -6,7 +6,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 
 use super::device::{Device, acquainted};
-use super::primitives::Primitives;
+use super::primitives::{Bound, Primitives};
 use super::{Row, compare, median_us, timed};
 
 const TEXT_BYTES: usize = 256;
@@ -75,7 +75,7 @@ pub(super) fn compare_suite(rounds: u32) -> anyhow::Result<Vec<Row>> {
     let mut starts = Vec::new();
     rows.push(compare(
         "pq3 start, sealed",
-        "verify the bundle, fresh ECDH, encapsulate 1024, sign, symmetric part",
+        "verify the bundle, fresh ECDH, encapsulate 1024, root step, sign, symmetric part",
         Some(GOAL),
         rounds,
         || {
@@ -85,7 +85,7 @@ pub(super) fn compare_suite(rounds: u32) -> anyhow::Result<Vec<Row>> {
                 bare.verify();
                 bare.fresh_agree(rng);
                 bare.encapsulate_1024(rng);
-                bare.root_step();
+                bare.root_step(Bound::Kem1024);
                 bare.sign();
                 bare.symmetric();
             });
@@ -95,7 +95,7 @@ pub(super) fn compare_suite(rounds: u32) -> anyhow::Result<Vec<Row>> {
     let mut messages = starts.iter();
     rows.push(compare(
         "pq3 start, opened",
-        "verify, ECDH, decapsulate 1024, symmetric part",
+        "verify, ECDH, decapsulate 1024, root step, symmetric part",
         Some(GOAL),
         rounds,
         || {
@@ -107,7 +107,7 @@ pub(super) fn compare_suite(rounds: u32) -> anyhow::Result<Vec<Row>> {
                 bare.verify();
                 bare.agree();
                 bare.decapsulate_1024();
-                bare.root_step();
+                bare.root_step(Bound::Kem1024);
                 bare.symmetric();
             });
             Ok((ours, bare))
@@ -127,7 +127,7 @@ fn turns(rng: &mut StdRng, rounds: u32, bare: &mut Primitives) -> anyhow::Result
             result?;
             let ((), bare) = timed(|| {
                 bare.fresh_agree(rng);
-                bare.root_step();
+                bare.root_step(Bound::Keys);
                 bare.sign();
                 bare.symmetric();
             });
@@ -140,7 +140,7 @@ fn turns(rng: &mut StdRng, rounds: u32, bare: &mut Primitives) -> anyhow::Result
         let ((), bare) = timed(|| {
             bare.verify();
             bare.agree();
-            bare.root_step();
+            bare.root_step(Bound::Keys);
             bare.symmetric();
         });
         Ok((ours, bare))
@@ -160,7 +160,7 @@ fn turns(rng: &mut StdRng, rounds: u32, bare: &mut Primitives) -> anyhow::Result
             let ((), bare) = timed(|| {
                 bare.fresh_agree(rng);
                 bare.encapsulate_768(rng);
-                bare.root_step();
+                bare.root_step(Bound::Kem768);
                 bare.sign();
                 bare.symmetric();
             });
@@ -181,7 +181,7 @@ fn turns(rng: &mut StdRng, rounds: u32, bare: &mut Primitives) -> anyhow::Result
                 bare.generate_768(rng);
                 bare.decapsulate_768();
                 bare.agree();
-                bare.root_step();
+                bare.root_step(Bound::Kem768);
                 bare.symmetric();
             });
             Ok((ours, bare))

@@ -10,6 +10,14 @@ use halcyon_crypto::{
 };
 use rand::rngs::StdRng;
 
+/// What a root step is bound to: parties and elliptic-curve keys, and KEM values of a size.
+#[derive(Clone, Copy)]
+pub(super) enum Bound {
+    Keys,
+    Kem768,
+    Kem1024,
+}
+
 pub(super) struct Primitives {
     private: AgreementKey,
     public: AgreementPublic,
@@ -95,11 +103,17 @@ impl Primitives {
         self.encrypt(&okm);
     }
 
-    /// The root step of a start or a change of direction.
-    pub(super) fn root_step(&self) {
+    /// The root step of a start or a change of direction, over the public values that it is bound to (SUI-10): an
+    /// encapsulation and the key that it is to are hashed twice.
+    pub(super) fn root_step(&self, bound: Bound) {
+        let public: &[u8] = match bound {
+            Bound::Keys => &[0; 200],
+            Bound::Kem768 => &[0; 200 + 1088 + 1184],
+            Bound::Kem1024 => &[0; 200 + 1568 + 1568],
+        };
         let first = kdf::hkdf_sha384_extract(&self.chain, &self.chain);
         let second = kdf::hkdf_sha384_extract(&self.chain, first.expose());
-        black_box(kdf::hkdf_sha384_expand::<64>(second.expose(), &[b"root", &self.content]));
+        black_box(kdf::hkdf_sha384_expand::<64>(second.expose(), &[b"root", public]));
     }
 
     /// The symmetric part of one `pair-ec` message.
