@@ -194,3 +194,61 @@ impl std::fmt::Display for Verdict {
         write!(f, "shown_twice {}", self.shown_twice.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PHONE: DeviceId = DeviceId::from_bytes([1; 16]);
+    const HELLO: MessageId = MessageId::from_bytes([2; 16]);
+
+    /// What the phone has in its store at the end.
+    fn judge(ledger: &Ledger, history: &[&str]) -> Verdict {
+        let history = history.iter().map(|text| (*text).to_owned()).collect();
+        ledger.verdict(&BTreeMap::from([(PHONE, history)]))
+    }
+
+    fn accepted() -> Ledger {
+        let ledger = Ledger::default();
+        ledger.sent(HELLO, "hello");
+        ledger.accepted_for(HELLO, PHONE);
+        ledger
+    }
+
+    /// I10: what was accepted and is neither shown nor in the store is lost, and is said to be until it comes.
+    #[test]
+    fn an_accepted_message_that_is_not_shown_is_lost() {
+        let ledger = accepted();
+        assert_eq!(ledger.outstanding(), 1);
+        assert_eq!(judge(&ledger, &[]).lost.len(), 1);
+        ledger.shown(PHONE, "hello");
+        assert_eq!(ledger.outstanding(), 0);
+        assert!(judge(&ledger, &["hello"]).is_clean());
+    }
+
+    /// I2: what was shown is in the store, whatever happens next.
+    #[test]
+    fn a_shown_message_that_is_not_kept_is_lost() {
+        let ledger = accepted();
+        ledger.shown(PHONE, "hello");
+        assert_eq!(judge(&ledger, &[]).lost.len(), 1);
+    }
+
+    /// A device that died before it could show a message shows it when it is opened again.
+    #[test]
+    fn a_message_in_the_store_is_not_lost() {
+        let ledger = accepted();
+        ledger.in_store(PHONE, [&"hello".to_owned()]);
+        assert!(judge(&ledger, &["hello"]).is_clean());
+    }
+
+    /// I3
+    #[test]
+    fn a_message_that_comes_again_is_shown_twice() {
+        let ledger = accepted();
+        ledger.shown(PHONE, "hello");
+        ledger.shown(PHONE, "hello");
+        assert_eq!(judge(&ledger, &["hello"]).shown_twice.len(), 1);
+        assert_eq!(judge(&accepted(), &["hello", "hello"]).shown_twice.len(), 1);
+    }
+}
