@@ -46,8 +46,8 @@ pub enum OpenError {
     #[error("message was opened before")]
     Replayed,
     /// PQ3-26: signed by the sender's device, with the key of another message that opened. Two devices go on with one state:
-    /// the sender's was copied, or a backup of it is in use. Tell the person; nothing is to be sent to where it came from.
-    #[error("message contradicts another one with the same key: the sender's device was copied")]
+    /// the sender's was copied, or a backup of it is in use. Keep the message unopened and tell the person.
+    #[error("another message was sealed with the same key: the sender's device was copied")]
     Forked,
     /// SUI-7: the envelope names a suite that this device, or the sender's, does not speak.
     #[error("the message's suite is not spoken here")]

@@ -10,12 +10,12 @@ use halcyon_crypto::{CompactKey, hash};
 
 use crate::state::{Reader, StateError, Writer};
 
-/// Messages that are remembered (PQ3-26): a kibibyte. Whoever copied a device can hide a fork behind so many messages of its
-/// own, and opens a hole of as many replays, which a person misses sooner.
+/// Messages that are remembered (PQ3-26): a kibibyte. A copy that runs further ahead hides the first forks among replays, and
+/// not those of the last 64 keys that it used.
 pub const REMEMBERED: usize = 64;
 const HALF_BYTES: usize = 8;
-/// Half of the hash of a name, half of one of what was signed: enough to tell messages of one device apart, and who could
-/// find two alike would only have a refused message pass for a replay.
+/// Of the hash of a name, and of what was signed, 8 bytes each: enough to tell messages of one device apart. Whoever found two
+/// alike would only have a refused message pass for a replay.
 const ENTRY_BYTES: usize = 2 * HALF_BYTES;
 
 /// The last messages that opened, oldest first.
