@@ -3,6 +3,12 @@
 //! Memory is what is stored. Work is compared with other work in the same run: the least of several measurements, and
 //! generous factors, so that a busy machine does not fail them; deriving without bound would miss them by orders.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "costs are compared within one run, and no time is told"
+)]
+
 use std::time::{Duration, Instant};
 
 use halcyon_suites::{
