@@ -123,7 +123,7 @@ pub struct AlertLine {
     /// Whether it was shown by `halcyon alerts` before.
     pub seen: bool,
     /// `device-added`, `device-removed`, `handle-added`, `handle-removed`, `link-requested`, `refused`, `link-tampered`,
-    /// `removed` or `unknown`.
+    /// `device-copied`, `removed` or `unknown`.
     pub notice: &'static str,
     /// Which device, where it is about one.
     pub device: Option<String>,
@@ -275,6 +275,11 @@ impl From<&ShownAlert> for AlertLine {
             }
             Notice::LinkTampered { name } => {
                 line.notice = "link-tampered";
+                line.device_name = Some(name.clone());
+            }
+            Notice::DeviceCopied { handle, name } => {
+                line.notice = "device-copied";
+                line.handle = Some(handle.to_string());
                 line.device_name = Some(name.clone());
             }
             Notice::Removed => line.notice = "removed",

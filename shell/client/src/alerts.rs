@@ -29,6 +29,10 @@ enum Stored {
     LinkTampered {
         name: String,
     },
+    DeviceCopied {
+        handle: String,
+        name: String,
+    },
     Removed,
 }
 
@@ -82,6 +86,9 @@ fn encode(notice: &Notice) -> Option<Bytes> {
             Stored::Refused { handle: handle.as_uri().to_owned(), reason: reason.clone() }
         }
         Notice::LinkTampered { name } => Stored::LinkTampered { name: name.clone() },
+        Notice::DeviceCopied { handle, name } => {
+            Stored::DeviceCopied { handle: handle.as_uri().to_owned(), name: name.clone() }
+        }
         Notice::Removed => Stored::Removed,
         Notice::Server(_) | Notice::Unknown => return None,
     };
@@ -105,6 +112,9 @@ fn decode(body: &[u8]) -> Notice {
             Handle::parse(&handle).map_or(Notice::Unknown, |handle| Notice::Refused { handle, reason })
         }
         Ok(Stored::LinkTampered { name }) => Notice::LinkTampered { name },
+        Ok(Stored::DeviceCopied { handle, name }) => {
+            Handle::parse(&handle).map_or(Notice::Unknown, |handle| Notice::DeviceCopied { handle, name })
+        }
         Ok(Stored::Removed) => Notice::Removed,
         Err(_) => Notice::Unknown,
     }
@@ -122,7 +132,8 @@ mod tests {
     fn notices_survive_the_store() {
         let handle = Handle::parse("mailto:bob@example.org").unwrap();
         let notices = [
-            Notice::Refused { handle, reason: "rolled back".into() },
+            Notice::Refused { handle: handle.clone(), reason: "rolled back".into() },
+            Notice::DeviceCopied { handle, name: "phone".into() },
             Notice::LinkTampered { name: "tablet".into() },
             Notice::Removed,
         ];

@@ -139,6 +139,14 @@ pub enum Notice {
         /// What the new device called itself.
         name: String,
     },
+    /// A message came that only a copy of a device's state can have sealed (PQ3-26): somebody copied the device, or it goes on
+    /// from an old backup.
+    DeviceCopied {
+        /// The sender's handle.
+        handle: Handle,
+        /// What the device is called.
+        name: String,
+    },
     /// This device was removed from its account.
     Removed,
     /// Something that this version does not know.

@@ -24,7 +24,7 @@ use crate::{
     alerts,
     client::Inner,
     error::ProfileError,
-    event::Event,
+    event::{Event, Notice},
     fanout::sender_device,
     history,
     ports::{
@@ -54,6 +54,7 @@ enum Cause {
     RefusedSender,
     UnknownDevice,
     Unauthentic,
+    Forked,
     SuiteNotSpoken,
     Content,
 }
@@ -66,6 +67,7 @@ impl Cause {
             Self::RefusedSender => "refused-sender",
             Self::UnknownDevice => "unknown-device",
             Self::Unauthentic => "unauthentic",
+            Self::Forked => "forked",
             Self::SuiteNotSpoken => "suite-not-spoken",
             Self::Content => "content",
         }
@@ -147,8 +149,17 @@ impl Inner {
             }
             Err(Unopened::Suite(error)) => {
                 drop(state);
-                let cause = if error == OpenError::NotSpoken { Cause::SuiteNotSpoken } else { Cause::Unauthentic };
-                return self.keep_unopened(Some(envelope), delivery, cause);
+                let cause = match error {
+                    OpenError::NotSpoken => Cause::SuiteNotSpoken,
+                    OpenError::Forked => Cause::Forked,
+                    _ => Cause::Unauthentic,
+                };
+                let kept = self.keep_unopened(Some(envelope), delivery, cause)?;
+                if cause == Cause::Forked {
+                    let name = device.name().to_owned();
+                    alerts::raise(self, Notice::DeviceCopied { handle: sender.handle.clone(), name })?; // PQ3-26
+                }
+                return Ok(kept);
             }
         };
         let session = Change::PutSession { device: sender.device, session: opened.next.to_secret_bytes() };

@@ -113,10 +113,13 @@ impl AlertLine {
             }
             "refused" => format!("an answer about {handle} was refused: {reason}"),
             "link-tampered" => format!("somebody tampered with the linking of {device}; it was not linked"),
+            "device-copied" => format!(
+                "{device} of {handle} was copied, or goes on from an old backup: two devices write as one; ask them over another way"
+            ),
             "removed" => "this device was removed from its account".to_owned(),
             _ => "the server says something that this version does not know".to_owned(),
         };
-        let alarm = matches!(self.notice, "refused" | "link-tampered" | "removed");
+        let alarm = matches!(self.notice, "refused" | "link-tampered" | "device-copied" | "removed");
         let style = if alarm { Style::Bad } else { Style::Strong };
         format!("{} {}", output.styled(Style::Faint, format!("[{}]", time(self.at_ms))), output.styled(style, what))
     }

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod clock;
+mod clones;
 mod devices;
 mod first_talk;
 mod handles;
