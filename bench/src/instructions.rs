@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     name: Option<String>,
 }
 
+/// Asks which processor the counts are of, in the place of an operation.
+const FEATURES: &str = "features";
+
 type Operation = Box<dyn FnMut() -> anyhow::Result<()>>;
 type Prepare = fn(&mut StdRng) -> anyhow::Result<Operation>;
 
@@ -51,12 +54,32 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         return Ok(());
     };
+    if name == FEATURES {
+        writeln!(std::io::stdout(), "{}", features().join(" "))?;
+        return Ok(());
+    }
     let known = OPERATIONS.iter().find(|(known, _)| known == name);
     let (_, prepare) = known.ok_or_else(|| anyhow::anyhow!("there is no operation {name}"))?;
     let mut operation = prepare(&mut StdRng::seed_from_u64(1))?;
     // What is set up at the first call (dispatch by processor, tables) is not counted.
     operation()?;
     measured(&mut *operation)
+}
+
+/// Returns what the libraries below choose their code by. Callgrind shows a program fewer of them than the machine has.
+fn features() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    let known = [
+        ("avx2", std::is_x86_feature_detected!("avx2")),
+        ("bmi2", std::is_x86_feature_detected!("bmi2")),
+        ("adx", std::is_x86_feature_detected!("adx")),
+        ("aes", std::is_x86_feature_detected!("aes")),
+        ("sha", std::is_x86_feature_detected!("sha")),
+        ("avx512f", std::is_x86_feature_detected!("avx512f")),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let known = [(std::env::consts::ARCH, true)];
+    known.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect()
 }
 
 /// The frame that callgrind collects in.

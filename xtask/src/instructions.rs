@@ -4,12 +4,14 @@
 //! machine. What is counted is `halcyon-bench instructions`' to say.
 //!
 //! - More than the tolerance is a failure; less is a reason to record anew (`--write`).
+//! - Counts of another kind of processor are not compared: the libraries below choose their code by it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::{Context as _, bail, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::Outcome;
 
@@ -26,16 +28,29 @@ pub(crate) fn run(root: &Path, args: &[String]) -> anyhow::Result<Outcome> {
         _ => bail!("usage: cargo xtask instructions [--write]"),
     };
     let bench = build(root)?;
-    let counted = count_all(&bench)?;
+    let counted = Record { processor: processor(&bench)?, counts: count_all(&bench)? };
     let path = root.join(RECORD);
     if write {
         std::fs::write(&path, serde_json::to_string_pretty(&counted)? + "\n")?;
         return Ok(Outcome::Clean);
     }
     let recorded = std::fs::read_to_string(&path).with_context(|| format!("{RECORD} cannot be read"))?;
-    let recorded: BTreeMap<String, u64> =
-        serde_json::from_str(&recorded).with_context(|| format!("{RECORD} is damaged"))?;
-    Ok(compare(&recorded, &counted))
+    let recorded: Record = serde_json::from_str(&recorded).with_context(|| format!("{RECORD} is damaged"))?;
+    if recorded.processor != counted.processor {
+        let (there, here) = (&recorded.processor, &counted.processor);
+        println!("NOT COMPARED: recorded on a processor with {there}, and this one has {here}");
+        return Ok(Outcome::Clean);
+    }
+    Ok(compare(&recorded.counts, &counted.counts))
+}
+
+/// What was counted, and on what.
+#[derive(Serialize, Deserialize)]
+struct Record {
+    /// The features that callgrind shows a program.
+    processor: String,
+    /// Instructions of one call, by operation.
+    counts: BTreeMap<String, u64>,
 }
 
 /// Builds the bench as it is measured, and returns where it is.
@@ -62,6 +77,16 @@ fn count_all(bench: &Path) -> anyhow::Result<BTreeMap<String, u64>> {
 
 /// Returns the instructions of all rounds of one operation.
 fn count(bench: &Path, name: &str) -> anyhow::Result<u64> {
+    let said = under_callgrind(bench, name)?.stderr;
+    let said = String::from_utf8_lossy(&said);
+    collected(&said).with_context(|| format!("callgrind did not say what it collected of {name}:\n{said}"))
+}
+
+fn processor(bench: &Path) -> anyhow::Result<String> {
+    Ok(String::from_utf8(under_callgrind(bench, "features")?.stdout)?.trim().to_owned())
+}
+
+fn under_callgrind(bench: &Path, name: &str) -> anyhow::Result<Output> {
     let ran = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no"])
         .arg(format!("--toggle-collect={FRAME}"))
@@ -69,9 +94,8 @@ fn count(bench: &Path, name: &str) -> anyhow::Result<u64> {
         .args(["instructions", name])
         .output()
         .context("valgrind cannot be started; `.ci/packages` installs it")?;
-    let said = String::from_utf8_lossy(&ran.stderr);
-    ensure!(ran.status.success(), "{name} failed under callgrind:\n{said}");
-    collected(&said).with_context(|| format!("callgrind did not say what it collected of {name}:\n{said}"))
+    ensure!(ran.status.success(), "{name} failed under callgrind:\n{}", String::from_utf8_lossy(&ran.stderr));
+    Ok(ran)
 }
 
 /// Finds `Collected : N` in what callgrind says. Nothing collected means that the frame was not found.
