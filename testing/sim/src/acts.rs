@@ -39,7 +39,10 @@ pub fn one(world: &Rc<World>, options: Options) {
         660..=719 => bad_weather(world, person),
         720..=769 => break_connection(world, person),
         770..=839 => crash(world, person),
-        840..=889 => crash_server(world),
+        840..=879 if world.sabotage == Sabotage::FailedSyncIsIgnored => fail_sync(world),
+        840..=879 => crash_server(world),
+        880..=884 => fail_sync(world),
+        885..=889 => fill_disk(world),
         890..=899 => upgrade(world),
         900..=919 => wrong_clock(world, person),
         920..=929 => forced(world, person),
@@ -148,7 +151,13 @@ fn link(world: &Rc<World>, person: usize) {
             let digits = poll(|| seen.borrow().1.clone()).await;
             // From here on the directory may have it, whatever we hear of that.
             if let Some(shown) = shown.filter(|_| world.sabotage != Sabotage::GhostDevice) {
-                let member = Membership { person, name: newcomer.name.clone(), joined: None, removed: None };
+                let member = Membership {
+                    person,
+                    client: newcomer.index,
+                    name: newcomer.name.clone(),
+                    joined: None,
+                    removed: None,
+                };
                 world.ledger.state().devices.entry(shown.device).or_insert(member);
             }
             loop {
@@ -264,6 +273,57 @@ pub fn rest_for(world: &Rc<World>, device: &Rc<Device>, span: Duration) {
     });
 }
 
+/// Weeks in which little happens: many are away, some longer than anything is kept, with what they wrote before, or switched off.
+pub async fn holiday(world: &Rc<World>, options: Options) {
+    world.ledger.state().totals.holidays += 1;
+    let span = world.draw(|rng| Duration::from_secs(rng.gen_range(7 * DAY_S..45 * DAY_S)));
+    world.ledger.say(&format!("a holiday of {} days begins", span.as_secs() / DAY_S));
+    let devices = world.devices.borrow().clone();
+    for device in devices.into_iter().filter(|device| device.is_usable()) {
+        let (is_away, away, is_off) = world.draw(|rng| {
+            // Some are away for nearly all of it.
+            let part = if rng.gen_bool(0.4) { 0.95 } else { rng.gen_range(0.2..0.95) };
+            (rng.gen_bool(0.75), span.mul_f64(part), rng.gen_bool(0.3))
+        });
+        if is_away && is_off {
+            world.ledger.say(&format!("{} is switched off for {} days", device.name, away.as_secs() / DAY_S));
+            device.off_for.set(Some(away));
+            device.disk.borrow().cut_power();
+        } else if is_away {
+            rest_for(world, &device, away);
+        }
+    }
+    // Some find out only now that they are offline: what they write waits for their return.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let devices = world.devices.borrow().clone();
+    for device in devices.into_iter().filter(|device| device.is_usable()) {
+        if world.draw(|rng| rng.gen_bool(0.6)) {
+            send_from(world, &device, None);
+        }
+    }
+    let over = tokio::time::Instant::now() + span;
+    while !world.ledger.has_violations() {
+        let pause = world.draw(|rng| Duration::from_secs(rng.gen_range(6 * 3600..3 * DAY_S)));
+        if tokio::time::Instant::now() + pause >= over {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        if world.draw(|rng| rng.gen_bool(0.02)) {
+            let off = world.draw(|rng| Duration::from_secs(rng.gen_range(DAY_S / 4..3 * DAY_S)));
+            world.ledger.say(&format!("the server is switched off for {} hours", off.as_secs() / 3600));
+            world.server_off_for.set(Some(off));
+            world.kill_server();
+        } else {
+            one(world, options);
+        }
+    }
+    tokio::time::sleep_until(over).await;
+    world.ledger.say("the holiday is over");
+}
+
+/// Seconds of a day.
+const DAY_S: u64 = 86_400;
+
 fn bad_weather(world: &Rc<World>, person: usize) {
     device(world, person, |device| {
         let (weather, span) = world.draw(|rng| {
@@ -339,6 +399,32 @@ fn crash_server(world: &Rc<World>) {
         }
         None => world.kill_server(),
     }
+}
+
+/// A sync of one of the server's databases is about to fail.
+fn fail_sync(world: &Rc<World>) {
+    let file = world.draw(|rng| if rng.gen_bool(0.7) { "mailboxes.db-wal" } else { "directory.db-wal" });
+    world.ledger.say(&format!("the server's disk is about to fail a sync of {file}"));
+    tokio::task::spawn_local(world.clone().fail_sync(file));
+}
+
+/// The server's disk is full for a while.
+fn fill_disk(world: &Rc<World>) {
+    let (room, span) = world.draw(|rng| {
+        let span = if rng.gen_bool(0.2) { rng.gen_range(900..DAY_S / 2) } else { rng.gen_range(1..900) };
+        (rng.gen_range(0..32 * 1024), Duration::from_secs(span))
+    });
+    world.ledger.say(&format!("the server's disk has room for {room} bytes, for {} s", span.as_secs()));
+    world.ledger.state().totals.disk_faults += 1;
+    world.server_disk().leave_room(Some(room));
+    let world = world.clone();
+    tokio::task::spawn_local(async move {
+        tokio::time::sleep(span).await;
+        if world.server_disk().is_limited() {
+            world.server_disk().leave_room(None);
+            world.ledger.say("the server's disk has room again");
+        }
+    });
 }
 
 fn upgrade(world: &Rc<World>) {

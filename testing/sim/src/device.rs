@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use halcyon_client::{Client, ConnectionState, Costs, Event, Notice, Parts};
 use halcyon_client_store::{FileDeviceSecret, Profile, SqliteStore};
@@ -40,6 +41,8 @@ pub struct Device {
     pub lives: Cell<u32>,
     /// Whether its person wants it to be online.
     pub wants_online: Cell<bool>,
+    /// How long it stays off when its power fails next; as long as it takes, if nothing is said.
+    pub off_for: Cell<Option<Duration>>,
     /// Who it is in the directory, once it is.
     pub id: Cell<Option<DeviceId>>,
     /// It was removed, or never became one: nothing is expected of it.
@@ -66,6 +69,7 @@ impl Device {
             clock,
             lives: Cell::new(0),
             wants_online: Cell::new(true),
+            off_for: Cell::new(None),
             id: Cell::new(None),
             is_gone: Cell::new(false),
             is_joining: Cell::new(false),
@@ -187,12 +191,17 @@ impl Device {
                 _ => {}
             },
             Event::Connection(ConnectionState::Refused { cause }) => {
+                ledger.is_online(self.index, false);
                 ledger.say(&format!("{} is refused: {cause}", self.name));
                 if !self.was_removed(world) {
                     ledger.violated("I3", &format!("{} is refused for ever: {cause}", self.name));
                 }
             }
-            Event::Connection(ConnectionState::Online { .. }) => ledger.say(&format!("{} is online", self.name)),
+            Event::Connection(ConnectionState::Online { .. }) => {
+                ledger.is_online(self.index, true);
+                ledger.say(&format!("{} is online", self.name));
+            }
+            Event::Connection(_) => ledger.is_online(self.index, false),
             Event::Missed(count) => ledger.violated("I3", &format!("{} missed {count} events", self.name)),
             _ => {}
         }

@@ -6,6 +6,9 @@
 //! - What was synced stays. Of what was written since, a power cut keeps all of what came before a moment, and of what came at that
 //!   moment and later each 16 bytes or not, but never the first of it: so a commit that was not synced is whole or gone.
 //! - Without power every call fails, for whoever still holds the disk of a process that died.
+//! - What a failed sync did not write is never written by a later one: the machine holds it in memory and believes it clean, so another
+//!   process still reads it, until the power fails.
+//! - A full disk refuses what makes a file longer.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -55,6 +58,12 @@ struct State {
     pending_names: Vec<(Instant, NameChange)>,
     fuse: Option<Fuse>,
     is_dark: bool,
+    /// The next sync of this file fails, and loses what it should have written.
+    failing: Option<String>,
+    /// Whoever writes does not hear of it: to see that it is found out.
+    fails_in_silence: bool,
+    /// Bytes that all files may have together.
+    capacity: Option<usize>,
     /// Every sync reports success and does nothing: to see that it is found out.
     lies: bool,
     syncs: u64,
@@ -66,6 +75,8 @@ struct SimFile {
     content: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<(Instant, Change)>,
+    /// A sync of it failed in this life of the machine: what is read may not be what is durable, with nothing pending.
+    has_lost: bool,
 }
 
 enum Change {
@@ -106,6 +117,40 @@ impl SimDisk {
     /// Takes back what [`light`](Self::light) set.
     pub fn unlight(&self) {
         self.state().fuse = None;
+    }
+
+    /// Lets the next sync of a file fail, once.
+    pub fn fail_sync_of(&self, name: &str) {
+        self.state().failing = Some(name.to_owned());
+    }
+
+    /// Reports success where a sync fails.
+    pub fn fail_in_silence(&self) {
+        self.state().fails_in_silence = true;
+    }
+
+    /// Takes back what [`fail_sync_of`](Self::fail_sync_of) set. Says whether it had not come to it yet.
+    pub fn do_not_fail(&self) -> bool {
+        self.state().failing.take().is_some()
+    }
+
+    /// Says whether a sync is still to fail.
+    #[must_use]
+    pub fn is_to_fail(&self) -> bool {
+        self.state().failing.is_some()
+    }
+
+    /// Leaves room for so many bytes more, or for all that come.
+    pub fn leave_room(&self, bytes: Option<usize>) {
+        let mut state = self.state();
+        let used = state.used();
+        state.capacity = bytes.map(|bytes| used + bytes);
+    }
+
+    /// Says whether there is a limit to what it holds.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.state().capacity.is_some()
     }
 
     /// Lets the power fail now.
@@ -187,7 +232,10 @@ impl SimDisk {
                     first = false;
                 }
             }
-            SimFile { durable: content.clone(), content, pending: Vec::new() }
+            let durable = content.clone();
+            // The machine lives on, and with it what it believes to have written.
+            let has_lost = file.has_lost && crash == Crash::Kill;
+            SimFile { content: if has_lost { file.content } else { content }, durable, pending: Vec::new(), has_lost }
         });
         let files = files.collect();
         let next = State {
@@ -195,6 +243,8 @@ impl SimDisk {
             durable_names: names.clone(),
             names,
             lies: state.lies,
+            capacity: state.capacity,
+            fails_in_silence: state.fails_in_silence,
             syncs: state.syncs,
             watcher: state.watcher.clone(),
             ..State::default()
@@ -223,10 +273,18 @@ impl SimDisk {
         Ok(state.names.contains_key(name))
     }
 
-    /// Runs a sync, if the power lasts.
-    fn synced(&self, sync: impl FnOnce(&mut State)) -> io::Result<()> {
+    /// Runs a sync of a file, or of the names, if the power and the disk last.
+    fn synced(&self, file: Option<usize>, sync: impl FnOnce(&mut State)) -> io::Result<()> {
         let mut state = self.state();
         state.powered()?;
+        if let Some(file) = file
+            && state.failing.as_ref().and_then(|name| state.names.get(name)) == Some(&file)
+        {
+            state.failing = None;
+            state.files[file].pending.clear();
+            state.files[file].has_lost = true;
+            return if state.fails_in_silence { Ok(()) } else { Err(io::Error::other("input/output error")) };
+        }
         let fuse = state.fuse.take();
         if fuse != Some(Fuse::BeforeSync) && !state.lies {
             sync(&mut state);
@@ -243,6 +301,14 @@ impl SimDisk {
 }
 
 impl Change {
+    /// How long a file is after it, at least.
+    fn end(&self) -> usize {
+        match self {
+            Self::Write { offset, bytes } => offset + bytes.len(),
+            Self::Resize(size) => *size,
+        }
+    }
+
     fn apply(&self, content: &mut Vec<u8>) {
         match self {
             Self::Write { offset, bytes } => write(content, *offset, bytes),
@@ -293,6 +359,17 @@ impl State {
         if self.is_dark { Err(power_is_out()) } else { Ok(()) }
     }
 
+    /// Bytes in all files that have a name.
+    fn used(&self) -> usize {
+        self.names.values().map(|id| self.files[*id].content.len()).sum()
+    }
+
+    /// Says whether a file may become so long.
+    fn has_room(&self, file: usize, size: usize) -> bool {
+        let longer = size.saturating_sub(self.files[file].content.len());
+        longer == 0 || self.capacity.is_none_or(|capacity| self.used() + longer <= capacity)
+    }
+
     fn rename_now(&mut self, change: NameChange) {
         change.apply(&mut self.names);
         self.pending_names.push((Instant::now(), change));
@@ -340,7 +417,7 @@ impl Disk for SimDisk {
     }
 
     fn sync_folder(&self) -> io::Result<()> {
-        self.synced(|state| {
+        self.synced(None, |state| {
             state.durable_names = state.names.clone();
             state.pending_names.clear();
         })
@@ -371,6 +448,9 @@ impl OpenSimFile {
         state.powered()?;
         if let (Some(watcher), Change::Write { bytes, .. }) = (&state.watcher, &change) {
             watcher.written(bytes);
+        }
+        if !state.has_room(self.id, change.end()) {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         let file = &mut state.files[self.id];
         change.apply(&mut file.content);
@@ -408,7 +488,7 @@ impl DiskFile for OpenSimFile {
 
     fn sync(&mut self) -> io::Result<()> {
         let id = self.id;
-        self.disk.synced(|state| {
+        self.disk.synced(Some(id), |state| {
             let file = &mut state.files[id];
             for (_, change) in file.pending.drain(..) {
                 change.apply(&mut file.durable);
@@ -436,38 +516,43 @@ impl DatabaseOn {
 
 impl Files for DatabaseOn {
     fn open(&self, role: Role) -> Result<Box<dyn File>, FileError> {
-        let file = self.disk.open_file(&self.file(role)).map_err(|_| FileError::Failed)?;
+        let file = self.disk.open_file(&self.file(role)).map_err(failure)?;
         // Its name goes to the disk with its first sync, as where SQLite syncs the folder itself.
         Ok(Box::new(DatabaseFile(file)))
     }
 
     fn exists(&self, role: Role) -> Result<bool, FileError> {
-        self.disk.file_exists(&self.file(role)).map_err(|_| FileError::Failed)
+        self.disk.file_exists(&self.file(role)).map_err(failure)
     }
 
     fn remove(&self, role: Role) -> Result<(), FileError> {
-        Disk::remove(&self.disk, &self.file(role)).map_err(|_| FileError::Failed)
+        Disk::remove(&self.disk, &self.file(role)).map_err(failure)
     }
+}
+
+/// What a failure of the disk is to SQLite.
+fn failure(error: io::Error) -> FileError {
+    if error.kind() == io::ErrorKind::StorageFull { FileError::Full } else { FileError::Failed }
 }
 
 struct DatabaseFile(OpenSimFile);
 
 impl File for DatabaseFile {
     fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, FileError> {
-        self.0.read_at(offset, buffer).map_err(|_| FileError::Failed)
+        self.0.read_at(offset, buffer).map_err(failure)
     }
 
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
-        DiskFile::write_at(&mut self.0, offset, bytes).map_err(|_| FileError::Failed)
+        DiskFile::write_at(&mut self.0, offset, bytes).map_err(failure)
     }
 
     fn truncate(&mut self, size: u64) -> Result<(), FileError> {
-        self.0.set_size(size).map_err(|_| FileError::Failed)
+        self.0.set_size(size).map_err(failure)
     }
 
     fn sync(&mut self) -> Result<(), FileError> {
         let id = self.0.id;
-        let synced = self.0.disk.synced(|state| {
+        let synced = self.0.disk.synced(Some(id), |state| {
             let file = &mut state.files[id];
             for (_, change) in file.pending.drain(..) {
                 change.apply(&mut file.durable);
@@ -475,10 +560,10 @@ impl File for DatabaseFile {
             state.durable_names = state.names.clone();
             state.pending_names.clear();
         });
-        synced.map_err(|_| FileError::Failed)
+        synced.map_err(failure)
     }
 
     fn size(&mut self) -> Result<u64, FileError> {
-        DiskFile::size(&mut self.0).map_err(|_| FileError::Failed)
+        DiskFile::size(&mut self.0).map_err(failure)
     }
 }

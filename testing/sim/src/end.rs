@@ -20,20 +20,23 @@ use crate::world::World;
 const REST_MAX: Duration = Duration::from_secs(4 * 3600);
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
-/// What waits longer than this anywhere is given up or deleted (SND-6, COU-40).
-const KEPT_FOR: Duration = Duration::from_secs(30 * 86_400 - 3600);
+/// How often, in looks, it is seen whether somebody still has to be removed.
+const REMOVE_EVERY: u32 = 6;
 
 /// Mends everything, waits, and checks.
 pub async fn end(world: &Rc<World>) {
     heal(world).await;
     let began = Instant::now();
-    let mut unrest = Vec::new();
+    let (mut unrest, mut looks) = (Vec::new(), 0);
     while began.elapsed() < REST_MAX {
         tokio::time::sleep(LOOK_EVERY).await;
         if world.ledger.has_violations() {
             return;
         }
-        finish_removals(world).await;
+        if looks % REMOVE_EVERY == 0 {
+            finish_removals(world).await;
+        }
+        looks += 1;
         unrest = unrest_of(world).await;
         if unrest.is_empty() {
             break;
@@ -49,7 +52,8 @@ pub async fn end(world: &Rc<World>) {
 
 async fn heal(world: &Rc<World>) {
     world.ledger.say("all is well from now on");
-    world.is_healed.set(true);
+    world.heal();
+    world.server_disk().leave_room(None);
     // Whoever is about to die does so, and everybody comes back.
     let devices = world.devices.borrow().clone();
     for device in &devices {
@@ -65,6 +69,7 @@ async fn heal(world: &Rc<World>) {
         }
     }
     world.server_disk().unlight();
+    world.server_disk().do_not_fail();
 }
 
 /// Removes what somebody wanted to remove, or gave up while it was being linked.
@@ -161,13 +166,14 @@ fn check(world: &Rc<World>) {
             if has || member.removed.is_some() {
                 continue;
             }
-            let accepted = state.accepted.get(&key);
-            let old = accepted.copied().unwrap_or(sent.at).elapsed() > KEPT_FOR;
-            // What a removed device left behind cannot be verified any more, or never left it.
-            if old || sender.is_gone.get() || state.given_up.contains_key(&key) && accepted.is_none() {
+            let accepted = state.accepted.contains_key(&key);
+            // What a removed device left behind cannot be verified any more, or never left it. What expired was seen to, and what was
+            // given up was said to the sender.
+            let is_told = state.expired.contains(&key) || state.given_up.contains_key(&key) && !accepted;
+            if sender.is_gone.get() || is_told {
                 continue;
             }
-            let so_far = if accepted.is_some() { "was accepted by the server" } else { "was committed" };
+            let so_far = if accepted { "was accepted by the server" } else { "was committed, not given up" };
             missing.push(format!("a message from {} {so_far} and is not shown on {}", sender.name, member.name));
         }
     }

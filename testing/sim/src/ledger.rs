@@ -8,10 +8,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use halcyon_client::ports::store::{Change, Commit, DeliveryState, KnownAccountRecord, Origin, OutboxEnvelope};
+use halcyon_client::ports::store::{
+    Change, Commit, Delivery, DeliveryState, KnownAccountRecord, Origin, OutboxEnvelope,
+};
 use halcyon_crypto::hash::sha256;
-use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId};
+use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 use tokio::time::Instant;
 
 /// A shared ledger.
@@ -39,9 +42,17 @@ pub struct State {
     pub accepted: BTreeMap<(MessageId, DeviceId), Instant>,
     /// Messages that a sender gave up for a device, and why.
     pub given_up: BTreeMap<(MessageId, DeviceId), String>,
+    /// Accepted envelopes that nobody saw expire yet, by when they do.
+    waiting: BTreeSet<(Timestamp, EnvelopeId)>,
+    /// Messages that the server deleted by age before their device took them.
+    pub expired: BTreeSet<(MessageId, DeviceId)>,
+    /// Since when a client is online, as it says itself.
+    online: BTreeMap<usize, Instant>,
     clients: BTreeMap<usize, ClientTruth>,
     /// For a store that goes back: the first list that it was given of each account.
     pub first_lists: BTreeMap<(usize, AccountId), KnownAccountRecord>,
+    /// Log lines that ask for a restart of the server.
+    pub alarms: u64,
     /// Counts for the report.
     pub totals: Totals,
 }
@@ -51,6 +62,8 @@ pub struct State {
 pub struct Membership {
     /// Whose.
     pub person: usize,
+    /// Its number in the world.
+    pub client: usize,
     /// Its name in the play.
     pub name: String,
     /// Since when it knows that it is one; none while it is being linked, and for ever if it died over that.
@@ -101,6 +114,12 @@ pub struct Totals {
     pub unreadable: u64,
     /// Device deliveries that senders gave up.
     pub given_up: u64,
+    /// Device deliveries that were too old when their device came back.
+    pub expired: u64,
+    /// Failing syncs and full disks of the server.
+    pub disk_faults: u64,
+    /// Worlds in which people were away for weeks.
+    pub holidays: u64,
     /// Crashes of parties.
     pub crashes: u64,
     /// Connections that were broken, stalled or refused on purpose.
@@ -116,6 +135,9 @@ impl Totals {
         self.opened += other.opened;
         self.unreadable += other.unreadable;
         self.given_up += other.given_up;
+        self.expired += other.expired;
+        self.disk_faults += other.disk_faults;
+        self.holidays += other.holidays;
         self.crashes += other.crashes;
         self.faults += other.faults;
         for (suite, count) in &other.by_suite {
@@ -147,8 +169,12 @@ impl Ledger {
             sealed: BTreeMap::new(),
             accepted: BTreeMap::new(),
             given_up: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            expired: BTreeSet::new(),
+            online: BTreeMap::new(),
             clients: BTreeMap::new(),
             first_lists: BTreeMap::new(),
+            alarms: 0,
             totals: Totals::default(),
         };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -228,16 +254,64 @@ impl Ledger {
         }
     }
 
-    /// Sees the server accept an envelope for a device. Returns the message, if it is one that people wrote.
-    pub fn accepted(&self, device: DeviceId, id: EnvelopeId) {
+    /// Sees the server accept an envelope for a device, to be kept until it expires.
+    pub fn accepted(&self, device: DeviceId, id: EnvelopeId, expires: Timestamp) {
         let mut state = self.state();
         let Some(sealed) = state.sealed.get(&id).cloned() else { return };
+        state.waiting.insert((expires, id));
         if sealed.device != device {
             state.violated("I6", "an envelope is stored for another device than it was sealed for");
         }
         state.accepted.entry((sealed.message, device)).or_insert_with(Instant::now);
     }
+
+    /// Returns the accepted envelopes whose time is over at `now` and of which it is not known whether they were deleted for it, with
+    /// the device that they are for.
+    #[must_use]
+    pub fn due(&self, now: Timestamp) -> Vec<(Timestamp, EnvelopeId, DeviceId)> {
+        let state = self.state();
+        let due = state.waiting.iter().take_while(|(expires, _)| *expires <= now);
+        due.filter_map(|(expires, id)| Some((*expires, *id, state.sealed.get(id)?.device))).collect()
+    }
+
+    /// Forgets to look after an envelope: its device took it, or it is gone.
+    pub fn settled(&self, expires: Timestamp, id: EnvelopeId) {
+        self.state().waiting.remove(&(expires, id));
+    }
+
+    /// Sees the mailboxes delete an envelope by age. Whoever is there had the time to take it (I3).
+    pub fn expired(&self, expires: Timestamp, id: EnvelopeId) {
+        let mut state = self.state();
+        state.waiting.remove(&(expires, id));
+        let Some(sealed) = state.sealed.get(&id).cloned() else { return };
+        let Some(member) = state.devices.get(&sealed.device).cloned() else { return };
+        state.expired.insert((sealed.message, sealed.device));
+        if !state.sends.contains_key(&sealed.message) || state.has(member.client, sealed.message) {
+            return;
+        }
+        state.totals.expired += 1;
+        state.say(&format!("a message for {} expires in its mailbox", member.name));
+        let online = state.online.get(&member.client).map(Instant::elapsed);
+        if member.removed.is_none() && online.is_some_and(|online| online > TAKING_MAX) {
+            state.violated("I3", &format!("{} was online and did not take what waited for it", member.name));
+        }
+    }
+
+    /// Sees a client go online, or no longer be.
+    pub fn is_online(&self, client: usize, online: bool) {
+        let mut state = self.state();
+        if online {
+            state.online.entry(client).or_insert_with(Instant::now);
+        } else {
+            state.online.remove(&client);
+        }
+    }
 }
+
+/// Within this a device that is online takes what waits for it, however bad its network is, or finds out that it is not.
+const TAKING_MAX: Duration = Duration::from_secs(6 * 3600);
+/// Nothing is given up by age before this: 30 days (SND-6), but for the largest error of a clock, at both ends.
+const GIVEN_UP_MIN: Duration = Duration::from_secs(30 * 86_400 - 4 * 3600);
 
 impl Default for Ledger {
     fn default() -> Self {
@@ -314,16 +388,53 @@ impl State {
                 Change::AddAlert(alert) => drop(truth.alerts.insert(alert.id)),
                 Change::PutOutboxEnvelope(envelope) => self.sealed(envelope),
                 Change::PutKnownAccount(known) => self.accepted_list(&mut truth, known.account, known.version),
-                Change::PutDelivery(delivery) => {
-                    if let DeliveryState::Failed(reason) = &delivery.state {
-                        self.totals.given_up += 1;
-                        self.given_up.insert((delivery.message, delivery.device), reason.clone());
-                    }
-                }
+                Change::PutDelivery(delivery) => self.delivery(client, delivery),
                 _ => {}
             }
         }
         self.clients.insert(client, truth);
+    }
+
+    /// Says whether a device has a message.
+    fn has(&self, client: usize, message: MessageId) -> bool {
+        self.clients.get(&client).is_some_and(|truth| truth.messages.contains(&message))
+    }
+
+    /// I3: what a sender is told of a device is so.
+    fn delivery(&mut self, client: usize, delivery: &Delivery) {
+        let key = (delivery.message, delivery.device);
+        let Some(member) = self.devices.get(&delivery.device).cloned() else { return };
+        match &delivery.state {
+            DeliveryState::Accepted(_) if !self.accepted.contains_key(&key) => {
+                self.violated("I3, I10", "a message is shown as accepted that the server did not accept");
+            }
+            DeliveryState::Delivered(_) if !self.has(member.client, delivery.message) => {
+                self.violated(
+                    "I3",
+                    &format!("a message is shown as delivered to {}, which does not have it", member.name),
+                );
+            }
+            DeliveryState::Failed(reason) => {
+                self.totals.given_up += 1;
+                self.given_up.insert(key, reason.clone());
+                self.say(&format!("a message of device {client} is given up for {}: {reason}", member.name));
+                let age = self.sends.get(&delivery.message).map(|sent| sent.at.elapsed()).unwrap_or_default();
+                let by_age = reason.contains("30 days") || reason.contains("time was over");
+                if by_age && age < GIVEN_UP_MIN {
+                    self.violated("I3", "a message is given up as too old that is not");
+                }
+                if reason.contains("does not belong to the account")
+                    && member.joined.is_some()
+                    && member.removed.is_none()
+                {
+                    self.violated(
+                        "I3",
+                        &format!("a message is given up for {} as if it had been removed", member.name),
+                    );
+                }
+            }
+            _ => {}
+        }
     }
 
     fn promote(&mut self, message: MessageId) {

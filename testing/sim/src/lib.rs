@@ -34,6 +34,9 @@ use ledger::Totals;
 use sabotage::Sabotage;
 use world::World;
 
+/// In one of so many worlds people are away for weeks. Others are over in hours: a week takes a second to play.
+const WORLDS_PER_HOLIDAY: u32 = 8;
+
 /// What became of one world.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -65,6 +68,8 @@ pub struct Options {
     pub sabotage: Sabotage,
     /// Nothing breaks by itself.
     pub is_kind: bool,
+    /// Every world has a time in which people are away for weeks, not only some.
+    pub has_holiday: bool,
 }
 
 /// Plays the world of a seed to its end.
@@ -89,10 +94,16 @@ async fn play(seed: u64, options: Options) -> anyhow::Result<Report> {
         let person = world.add_person();
         world.register(person).await?;
     }
-    let acts = world.draw(|rng| rng.gen_range(20..90));
-    for _ in 0..acts {
+    let acts = world.draw(|rng| rng.gen_range(15..65));
+    let holiday = world.draw(|rng| {
+        if rng.gen_ratio(1, WORLDS_PER_HOLIDAY) || options.has_holiday { rng.gen_range(0..acts) } else { acts }
+    });
+    for act in 0..acts {
         let pause = world.draw(pause);
         tokio::time::sleep(pause).await;
+        if act == holiday {
+            acts::holiday(&world, options).await;
+        }
         if world.ledger.has_violations() {
             break;
         }

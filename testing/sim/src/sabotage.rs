@@ -20,10 +20,22 @@ pub enum Sabotage {
     GhostDevice,
     /// Mailboxes take more than their limit (I7).
     EndlessMailbox,
+    /// Mailboxes keep what expired (I7).
+    MailboxKeepsExpired,
     /// A device's list goes back to an older one, and it does not notice (I8).
     ListGoesBack,
     /// A log line names a handle (I9).
     HandleIsLogged,
+    /// A log line has a device's push token (I9).
+    PushTokenIsLogged,
+    /// A log line has a session token (I9).
+    SessionTokenIsLogged,
     /// The mailboxes answer without storing (I10).
     MailboxForgets,
+    /// The mailboxes delete what is not expired yet (I3).
+    MailboxExpiresEarly,
+    /// A client shows as delivered what the server only accepted (I3).
+    DeliveredTooEarly,
+    /// The server goes on after a failed sync (I10).
+    FailedSyncIsIgnored,
 }

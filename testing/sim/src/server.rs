@@ -2,6 +2,7 @@
 //!
 //! Owns one process of it, and what a machine keeps between two. Watches the mailboxes (I7, I10).
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -25,7 +26,7 @@ use halcyon_server_net::stop::{self, StopSender};
 use halcyon_server_store::directory::{DirectoryDb, LastShutdown, Options as DirectoryOptions};
 use halcyon_server_store::{Execution, MailboxOptions, MailboxStore};
 use halcyon_sqlite_vfs::{Mount, NAME};
-use halcyon_types::{DeviceId, Handle, Timestamp, Topic};
+use halcyon_types::{DeviceId, EnvelopeId, Handle, Timestamp, Topic};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -42,6 +43,8 @@ pub const HOST: &str = "sea.example";
 const SYNC: Duration = Duration::from_millis(3);
 /// The two databases.
 const DATABASES: [&str; 2] = ["directory.db", "mailboxes.db"];
+/// By how much a mailbox is ahead that deletes too early on purpose.
+const EARLY: halcyon_types::Duration = halcyon_types::Duration::from_days(28);
 /// COU-54: what expired is deleted within this; the server looks every ten minutes.
 const EXPIRED_FOR_MAX: halcyon_types::Duration = halcyon_types::Duration::from_mins(21);
 
@@ -74,6 +77,7 @@ pub struct Process {
     /// Dark when the process is dead.
     pub disk: SimDisk,
     courier: Courier,
+    directory: DirectoryDb,
     router: axum::Router,
     /// Watched.
     pub mailboxes: Arc<WatchedMailboxes>,
@@ -105,7 +109,8 @@ impl Machine {
         }
         let execution = Execution::InPlace { sync: SYNC };
         let options = DirectoryOptions { vfs: Some(NAME.to_owned()), execution };
-        let store = DirectoryDb::open_with(&folder, self.last, &options)?.ports();
+        let directory = DirectoryDb::open_with(&folder, self.last, &options)?;
+        let store = directory.ports();
         let endless = self.sabotage == Sabotage::EndlessMailbox;
         let mailboxes = MailboxStore::open(
             &folder,
@@ -124,7 +129,6 @@ impl Machine {
             limits: self.limits.clone(),
             ledger: self.ledger.clone(),
             sabotage: self.sabotage,
-            devices: Mutex::default(),
         });
         let world = World { clock: self.clock.clone(), random: self.random.clone() };
         let Assembled { courier, services, mails } = assembly::assemble(Parts {
@@ -145,7 +149,15 @@ impl Machine {
         let api = Api { services, clock: self.clock.clone(), about: Arc::new(about) };
         let router = routes::router(api, axum::Router::new());
         let running = Mutex::new(Some(Running { stop: sender, tasks, mails }));
-        Ok(Arc::new(Process { disk: self.disk.clone(), courier, router, mailboxes, running, _mounts: mounts }))
+        Ok(Arc::new(Process {
+            disk: self.disk.clone(),
+            courier,
+            directory,
+            router,
+            mailboxes,
+            running,
+            _mounts: mounts,
+        }))
     }
 }
 
@@ -165,6 +177,12 @@ impl Process {
         let request = built.extension(ConnectInfo(source)).body(axum::body::Body::from(request.body)).ok()?;
         // Once it is with the server it is done there, whether somebody waits for the answer or not.
         tokio::spawn(answer(self.router.clone(), request)).await.ok().flatten()
+    }
+
+    /// Says whether it takes nothing more because its disk failed: then it tells its operator that it is not ready.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.mailboxes.inner.is_stopped() || self.directory.is_stopped()
     }
 
     /// Serves a connection.
@@ -200,8 +218,6 @@ pub struct WatchedMailboxes {
     limits: CourierLimits,
     ledger: Ledger,
     sabotage: Sabotage,
-    /// Whoever had mail since the start.
-    devices: Mutex<std::collections::BTreeSet<DeviceId>>,
 }
 
 /// All of a mailbox at once.
@@ -215,6 +231,17 @@ impl WatchedMailboxes {
     pub async fn stored(&self, device: DeviceId) -> Result<Vec<StoredEnvelope>, MailboxError> {
         let topics = [Topic::message(), Topic::alert()];
         self.inner.read(device, &topics, 0, Timestamp::from_millis(0), ALL).await
+    }
+
+    /// Returns what is stored for the devices of these envelopes.
+    async fn stored_of(&self, due: &[(Timestamp, EnvelopeId, DeviceId)]) -> Result<BTreeSet<EnvelopeId>, MailboxError> {
+        let devices: BTreeSet<DeviceId> = due.iter().map(|(_, _, device)| *device).collect();
+        let mut ids = BTreeSet::new();
+        for device in devices {
+            let stored = self.stored(device).await?;
+            ids.extend(stored.into_iter().filter_map(|stored| Some(Envelope::decode(stored.envelope).ok()?.id)));
+        }
+        Ok(ids)
     }
 
     /// I7: count and bytes.
@@ -245,13 +272,12 @@ impl Mailboxes for WatchedMailboxes {
             self.inner.append(batch).await?
         };
         for ((device, envelope), outcome) in envelopes.iter().zip(&outcomes) {
-            self.devices.lock().unwrap_or_else(PoisonError::into_inner).insert(*device);
             if let (AppendOutcome::Accepted(_), Some(envelope)) = (outcome, envelope) {
                 self.check_durable(envelope);
-                self.ledger.accepted(*device, envelope.id);
+                self.ledger.accepted(*device, envelope.id, envelope.expires);
             }
         }
-        let devices: std::collections::BTreeSet<DeviceId> = envelopes.iter().map(|(device, _)| *device).collect();
+        let devices: BTreeSet<DeviceId> = envelopes.iter().map(|(device, _)| *device).collect();
         for device in devices {
             self.check_bounds(device).await;
         }
@@ -278,18 +304,21 @@ impl Mailboxes for WatchedMailboxes {
     }
 
     async fn expire(&self, now: Timestamp) -> Result<usize, MailboxError> {
-        let expired = self.inner.expire(now).await?;
-        if expired == 0 {
-            let devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            for device in devices {
-                let Ok(stored) = self.stored(device).await else { continue };
-                let old = |stored: &StoredEnvelope| {
-                    Envelope::decode(stored.envelope.clone())
-                        .is_ok_and(|envelope| now.since(envelope.expires) > EXPIRED_FOR_MAX)
-                };
-                if stored.iter().any(old) {
+        let early =
+            if self.sabotage == Sabotage::MailboxExpiresEarly { EARLY } else { halcyon_types::Duration::default() };
+        let due = self.ledger.due(now);
+        let before = self.stored_of(&due).await?;
+        let expired =
+            if self.sabotage == Sabotage::MailboxKeepsExpired { 0 } else { self.inner.expire(now.plus(early)).await? };
+        let after = self.stored_of(&due).await?;
+        for (expires, id, _) in due {
+            match (before.contains(&id), after.contains(&id)) {
+                (true, false) => self.ledger.expired(expires, id),
+                (_, true) if expired == 0 && now.since(expires) > EXPIRED_FOR_MAX => {
                     self.ledger.violated("I7", "a mailbox keeps what expired");
                 }
+                (_, true) => {}
+                (false, false) => self.ledger.settled(expires, id),
             }
         }
         Ok(expired)

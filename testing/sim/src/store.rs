@@ -3,11 +3,12 @@
 //! Owns nothing but the watching, and the ways in which a test makes a store betray its client.
 
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord,
-    MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store, StoreError,
-    UnopenedRecord,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
+    KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store,
+    StoreError, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
+use halcyon_directory::lookup::Addresses;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 use crate::disk::SimDisk;
@@ -63,6 +64,30 @@ impl WatchedStore {
     }
 }
 
+impl WatchedStore {
+    /// I9: whoever has a right to send, by push token or session token, has it from here on, and the server had it before.
+    fn watch_tokens(&self, change: &Change) {
+        match change {
+            Change::PutProfile(profile) => {
+                let Some(token) = &profile.push_token else { return };
+                self.watcher.remember_token(token.as_bytes());
+                if self.sabotage == Sabotage::PushTokenIsLogged {
+                    tracing::info!(token = token.to_hex(), "has an account");
+                }
+            }
+            Change::PutAddresses(record) => {
+                let Some(addresses) = Addresses::decode(&record.addresses) else { return };
+                let token = addresses.session().token;
+                self.watcher.remember_token(token.as_bytes());
+                if self.sabotage == Sabotage::SessionTokenIsLogged {
+                    tracing::info!(token = ?token.as_bytes(), "may send");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Store for WatchedStore {
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         self.ledger.before_commit(self.client, commit);
@@ -75,15 +100,17 @@ impl Store for WatchedStore {
                 state.first_lists.entry((self.client, known.account)).or_insert_with(|| known.clone());
             }
             if let Change::PutProfile(profile) = change {
-                self.watcher.remember(profile.account_key.expose());
+                self.watcher.remember_key(profile.account_key.expose());
                 // The first bytes say how it is encoded.
-                self.watcher.remember(profile.device_keys.expose().get(1..).unwrap_or_default());
+                self.watcher.remember_key(profile.device_keys.expose().get(1..).unwrap_or_default());
             }
+            self.watch_tokens(change);
         }
-        let done = if self.sabotage == Sabotage::MessageShownTwice {
-            self.inner.commit(&doubled(commit))
-        } else {
-            self.inner.commit(commit)
+        let betrayed = betrayed(commit, self.sabotage);
+        let commit = betrayed.as_ref().unwrap_or(commit);
+        let done = match self.sabotage {
+            Sabotage::MessageShownTwice => self.inner.commit(&doubled(commit)),
+            _ => self.inner.commit(commit),
         };
         let outcome = match &done {
             Ok(()) => Outcome::Committed,
@@ -191,6 +218,22 @@ impl Store for WatchedStore {
     fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError> {
         self.inner.seen_before(time)
     }
+}
+
+/// A commit by which a sender is told what is not so.
+fn betrayed(commit: &Commit, sabotage: Sabotage) -> Option<Commit> {
+    let betray = |change: &Change| match (sabotage, change) {
+        (Sabotage::DeliveredTooEarly, Change::PutDelivery(delivery)) => {
+            let mut delivery = delivery.clone();
+            if let DeliveryState::Accepted(at) = delivery.state {
+                delivery.state = DeliveryState::Delivered(at);
+            }
+            Change::PutDelivery(delivery)
+        }
+        _ => change.clone(),
+    };
+    (sabotage == Sabotage::DeliveredTooEarly)
+        .then(|| commit.changes().iter().map(betray).fold(Commit::new(), Commit::with))
 }
 
 /// A commit whose messages are there twice.

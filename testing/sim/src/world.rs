@@ -16,6 +16,7 @@ use halcyon_server_store::directory::LastShutdown;
 use halcyon_types::{DeviceId, Handle};
 use rand::Rng;
 use rand::rngs::StdRng;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::device::Device;
@@ -55,7 +56,10 @@ pub struct World {
     /// Texts written so far.
     pub texts: Cell<u64>,
     /// No more faults: it is the end.
-    pub is_healed: Cell<bool>,
+    is_healed: Cell<bool>,
+    healed: Notify,
+    /// How long the server stays off when it dies next.
+    pub server_off_for: Cell<Option<Duration>>,
     /// Devices that somebody began to remove.
     pub leaving: RefCell<Vec<(usize, DeviceId)>>,
 }
@@ -71,6 +75,12 @@ pub struct Person {
 
 const NAMES: [&str; 3] = ["alice", "bob", "carol"];
 const DEVICE_NAMES: [&str; 6] = ["phone", "laptop", "tablet", "desktop", "watch", "old phone"];
+/// How long a sync that is to fail is waited for: some databases are not written to in hours.
+const FAILING_MAX: Duration = Duration::from_secs(600);
+/// Within this a server says that a sync failed.
+const NOTICE_MAX: Duration = Duration::from_secs(5);
+/// How often a server is started that does not start.
+const START_EVERY: Duration = Duration::from_secs(10);
 /// Envelopes of one mailbox: few, so that it is full at times.
 const MAILBOX_COUNT_MAX: usize = 40;
 
@@ -119,11 +129,16 @@ impl World {
             devices: RefCell::default(),
             texts: Cell::new(0),
             is_healed: Cell::new(false),
+            healed: Notify::new(),
+            server_off_for: Cell::new(None),
             leaving: RefCell::default(),
         });
         world.start_server().await?;
         if sabotage == Sabotage::ServerDiskLies {
             world.machine.borrow().disk.lie_about_syncs();
+        }
+        if sabotage == Sabotage::FailedSyncIsIgnored {
+            world.server_disk().fail_in_silence();
         }
         Ok(world)
     }
@@ -196,11 +211,62 @@ impl World {
         process.abort();
         let crash = self.draw(crash);
         let down = self.draw(|rng| Duration::from_millis(rng.gen_range(10..60_000)));
+        let down = self.server_off_for.take().unwrap_or(down);
         let broken = if crash == Crash::Kill { self.net.reset_all() } else { self.net.stall_all() };
         self.ledger.say(&format!("the server dies ({crash:?}) with {broken} connections"));
         self.ledger.state().totals.crashes += 1;
-        tokio::time::sleep(down).await;
+        self.sleep_unless_healed(down).await;
         self.restart_server(crash).await;
+    }
+
+    /// Sleeps, but not longer than the world is as it is.
+    async fn sleep_unless_healed(&self, span: Duration) {
+        let healed = self.healed.notified();
+        if !self.is_healed.get() {
+            let _ = tokio::time::timeout(span, healed).await;
+        }
+    }
+
+    /// Ends the kindness.
+    pub fn heal(&self) {
+        self.is_healed.set(true);
+        self.healed.notify_waiters();
+    }
+
+    /// Lets one sync of the server's disk fail, and does what its operator does when the server says so: starts it again.
+    pub async fn fail_sync(self: Rc<Self>, file: &'static str) {
+        let Some(process) = self.server() else { return };
+        let alarms = self.ledger.state().alarms;
+        process.disk.fail_sync_of(file);
+        let began = Instant::now();
+        while process.disk.is_to_fail() && !process.disk.is_dark() {
+            if began.elapsed() > FAILING_MAX || self.is_healed.get() {
+                process.disk.do_not_fail();
+                return;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        if process.disk.is_to_fail() {
+            return;
+        }
+        self.ledger.state().totals.disk_faults += 1;
+        self.ledger.say(&format!("a sync of {file} failed"));
+        tokio::time::sleep(NOTICE_MAX).await;
+        if process.disk.is_dark() || self.server_is_ending.get() {
+            return;
+        }
+        if !process.is_stopped() {
+            self.ledger.violated("I10", "the server takes more after a failed sync");
+        }
+        if self.ledger.state().alarms == alarms {
+            self.ledger.violated("I10", "the server does not say in its log that a sync failed");
+        }
+        let noticed = self.draw(|rng| Duration::from_secs(rng.gen_range(1..600)));
+        self.sleep_unless_healed(noticed).await;
+        if !process.disk.is_dark() {
+            self.ledger.say("the server's operator starts it again");
+            process.disk.cut_power();
+        }
     }
 
     async fn restart_server(self: &Rc<Self>, crash: Crash) {
@@ -210,8 +276,24 @@ impl World {
             machine.disk = disk;
             machine.last = LastShutdown::Unclean;
         }
-        if let Err(error) = self.start_server().await {
-            self.ledger.violated("I10", &format!("the server does not start after a crash: {error:#}"));
+        while let Err(error) = self.start_server().await {
+            // Whoever keeps it running tries again while there is no room for that.
+            if self.server_disk().is_limited() {
+                self.ledger.say("the server does not start on a full disk");
+                self.sleep_unless_healed(START_EVERY).await;
+                continue;
+            }
+            if self.server_disk().is_dark() {
+                self.ledger.say("the server dies while it starts");
+                let disk = self.draw(|rng| self.server_disk().after(crash, rng));
+                self.machine.borrow_mut().disk = disk;
+                continue;
+            }
+            // Its files have names that only this process of ours knows.
+            let error = format!("{error:#}");
+            let error = error.split("/sim/").next().unwrap_or_default();
+            self.ledger.violated("I10", &format!("the server does not start after a crash: {error}"));
+            return;
         }
     }
 
@@ -291,8 +373,10 @@ impl World {
 
     async fn device_died(self: Rc<Self>, device: Rc<Device>) {
         device.die();
+        self.ledger.is_online(device.index, false);
         let crash = self.draw(crash);
         let down = self.draw(|rng| Duration::from_millis(rng.gen_range(10..120_000)));
+        let down = device.off_for.take().unwrap_or(down);
         if crash == Crash::Kill {
             self.net.reset(device.index)
         } else {
@@ -300,7 +384,7 @@ impl World {
         };
         self.ledger.say(&format!("{} dies ({crash:?})", device.name));
         self.ledger.state().totals.crashes += 1;
-        tokio::time::sleep(down).await;
+        self.sleep_unless_healed(down).await;
         let disk = self.draw(|rng| device.disk.borrow().after(crash, rng));
         *device.disk.borrow_mut() = disk;
         self.ledger.say(&format!("{} starts again", device.name));
@@ -326,6 +410,7 @@ impl World {
         let mut state = self.ledger.state();
         let member = state.devices.entry(id).or_insert_with(|| Membership {
             person: device.person,
+            client: device.index,
             name: device.name.clone(),
             joined: None,
             removed: None,

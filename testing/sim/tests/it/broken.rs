@@ -8,8 +8,18 @@ const WORLDS: u64 = 12;
 
 /// Says that some world finds out what is broken, and calls it by its name.
 fn is_caught(sabotage: Sabotage, invariant: &str) {
+    is_caught_in(Options { sabotage, ..Options::default() }, invariant);
+}
+
+/// Says that some world in which people are away for weeks finds it out.
+fn is_caught_in_weeks(sabotage: Sabotage, invariant: &str) {
+    is_caught_in(Options { sabotage, has_holiday: true, ..Options::default() }, invariant);
+}
+
+fn is_caught_in(options: Options, invariant: &str) {
+    let sabotage = options.sabotage;
     for seed in 1..=WORLDS {
-        let report = run(seed, Options { sabotage, ..Options::default() }).unwrap();
+        let report = run(seed, options).unwrap();
         if let Some(violation) = report.violations.first() {
             assert!(violation.contains(invariant), "{sabotage:?} is taken for something else: {violation}");
             return;
@@ -34,6 +44,18 @@ fn i2_a_client_that_acknowledges_before_committing_is_caught() {
 #[test]
 fn i3_a_message_shown_twice_is_caught() {
     is_caught(Sabotage::MessageShownTwice, "I3");
+}
+
+/// I3
+#[test]
+fn i3_a_message_that_is_called_delivered_and_is_not_is_caught() {
+    is_caught(Sabotage::DeliveredTooEarly, "I3");
+}
+
+/// I3: what is kept for 30 days is not deleted after two.
+#[test]
+fn i3_a_mailbox_that_deletes_too_early_is_caught() {
+    is_caught_in_weeks(Sabotage::MailboxExpiresEarly, "I3");
 }
 
 /// I4
@@ -64,6 +86,30 @@ fn i8_a_list_that_goes_back_is_caught() {
 #[test]
 fn i9_a_handle_in_a_log_line_is_caught() {
     is_caught(Sabotage::HandleIsLogged, "I9");
+}
+
+/// I9
+#[test]
+fn i9_a_push_token_in_a_log_line_is_caught() {
+    is_caught(Sabotage::PushTokenIsLogged, "I9");
+}
+
+/// I9
+#[test]
+fn i9_a_session_token_in_a_log_line_is_caught() {
+    is_caught(Sabotage::SessionTokenIsLogged, "I9");
+}
+
+/// I7
+#[test]
+fn i7_a_mailbox_that_keeps_what_expired_is_caught() {
+    is_caught_in_weeks(Sabotage::MailboxKeepsExpired, "I7");
+}
+
+/// I10
+#[test]
+fn i10_a_server_that_goes_on_after_a_failed_sync_is_caught() {
+    is_caught(Sabotage::FailedSyncIsIgnored, "I10");
 }
 
 /// I10
