@@ -102,6 +102,7 @@ impl EncryptedDb {
             // SQLite would take it for a new database.
             return Err(failure(ffi::SQLITE_NOTADB).into());
         }
+        files.renew_log()?;
         match connect(&files) {
             Ok(database) => Ok(Self { database, profile, _lock: lock }),
             Err(error) => {

@@ -113,6 +113,32 @@ pub fn replace(disk: &dyn Disk, name: &str, content: &[u8]) -> io::Result<()> {
     disk.sync_folder()
 }
 
+/// Writes what is read of a file over itself and syncs it, if there is one. After a failed sync the system may show bytes that are not on
+/// the disk and that no later sync writes, since it believes them written: what is to be built upon is made durable first.
+///
+/// # Errors
+/// The disk's. The content reads as before.
+pub fn renew(disk: &dyn Disk, name: &str) -> io::Result<()> {
+    if !disk.exists(name)? {
+        return Ok(());
+    }
+    let mut file = disk.open(name)?;
+    let mut buffer = vec![0; RENEW_BYTES];
+    let mut at = 0;
+    loop {
+        let got = file.read_at(at, &mut buffer)?;
+        if got == 0 {
+            break;
+        }
+        file.write_at(at, &buffer[..got])?;
+        at += got as u64;
+    }
+    if at == 0 { Ok(()) } else { file.sync() }
+}
+
+/// Bytes that are read and written at once: few enough for small memories.
+const RENEW_BYTES: usize = 256 * 1024;
+
 /// Reads a small file whole; `None` if there is none.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ use halcyon_crypto::{Label, Secret, kdf};
 use halcyon_sqlite_vfs::{File, FileError, Files, Role};
 
 use crate::{
-    disk::{Disk, DiskFile},
+    disk::{self, Disk, DiskFile},
     page_cipher::{Nonces, PageCipher},
     sealed_log::SealedLog,
     sealed_pages::{PAGE_BYTES, SealedPages},
@@ -77,10 +77,11 @@ pub(crate) fn log_name(name: &str) -> String {
 
 /// Keeps of an I/O error what SQLite can pass on.
 pub(crate) fn file_error(error: io::Error) -> FileError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => FileError::Full,
-        _ => FileError::Failed,
-    }
+    if is_full(&error) { FileError::Full } else { FileError::Failed }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 /// The sealed files of one database.
@@ -101,6 +102,15 @@ impl SealedFiles {
             name: name.to_owned(),
             stopped: AtomicBool::new(false),
         }))
+    }
+
+    /// Makes durable what is in the log, if there is one: the process before may have ended over a failed sync (STO-7).
+    /// On a full disk it stays as it is.
+    pub(crate) fn renew_log(&self) -> io::Result<()> {
+        match disk::renew(&*self.0.disk, &log_name(&self.0.name)) {
+            Err(error) if is_full(&error) => Ok(()),
+            renewed => renewed,
+        }
     }
 
     /// Says whether the database has no page at all. Making it ended with a page, so that is damage.

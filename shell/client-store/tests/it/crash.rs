@@ -128,6 +128,24 @@ fn after_a_failed_sync_nothing_is_written_until_the_profile_is_opened_anew() {
     assert_eq!(diary.read().unwrap(), 2);
 }
 
+/// STO-7: after a failed sync the next process reads what is not on the disk. What it writes after that survives a power cut.
+#[test]
+fn what_is_written_after_a_failed_sync_and_a_restart_is_durable() {
+    let disk = SimDisk::default();
+    let mut diary = diary::open(&disk, 1).unwrap();
+    diary.write(0).unwrap();
+    disk.fail_next_sync();
+    diary.write(1).unwrap_err();
+    drop(diary);
+
+    // The process ended, the machine did not.
+    let mut diary = diary::open(&disk, 2).unwrap();
+    let days = diary.read().unwrap();
+    diary.write(days).unwrap();
+    let disk = disk.crash(Crash::PowerCutNothingKept, &mut StdRng::seed_from_u64(1));
+    assert_eq!(diary::open(&disk, 3).unwrap().read().unwrap(), days + 1);
+}
+
 /// A full disk refuses the transaction, loses nothing, and writing goes on when there is room again.
 #[test]
 fn a_full_disk_loses_nothing() {

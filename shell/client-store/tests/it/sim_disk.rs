@@ -353,15 +353,20 @@ impl DiskFile for OpenSimFile {
     fn sync(&mut self) -> io::Result<()> {
         let mut state = self.disk.state();
         state.step(|_| ())?;
-        if std::mem::take(&mut state.next_sync_fails) {
+        let fails = std::mem::take(&mut state.next_sync_fails);
+        let lies = state.syncs_lie;
+        let file = &mut state.files[self.id];
+        if fails {
+            // As on Linux: what it should have written is read as before, and no later sync writes it.
+            file.pending.clear();
             return Err(io::Error::other("input/output error"));
         }
-        if state.syncs_lie {
+        if lies {
             return Ok(());
         }
-        let file = &mut state.files[self.id];
-        file.durable = file.content.clone();
-        file.pending.clear();
+        for change in std::mem::take(&mut file.pending) {
+            change.apply(&mut file.durable);
+        }
         Ok(())
     }
 }
