@@ -8,7 +8,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use halcyon_crypto::SecretBytes;
@@ -69,6 +69,9 @@ impl Folder {
         }
         let mark = path.join(CLEAN);
         let last = if mark.exists() { LastShutdown::Clean } else { LastShutdown::Unclean };
+        if last == LastShutdown::Unclean {
+            renew_logs(path)?;
+        }
         // From here on the shutdown counts as unclean until `close`.
         if last == LastShutdown::Clean {
             fs::remove_file(&mark).and_then(|()| sync_folder(path)).map_err(|error| unusable(&mark, error))?;
@@ -154,11 +157,54 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-fn unusable(path: &Path, source: io::Error) -> FolderError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => FolderError::Full(path.to_owned()),
-        _ => FolderError::Unusable { path: path.to_owned(), source },
+/// Writes every write-ahead log over itself and syncs it. After a failed sync the system may show bytes that are not on the disk
+/// and that no later sync writes, since it believes them written; a log that goes on behind them would end there after a power
+/// cut, with everything that was accepted since (COU-44, STO-7).
+fn renew_logs(folder: &Path) -> Result<(), FolderError> {
+    let entries = fs::read_dir(folder).map_err(|error| unusable(folder, error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| unusable(folder, error))?.path();
+        if path.to_string_lossy().ends_with(LOG_SUFFIX) {
+            match renew(&path) {
+                // Reading and deleting go on where nothing can be written; no new bytes come to stand behind the old.
+                Err(error) if is_full(&error) => {}
+                renewed => renewed.map_err(|error| unusable(&path, error))?,
+            }
+        }
     }
+    Ok(())
+}
+
+fn renew(path: &Path) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut buffer = vec![0; RENEW_BYTES];
+    let mut at = 0;
+    loop {
+        let got = file.read_at(&mut buffer, at)?;
+        if got == 0 {
+            break;
+        }
+        file.write_all_at(&buffer[..got], at)?;
+        at += got as u64;
+    }
+    if at == 0 { Ok(()) } else { file.sync_all() }
+}
+
+/// What SQLite calls the log beside a database.
+const LOG_SUFFIX: &str = "-wal";
+/// Bytes of a log that are read and written at once.
+const RENEW_BYTES: usize = 1 << 20;
+
+fn unusable(path: &Path, source: io::Error) -> FolderError {
+    if is_full(&source) {
+        FolderError::Full(path.to_owned())
+    } else {
+        FolderError::Unusable { path: path.to_owned(), source }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 #[cfg(test)]

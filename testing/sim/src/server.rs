@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use axum::extract::ConnectInfo;
 use halcyon_client::ports::{HttpRequest, HttpResponse};
+use halcyon_client_store::disk::renew;
 use halcyon_courier::Envelope;
 use halcyon_courier::connect::ChannelBinding;
 use halcyon_courier::limits::Limits as CourierLimits;
@@ -104,6 +105,10 @@ impl Machine {
         let folder = std::path::PathBuf::from(format!("/sim/{world}/{number}"));
         let mut mounts = Vec::new();
         for name in DATABASES {
+            // As a real folder is opened (COU-44).
+            if self.last == LastShutdown::Unclean {
+                renew(&self.disk, &format!("{name}-wal"))?;
+            }
             let files = Arc::new(DatabaseOn { disk: self.disk.clone(), name });
             mounts.push(Mount::new(&folder.join(name).to_string_lossy(), files)?);
         }
