@@ -62,6 +62,8 @@ impl Inner {
             jobs: BTreeMap::new(),
             stale: BTreeMap::new(),
             accepted: BTreeSet::new(),
+            answered: sent.parts.iter().filter_map(|part| EnvelopeId::try_from(&part.envelope_id[..]).ok()).collect(),
+            dropped: BTreeSet::new(),
         };
         for part in &sent.parts {
             let Ok(id) = EnvelopeId::try_from(&part.envelope_id[..]) else { continue };
@@ -119,6 +121,10 @@ struct Answer<'a> {
     /// Accounts whose newest addresses the answer calls stale.
     stale: BTreeMap<AccountId, Handle>,
     accepted: BTreeSet<AccountId>,
+    /// What the answer is about.
+    answered: BTreeSet<EnvelopeId>,
+    /// What it is not about, and was dropped with it.
+    dropped: BTreeSet<EnvelopeId>,
 }
 
 impl Answer<'_> {
@@ -148,16 +154,48 @@ impl Answer<'_> {
             Verdict::Stale => {
                 job.1 += 1;
                 // What was sealed before the newest lookup, as several under way at once are, says nothing of it.
-                let kept = state.kept(&envelope.handle)?.filter(|kept| kept.addresses.is_some());
-                if kept.is_some_and(|kept| kept.known.version() == envelope.list_version) {
+                // Nor does a right to send that has run out since, while the mailbox was full for days.
+                let now = self.inner.now();
+                let kept = state.kept(&envelope.handle)?;
+                let fresh = kept.filter(|kept| kept.addresses.as_ref().is_some_and(|(_, refresh)| now < *refresh));
+                if fresh.is_some_and(|kept| kept.known.version() == envelope.list_version) {
                     self.stale.insert(envelope.account, envelope.handle.clone());
                 }
                 self.commit.push(Change::RemoveOutboxEnvelope(envelope.id));
                 self.commit.push(Change::RemoveAddresses(envelope.account));
                 self.seal_anew(&mut job.0, envelope.account);
+                self.jobs.insert(envelope.message, job);
+                return self.drop_older(state, &envelope);
             }
         }
         self.jobs.insert(envelope.message, job);
+        Ok(())
+    }
+
+    /// Drops what else is queued for an account and was sealed by the list that the server refused: it would be refused one by
+    /// one. Sealed anew together, in the order of the outbox, messages leave in the order of their keys; one by one, with answers
+    /// in between, the last would lie more turns of the ratchet back than a receiver keeps (PQ3-30).
+    fn drop_older(&mut self, state: &State, refused: &OutboxEnvelope) -> Result<(), ProfileError> {
+        for job in state.store().outbox_jobs()? {
+            let queued = state.store().outbox_envelopes(job.message)?;
+            let is_older = |other: &&OutboxEnvelope| {
+                other.account == refused.account
+                    && other.list_version <= refused.list_version
+                    && !self.answered.contains(&other.id)
+                    && !self.dropped.contains(&other.id)
+            };
+            let older: Vec<EnvelopeId> = queued.iter().filter(is_older).map(|other| other.id).collect();
+            if older.is_empty() {
+                continue;
+            }
+            let (mut job, removed) = self.jobs.remove(&job.message).unwrap_or((job, 0));
+            self.seal_anew(&mut job, refused.account);
+            self.jobs.insert(job.message, (job, removed + older.len()));
+            for id in older {
+                self.commit.push(Change::RemoveOutboxEnvelope(id));
+                self.dropped.insert(id);
+            }
+        }
         Ok(())
     }
 
