@@ -8,7 +8,7 @@
 //! - [`Sessions::open`] borrows it: a message that does not open leaves no trace.
 
 use halcyon_crypto::{Rng, Secret, SecretBytes, SigningKey, VerifyingKey, ctr};
-use halcyon_types::{EnvelopeId, Handle, PushToken, Timestamp};
+use halcyon_types::{Duration, EnvelopeId, Handle, PushToken, Timestamp};
 
 use super::{
     chain::{NoKey, optional},
@@ -17,7 +17,7 @@ use super::{
     party::Party,
     prekey::{PrekeyBundle, PrekeyRing, is_fresh},
     session::{Found, Place, Security, Session, Step},
-    skipped::{KEEP, SESSION_MAX},
+    skipped::SESSION_MAX,
     start::{NewestBundle, SeenStarts, SessionId},
     wire::{self, AuthData, Message},
 };
@@ -30,6 +30,10 @@ use crate::{
 /// Sessions kept between two devices: one each if both start at once, and one more while a device that lost its state
 /// comes back (PQ3-15). Each has a few kilobytes at rest (PQ3-33).
 pub const SESSIONS_MAX: usize = 3;
+
+/// How long a session beside the first is kept unused: the peer goes on in a chain for 30 days (PQ3-17), and what it sealed last
+/// is on its way for 30 more (COU-40); a day for clocks that differ (PQ3-31).
+pub const SESSION_KEEP: Duration = Duration::from_days(61);
 
 /// All sessions with one device. The first is the one that is sealed with.
 #[derive(Clone, Debug, Default)]
@@ -239,10 +243,10 @@ impl Sessions {
         self.sessions.insert(usize::from(rivals), session);
     }
 
-    /// Wipes what is too old or too much: sessions that nobody used for 30 days beside the first, and keys (PQ3-31).
+    /// Wipes what is too old or too much: sessions that nobody used for 61 days beside the first, and keys (PQ3-31).
     fn forget_old(&mut self, now: Timestamp) {
         let mut first = true;
-        self.sessions.retain(|session| std::mem::take(&mut first) || now.since(session.active()) < KEEP);
+        self.sessions.retain(|session| std::mem::take(&mut first) || now.since(session.active()) < SESSION_KEEP);
         for chain in self.sessions.iter_mut().flat_map(Session::receiving_mut) {
             chain.skipped_mut().expire(now);
         }

@@ -7,6 +7,7 @@ use rand::{Rng as _, SeedableRng, rngs::StdRng, seq::SliceRandom};
 
 use super::*;
 use crate::pq3::session::RECEIVING_MAX;
+use crate::pq3::skipped;
 use crate::pq3::{
     rekey::{REKEY_AGE, REKEY_MESSAGES},
     session::Role,
@@ -296,7 +297,7 @@ fn skipped_keys_are_bounded_and_expire() {
     assert_eq!(bob.sessions.skipped(), CHAIN_MAX, "the oldest made room");
     assert_eq!(bob.open(&alice, &sealed[0]).unwrap_err(), OpenError::Replayed);
     assert_eq!(bob.open(&alice, &sealed[1]).unwrap(), "1");
-    bob.now = NOW.plus(KEEP);
+    bob.now = NOW.plus(skipped::KEEP);
     alice.now = bob.now;
     turn(&mut bob, &mut alice);
     assert_eq!(bob.sessions.skipped(), 0);
