@@ -247,9 +247,8 @@ impl<'c> Run<'c> {
         }
         let mut done = self.transaction(round.has_appends(), |run| run.apply(&round));
         if done.as_ref().is_err_and(is_full) {
-            self.make_room();
             round.refuse_appends(&MailboxError::Full);
-            done = self.transaction(false, |run| run.apply(&round));
+            done = self.make_room().and_then(|()| self.transaction(false, |run| run.apply(&round)));
         }
         match done {
             Ok(outcomes) => {
@@ -273,8 +272,7 @@ impl<'c> Run<'c> {
         }
         let mut done = self.transaction(false, Self::apply_deletions);
         if done.as_ref().is_err_and(is_full) {
-            self.make_room();
-            done = self.transaction(false, Self::apply_deletions);
+            done = self.make_room().and_then(|()| self.transaction(false, Self::apply_deletions));
         }
         match done {
             Ok(()) => {
@@ -286,15 +284,19 @@ impl<'c> Run<'c> {
         }
     }
 
-    /// The disk is full: gives up the reserve, and writes the log back so that it starts anew (COU-44).
-    fn make_room(&mut self) {
+    /// The disk is full: gives up the reserve, and writes the log back so that it starts anew (COU-44). An error is one after
+    /// which the writer stops.
+    fn make_room(&mut self) -> rusqlite::Result<()> {
         if self.full_since.is_none() {
             tracing::warn!("the disk of the mailboxes is full; envelopes are refused, acknowledging and expiry go on");
         }
         self.full_since = Some(Instant::now());
         self.reserve.release();
-        // If this fails, so does what comes after it, and says why.
-        let _ = self.write_back("TRUNCATE");
+        match self.write_back("TRUNCATE") {
+            Err(error) if self.survives(&error).is_err() => Err(error),
+            // There is no room for that either: so will say what comes after it.
+            _ => Ok(()),
+        }
     }
 
     /// Returns whether the writer may go on after a failure.
