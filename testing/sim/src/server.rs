@@ -309,6 +309,10 @@ impl Mailboxes for WatchedMailboxes {
     }
 
     async fn expire(&self, now: Timestamp) -> Result<usize, MailboxError> {
+        if self.disk.is_dark() {
+            // A process that ended: what it still remembers of its files is nobody's truth.
+            return Err(MailboxError::Stopped);
+        }
         let early =
             if self.sabotage == Sabotage::MailboxExpiresEarly { EARLY } else { halcyon_types::Duration::default() };
         let due = self.ledger.due(now);

@@ -6,6 +6,14 @@ use halcyon_sim::{Options, run};
 const SEEDS: &[(u64, &str)] = &[
     (1, "a client used a whole core while a connection was being made"),
     (8, "a client took refusals of what it had sealed before its lookup for a server that contradicts itself"),
+    (
+        62,
+        "messages that a newer list made stale were sealed anew one by one, until those behind them lay too many turns back",
+    ),
+    (82, "a right to send that ran out each day before a full mailbox was taken for a server that contradicts itself"),
+    (118, "a session was wiped while the last message of its chain was on its way for weeks"),
+    (198, "a process that had ended told the world what had expired"),
+    (218, "a sync that failed on a full disk was overlooked"),
 ];
 
 #[test]
