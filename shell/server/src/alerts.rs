@@ -1,10 +1,11 @@
 //! Alerts to every device of an account, and revocations. Spec: 11-directory.md §1, §5 (DIR-5, DIR-40).
 //!
 //! Owns what happens in the wake of a commit: it was stored with the commit, is done before the request is answered, and
-//! is done after the next start if the process died in between.
+//! is done after the next start if the process died in between, and soon if it failed, as on a disk that was full for a while.
 //! Does not know mailboxes or connections: the courier does ([`Notifier`]).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use halcyon_directory::alert::{Alert, AlertEvent};
 use halcyon_types::AccountId;
@@ -21,9 +22,11 @@ pub struct Alerts {
     notifier: Arc<dyn Notifier>,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// Something failed since it was last tried again.
+    is_behind: AtomicBool,
 }
 
-/// Why an aftermath was not done. It stays in the store and is tried again after the next start.
+/// Why an aftermath was not done. It stays in the store and is tried again.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 enum AftermathError {
@@ -43,7 +46,7 @@ impl Alerts {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { lists, store, notifier, clock, random }
+        Self { lists, store, notifier, clock, random, is_behind: AtomicBool::new(false) }
     }
 
     /// Returns the aftermath that tells all devices of an account what happened.
@@ -74,7 +77,8 @@ impl Alerts {
                 Ok(()) => done.push(aftermath.id),
                 Err(error) => {
                     metrics::counter!("halcyon_aftermath_failures_total").increment(1);
-                    tracing::error!(%error, "an alert or revocation failed; it is tried again after the next start");
+                    self.is_behind.store(true, Ordering::Relaxed);
+                    tracing::error!(%error, "an alert or revocation failed; it is tried again within a minute");
                 }
             }
         }
@@ -84,6 +88,17 @@ impl Alerts {
         if let Err(error) = self.store.done(done).await {
             tracing::warn!(%error, "alerts that were sent will be sent again after the next start");
         }
+    }
+
+    /// Tries again what failed, if anything did since the last time.
+    ///
+    /// # Errors
+    /// As [`resume`](Self::resume); it is tried again at the next call.
+    pub async fn catch_up(&self) -> Result<(), DirectoryStoreError> {
+        if !self.is_behind.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.resume().await.inspect_err(|_| self.is_behind.store(true, Ordering::Relaxed))
     }
 
     /// Does what a crash left undone.

@@ -86,17 +86,27 @@ pub async fn assemble(parts: Parts) -> Result<Assembled, DirectoryStoreError> {
     Ok(Assembled { courier, services, mails })
 }
 
-/// Removes what expired, from time to time, until the end is asked for.
+/// How often alerts and revocations that failed are tried again: soon enough for an alarm, rare enough for a disk that stays full.
+const CATCH_UP_EVERY: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// Removes what expired and does what failed, from time to time, until the end is asked for.
 pub async fn sweep(services: Arc<Services>, mut stop: Stop) {
+    let mut sweep_at = tokio::time::Instant::now();
     loop {
-        match services.housekeeper.sweep().await {
-            Ok(rows) => tracing::debug!(rows, "swept"),
-            Err(error) => tracing::error!(%error, "could not sweep what expired; trying again later"),
+        if tokio::time::Instant::now() >= sweep_at {
+            sweep_at += SWEEP_EVERY;
+            match services.housekeeper.sweep().await {
+                Ok(rows) => tracing::debug!(rows, "swept"),
+                Err(error) => tracing::error!(%error, "could not sweep what expired; trying again later"),
+            }
+        }
+        if let Err(error) = services.alerts.catch_up().await {
+            tracing::error!(%error, "alerts and revocations that failed cannot be read; trying again later");
         }
         tokio::select! {
             biased;
             () = stop.requested() => return,
-            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            () = tokio::time::sleep(CATCH_UP_EVERY) => {}
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod accounts;
+mod alerts;
 mod handles;
 mod http;
 mod links;
