@@ -20,6 +20,8 @@ pub(super) fn open_writer(path: &Path, options: &Options) -> Result<Connection, 
     options.execution.prepare(&connection)?;
     // Before the first table, or it has no effect: expiry gives the disk back page by page.
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")?;
+    // Emptying a mailbox may need scratch space: not in a file of some other folder, which may be full or not writable.
+    connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
         0 => connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?,
         VERSION => {}

@@ -13,6 +13,7 @@ const SEEDS: &[(u64, &str)] = &[
     (82, "a right to send that ran out each day before a full mailbox was taken for a server that contradicts itself"),
     (118, "a session was wiped while the last message of its chain was on its way for weeks"),
     (198, "a process that had ended told the world what had expired"),
+    (15, "a mailbox could not be emptied for want of scratch space, and it was not tried again"),
     (218, "a sync that failed on a full disk was overlooked"),
 ];
 
