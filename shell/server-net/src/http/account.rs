@@ -1,6 +1,6 @@
 //! `/v1/account` and `/v1/handles`. Spec: 20-accounts.md §5 (ACC-50 to ACC-52).
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
-use super::request::{Received, Source, to_base64};
+use super::request::{Received, Segment, Source, to_base64};
 use super::verifications::begun_json;
 
 pub(super) fn routes() -> Router<Api> {
@@ -48,7 +48,7 @@ async fn add(State(api): State<Api>, source: Source, received: Received) -> Resu
     Ok((StatusCode::ACCEPTED, Json(begun_json(begun))))
 }
 
-async fn remove(State(api): State<Api>, Path(handle): Path<String>, received: Received) -> Result<StatusCode, Problem> {
+async fn remove(State(api): State<Api>, Segment(handle): Segment, received: Received) -> Result<StatusCode, Problem> {
     let member = received.member(&api, Effect::Changes).await?;
     api.services.handles.remove(member, &handle).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
-use super::request::{Base64, PrekeyJson, Received, from_hex, to_base64};
+use super::request::{Base64, PrekeyJson, Received, Segment, from_hex, to_base64};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -86,10 +87,11 @@ async fn list(State(api): State<Api>, received: Received) -> Result<Json<Value>,
 
 async fn look(
     State(api): State<Api>,
-    Path(id): Path<String>,
-    Query(query): Query<LookQuery>,
+    Segment(id): Segment,
+    query: Result<Query<LookQuery>, QueryRejection>,
     received: Received,
 ) -> Result<Json<Value>, Problem> {
+    let Query(query) = query.map_err(|_| Problem::malformed("wait_s in the query is not a number of seconds"))?;
     let signed = received.signed()?;
     let links = &api.services.links;
     let viewed = links.view(link_id(&id)?, &signed, received.target()).await;
@@ -101,7 +103,7 @@ async fn look(
     Ok(Json(link_json(&link, viewer, api.clock.now())))
 }
 
-async fn challenge(State(api): State<Api>, Path(id): Path<String>, received: Received) -> Result<StatusCode, Problem> {
+async fn challenge(State(api): State<Api>, Segment(id): Segment, received: Received) -> Result<StatusCode, Problem> {
     let member = received.member(&api, Effect::Changes).await?;
     let challenge: ChallengeJson = received.json()?;
     let (ephemeral, nonce) = (challenge.ephemeral.exactly("ephemeral")?, challenge.nonce.exactly("nonce")?);
@@ -109,7 +111,7 @@ async fn challenge(State(api): State<Api>, Path(id): Path<String>, received: Rec
     taken.map(|()| StatusCode::NO_CONTENT).map_err(|error| problem(&api, error))
 }
 
-async fn reveal(State(api): State<Api>, Path(id): Path<String>, received: Received) -> Result<StatusCode, Problem> {
+async fn reveal(State(api): State<Api>, Segment(id): Segment, received: Received) -> Result<StatusCode, Problem> {
     let signed = received.signed()?;
     let reveal: RevealJson = received.json()?;
     let nonce = reveal.nonce.exactly("nonce")?;
@@ -117,13 +119,13 @@ async fn reveal(State(api): State<Api>, Path(id): Path<String>, received: Receiv
     taken.map(|()| StatusCode::NO_CONTENT).map_err(|error| problem(&api, error))
 }
 
-async fn reject(State(api): State<Api>, Path(id): Path<String>, received: Received) -> Result<StatusCode, Problem> {
+async fn reject(State(api): State<Api>, Segment(id): Segment, received: Received) -> Result<StatusCode, Problem> {
     let signed = received.signed()?;
     let taken = api.services.links.reject(link_id(&id)?, &signed, received.target()).await;
     taken.map(|()| StatusCode::NO_CONTENT).map_err(|error| problem(&api, error))
 }
 
-async fn complete(State(api): State<Api>, Path(id): Path<String>, received: Received) -> Result<StatusCode, Problem> {
+async fn complete(State(api): State<Api>, Segment(id): Segment, received: Received) -> Result<StatusCode, Problem> {
     let member = received.member(&api, Effect::Changes).await?;
     let complete: CompleteJson = received.json()?;
     let (list, sealed) = (complete.device_list.0.into(), complete.sealed.0.into());

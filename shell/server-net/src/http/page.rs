@@ -4,20 +4,20 @@
 //! - The page runs no scripts, loads nothing, is kept nowhere, and does not tell other sites where it was.
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use halcyon_server::accounts::verification::VerifyError;
 
 use super::Api;
-use super::request::from_hex;
+use super::request::{Segment, from_hex};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new().route("/verify/{token}", get(show).post(press))
 }
 
-async fn show(State(api): State<Api>, Path(token): Path<String>) -> Response {
+async fn show(State(api): State<Api>, Segment(token): Segment) -> Response {
     let looked = match from_hex::<32>(&token, "token") {
         Ok(token) => api.services.verifications.look_at_link(&token).await.map(|_| ()),
         Err(_) => Err(VerifyError::Ended),
@@ -28,7 +28,7 @@ async fn show(State(api): State<Api>, Path(token): Path<String>) -> Response {
     }
 }
 
-async fn press(State(api): State<Api>, Path(token): Path<String>) -> Response {
+async fn press(State(api): State<Api>, Segment(token): Segment) -> Response {
     let verified = match from_hex::<32>(&token, "token") {
         Ok(token) => api.services.verifications.verify_link(&token).await,
         Err(_) => Err(VerifyError::Ended),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::body::{Bytes, HttpBody};
-use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use base64::Engine;
@@ -45,6 +45,20 @@ impl<S: Send + Sync> FromRequest<S> for Received {
             _ => Problem::malformed("the body ended early"),
         })?;
         Ok(Self { parts, body })
+    }
+}
+
+/// The part of the path that a route leaves open, decoded. One that is no text is refused as every other mistake is (ACC-3).
+pub struct Segment(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let found = Path::<String>::from_request_parts(parts, state).await;
+        found
+            .map(|Path(text)| Self(text))
+            .map_err(|_| Problem::malformed("the path has percent-encoded bytes that are no UTF-8"))
     }
 }
 

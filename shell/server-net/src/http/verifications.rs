@@ -1,6 +1,6 @@
 //! `/v1/verifications`. Spec: 20-accounts.md §2 (ACC-20, ACC-21, ACC-23).
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::Api;
 use super::problem::Problem;
-use super::request::{Received, Source, from_hex};
+use super::request::{Received, Segment, Source, from_hex};
 
 pub(super) fn routes() -> Router<Api> {
     Router::new()
@@ -45,13 +45,13 @@ pub(super) fn begun_json(begun: Begun) -> Value {
     json!({ "verification_id": hex::encode(begun.id.0), "expires_at_ms": begun.expires.as_millis() })
 }
 
-async fn look(State(api): State<Api>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+async fn look(State(api): State<Api>, Segment(id): Segment) -> Result<Json<Value>, Problem> {
     let id = VerificationId(from_hex(&id, "verification_id")?);
     let verified = api.services.verifications.is_verified(id).await?;
     Ok(Json(json!({ "verified": verified })))
 }
 
-async fn verify(State(api): State<Api>, Path(id): Path<String>, received: Received) -> Result<Json<Value>, Problem> {
+async fn verify(State(api): State<Api>, Segment(id): Segment, received: Received) -> Result<Json<Value>, Problem> {
     let id = VerificationId(from_hex(&id, "verification_id")?);
     let code: Code = received.json()?;
     api.services.verifications.verify_code(id, &code.code).await?;
