@@ -226,4 +226,6 @@ impl<P: MlKem> fmt::Debug for KemPrivate<P> {
 }
 
 #[cfg(test)]
+mod acvp;
+#[cfg(test)]
 mod tests;
