@@ -91,11 +91,11 @@ async fn look(
     query: Result<Query<LookQuery>, QueryRejection>,
     received: Received,
 ) -> Result<Json<Value>, Problem> {
-    let Query(query) = query.map_err(|_| Problem::malformed("wait_s in the query is not a number of seconds"))?;
     let signed = received.signed()?;
     let links = &api.services.links;
     let viewed = links.view(link_id(&id)?, &signed, received.target()).await;
     let (mut link, viewer) = viewed.map_err(|error| problem(&api, error))?;
+    let Query(query) = query.map_err(|_| Problem::malformed("wait_s in the query is not a number of seconds"))?;
     if query.wait_s > 0 {
         let waited = links.wait(link, viewer, Duration::from_secs(query.wait_s)).await;
         link = waited.map_err(|error| problem(&api, error))?;

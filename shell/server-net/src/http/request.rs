@@ -2,6 +2,7 @@
 //!
 //! Owns the extractors. Does not know what is asked.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -48,17 +49,16 @@ impl<S: Send + Sync> FromRequest<S> for Received {
     }
 }
 
-/// The part of the path that a route leaves open, decoded. One that is no text is refused as every other mistake is (ACC-3).
+/// The part of the path that a route leaves open, decoded. One that is no text becomes a character that stands in no name, so that
+/// it is refused where every other wrong name is: after the question who asks (ACC-3).
 pub struct Segment(pub String);
 
 impl<S: Send + Sync> FromRequestParts<S> for Segment {
-    type Rejection = Problem;
+    type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Infallible> {
         let found = Path::<String>::from_request_parts(parts, state).await;
-        found
-            .map(|Path(text)| Self(text))
-            .map_err(|_| Problem::malformed("the path has percent-encoded bytes that are no UTF-8"))
+        Ok(found.map_or_else(|_| Self(char::REPLACEMENT_CHARACTER.to_string()), |Path(text)| Self(text)))
     }
 }
 

@@ -103,15 +103,17 @@ async fn bounds_and_missing_endpoints_are_problems() {
     assert_eq!(client.get("/v1/lookup").await.problem(), (405, "wrong_method".to_owned()));
 }
 
-/// ACC-3: a path or a query that says nothing is refused as every other mistake is.
+/// ACC-3: a path or a query that says nothing is refused as every other mistake is, and after the question who asks.
 #[tokio::test]
 async fn nonsense_in_path_and_query_is_a_problem_too() {
     let world = World::start().await;
     let alice = Person::register(&world, ALICE, "phone").await;
     let client = world.client();
-    for path in ["/v1/links/%f0", "/v1/links/00000000000000000000000000000000?wait_s=soon"] {
-        let refused = client.signed(alice.first(), "GET", path, Value::Null).await;
-        assert_eq!(refused.problem(), (400, "malformed_request".to_owned()), "{path}");
-    }
+    let asked = async |path: &str| client.signed(alice.first(), "GET", path, Value::Null).await.problem();
+    assert_eq!(asked("/v1/links/%f0").await, (400, "malformed_request".to_owned()));
+    let nobody = "/v1/links/00000000000000000000000000000000?wait_s=soon";
+    assert_eq!(asked(nobody).await, (404, "no_such_link".to_owned()));
     assert_eq!(client.get("/v1/verifications/%ff").await.problem().0, 400);
+    let removed = client.request("DELETE", "/v1/handles/%f0", "application/json", Bytes::new());
+    assert_eq!(client.send(removed).await.problem().0, 401);
 }
