@@ -104,8 +104,29 @@ impl Inner {
 
     /// Asks for the own account, and accepts its list as the resolver does (DIR-6).
     pub(crate) async fn current_list(&self) -> Result<(SignedList, DeviceId), DevicesError> {
-        let answer = self.fetch_account().await?;
+        let answer = self.fetch_own().await?;
         self.accept_answer(answer)
+    }
+
+    /// Asks for the own account, and again if another change of this device was accepted while the answer was on its way: an older
+    /// list in it is no lie.
+    pub(crate) async fn fetch_own(&self) -> Result<AccountAnswer, DevicesError> {
+        let mut known = self.own_list_version()?;
+        for _ in 1..LIST_TRIES_MAX {
+            let answer = self.fetch_account().await?;
+            let now_known = self.own_list_version()?;
+            if now_known == known {
+                return Ok(answer);
+            }
+            known = now_known;
+        }
+        self.fetch_account().await
+    }
+
+    fn own_list_version(&self) -> Result<u64, DevicesError> {
+        let mut state = self.state();
+        let account = state.own()?.account;
+        Ok(state.known(account)?.map_or(0, |known| known.version()))
     }
 
     /// Accepts the list of an answer about the own account. One that is not believed raises an alarm.

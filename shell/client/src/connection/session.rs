@@ -359,7 +359,7 @@ impl Inner {
         self.forget_old(now)?;
         self.give_up_old_jobs(now)?;
         // The server may be busy, or its word is not believed: then the person was alarmed, and the next hour comes.
-        if let Ok(answer) = self.fetch_account().await {
+        if let Ok(answer) = self.fetch_own().await {
             self.keep_handles(&answer.handles)?;
             let _ = self.accept_answer(answer);
         }

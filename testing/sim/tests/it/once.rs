@@ -14,6 +14,8 @@ const SEEDS: &[(u64, &str)] = &[
     (118, "a session was wiped while the last message of its chain was on its way for weeks"),
     (198, "a process that had ended told the world what had expired"),
     (15, "a mailbox could not be emptied for want of scratch space, and it was not tried again"),
+    (566, "an answer that was on its way while another change was accepted was taken for a list that goes back"),
+    (634, "the same, between a new address and a device that was removed"),
     (218, "a sync that failed on a full disk was overlooked"),
 ];
 
