@@ -35,13 +35,20 @@ pub enum SealError {
 /// Why a message did not open. The session is unchanged, so the next message can still succeed.
 ///
 /// There is one variant for everything that a forger could cause (PAIR-14, PEC-18, PQ3-25). For `pq3` a forger is whoever has not
-/// the sender's device key.
+/// the sender's device key; what only that device can cause has variants of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Damaged, forged, meant for somebody else, or sealed to a key that is gone.
+    /// Damaged, forged, meant for somebody else, or padded wrongly; in `pair` and `pair-ec` also sealed to a key that is gone,
+    /// since their signatures cannot be checked without that key. Nobody is to be answered.
     #[error("message does not open")]
     Unauthentic,
+    /// PQ3-25: signed by the sender's device for this device and this envelope, but sealed with a key that is not here: the session
+    /// or its store was lost, the chain is not kept any more, the prekey of the start is gone, or it is one start too many. It will
+    /// not open later either: have it sealed anew. A server that delivers an old message again can cause it too, so look whether the
+    /// envelope was seen before.
+    #[error("message is authentic, but sealed with a key that is not here")]
+    NoKey,
     /// The courier delivers at least once, so this is ordinary: acknowledge and move on.
     #[error("message was opened before")]
     Replayed,

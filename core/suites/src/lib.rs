@@ -28,7 +28,7 @@ pub use choice::{ChoiceError, ChosenSuite};
 pub use device_keys::DeviceKeys;
 pub use error::{OpenError, SealError};
 pub use identity::{IdentityError, PAIR_IDENTITY_BYTES, PairIdentity};
-pub use session::{Incoming, Opened, Outgoing, PeerDevice, Sealed, Session};
+pub use session::{Incoming, Opened, Outgoing, PeerDevice, Sealed, Session, SessionSummary};
 pub use state::StateError;
 pub use suite::{Suite, UnknownSuite};
 

@@ -20,8 +20,9 @@ use crate::{
     suite::Suite,
 };
 
-/// 1 had no `pq3`, 2 no memory of what opened (PQ3-26); both are still read.
-const STATE_VERSION: u8 = 3;
+/// 1 had no `pq3`, 2 no memory of what opened (PQ3-26), 3 no restart (PQ3-34, PEC-20); all are still read.
+const STATE_VERSION: u8 = 4;
+const STATE_VERSION_WITHOUT_RESTART: u8 = 3;
 const STATE_VERSION_WITHOUT_OPENED: u8 = 2;
 const STATE_VERSION_WITHOUT_PQ3: u8 = 1;
 
@@ -112,6 +113,28 @@ pub struct Opened {
     pub recipient: Option<Handle>,
     /// The session in which this message counts as opened.
     pub next: Session,
+}
+
+/// What a person may want to know of a [`Session`]: numbers and times, no keys and no names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionSummary {
+    /// `pq3` sessions that are kept, at most three (PQ3-15).
+    pub pq3_sessions: usize,
+    /// When a message was last sealed or opened in the preferred one; `None` if there is none.
+    pub last_used: Option<Timestamp>,
+    /// When the preferred one last changed direction, or was started (PQ3-12); `None` if there is none.
+    pub ratcheted: Option<Timestamp>,
+    /// Whether the preferred one is this device's start and nothing of the peer's was opened in it.
+    pub unanswered: bool,
+    /// Whether the next `pq3` message starts a session and so needs the peer's bundle: there is none yet, or none that may be sealed
+    /// in (PQ3-34).
+    pub restarts_next: bool,
+    /// Keys that are kept for messages that have not arrived, at most 2,000 (PQ3-30).
+    pub skipped_keys: usize,
+    /// Starts of the peer's that are remembered. At [`STARTS_MAX`](crate::pq3::start::STARTS_MAX) no more are taken up until prekeys
+    /// are wiped (PQ3-11): only a start from here helps.
+    pub starts_remembered: usize,
 }
 
 /// The state between this device and one other.
@@ -277,6 +300,41 @@ impl Session {
         Ok(Opened { plaintext, suite: Suite::Pq3, recipient: Some(auth_data.recipient), next })
     }
 
+    /// Seals nothing more with what this value holds (PQ3-34, PEC-20). For a device that was restored from an old copy, whose peer
+    /// cannot open its messages, or that begins anew with [`Session::default`] where it had lost its state.
+    ///
+    /// The next `pq3` message starts a session with the peer's bundle (and fails with [`SealError::NoPrekey`] without one), unless the
+    /// peer starts one before. The sessions that are here open what is still under way. `pair-ec` counters jump ahead: what was sealed
+    /// before and arrives after a message sealed now is taken for a replay. A session that is started ends it: nothing is to be undone.
+    pub fn restart(&mut self, now: Timestamp) {
+        self.pair_ec_send.restart(now);
+        self.pq3.restart();
+    }
+
+    /// Takes in that the peer could not open a message from here ([`OpenError::NoKey`]). Call it after its request opened, and before
+    /// anything is sealed again.
+    ///
+    /// A `pq3` start that was never answered is given up (PQ3-35). Otherwise nothing changes: the peer's request came in a session
+    /// that it has, and which is preferred for that (PQ3-16).
+    pub fn rejected(&mut self) {
+        self.pq3.rejected();
+    }
+
+    /// Returns what a person may want to know of this session.
+    #[must_use]
+    pub fn summary(&self) -> SessionSummary {
+        let preferred = self.pq3.sessions().first();
+        SessionSummary {
+            pq3_sessions: self.pq3.sessions().len(),
+            last_used: preferred.map(pq3::session::Session::active),
+            ratcheted: preferred.map(|session| session.security().ratcheted),
+            unanswered: preferred.is_some_and(|session| !session.is_retired() && session.is_unanswered()),
+            restarts_next: self.pq3.restarts_next(),
+            skipped_keys: self.pq3.skipped(),
+            starts_remembered: self.pq3.starts_remembered(),
+        }
+    }
+
     /// Returns how well messages in `pq3` to this device are protected; `None` before the first.
     #[must_use]
     pub fn security(&self) -> Option<Security> {
@@ -306,15 +364,19 @@ impl Session {
     /// [`StateError`].
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let version = match bytes.first() {
-            Some(older @ (&STATE_VERSION_WITHOUT_PQ3 | &STATE_VERSION_WITHOUT_OPENED)) => *older,
+            Some(older @ STATE_VERSION_WITHOUT_PQ3..=STATE_VERSION_WITHOUT_RESTART) => *older,
             _ => STATE_VERSION,
         };
         let mut reader = Reader::new(bytes, version)?;
-        let pair_ec_send = SendState::read(&mut reader)?;
+        let pair_ec_send = match version {
+            STATE_VERSION => SendState::read(&mut reader)?,
+            _ => SendState::read_without_restart(&mut reader)?,
+        };
         let pair_ec_receive = ReceiveState::read(&mut reader)?;
         let pq3 = match version {
             STATE_VERSION_WITHOUT_PQ3 => Sessions::default(),
             STATE_VERSION_WITHOUT_OPENED => Sessions::read_without_opened(&mut reader)?,
+            STATE_VERSION_WITHOUT_RESTART => Sessions::read_without_retired(&mut reader)?,
             _ => Sessions::read(&mut reader)?,
         };
         reader.end()?;

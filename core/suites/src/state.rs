@@ -4,14 +4,17 @@
 
 use halcyon_crypto::{CompactKey, Secret, SecretBytes};
 
-/// Bytes at rest are not what this version writes: they are damaged, or a newer version wrote them.
+/// Bytes at rest are not what this version writes: they are damaged, or a newer version wrote them. The stored bytes are as they
+/// were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
-    /// PEC-19: a newer program has used this store.
+    /// PEC-19, PQ3-32: a newer program has used this store (an upgrade that was taken back, or interrupted half-way). Keep the bytes:
+    /// that program reads them.
     #[error("stored state has version {0}, which this version does not read")]
     Version(u8),
-    /// The store is damaged.
+    /// The store is damaged: no version reads this. A session can begin anew in its place
+    /// ([`Session::restart`](crate::Session::restart)); keys cannot.
     #[error("stored state is damaged")]
     Damaged,
 }
@@ -62,6 +65,8 @@ impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8], version: u8) -> Result<Self, StateError> {
         match bytes.split_first() {
             Some((found, rest)) if *found == version => Ok(Self(rest)),
+            // No version had this number.
+            Some((0, _)) => Err(StateError::Damaged),
             Some((found, _)) => Err(StateError::Version(*found)),
             None => Err(StateError::Damaged),
         }

@@ -24,11 +24,19 @@ use crate::{
 /// than 31 days, so five are in use; the rest allows for clocks.
 const PREKEYS_MAX: usize = 16;
 
+/// How far the counters jump when a state may be an old copy (PEC-20): further than what was sealed to one prekey since the copy was
+/// made, and little enough for four thousand jumps.
+pub const RESTART_JUMP: u64 = 1 << 20;
+/// One more than the last counter (PEC-8).
+const COUNTERS_END: u64 = 1 << 32;
+
 /// The counters for one peer's device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SendState {
     /// By the peer's prekey.
     prekeys: BTreeMap<CompactKey, Counter>,
+    /// PEC-20: prekeys that are not in the list may have been sealed to all the same.
+    restarted: bool,
 }
 
 /// What is known of one prekey that was sealed to.
@@ -78,12 +86,21 @@ impl SendState {
         if self.prekeys.values().any(|known| known.time_s > prekey.time_s() && is_fresh(known.time_s, now)) {
             return Err(SealError::PrekeyRolledBack);
         }
-        let entry = Counter { time_s: prekey.time_s(), next: 0 };
+        let mut entry = Counter { time_s: prekey.time_s(), next: 0 };
+        if self.restarted {
+            entry.jump(now); // PEC-20
+        }
         let used = self.prekeys.entry(*prekey.key().compact()).or_insert(entry);
         let counter = u32::try_from(used.next).map_err(|_| SealError::CounterExhausted)?;
         used.next += 1;
         self.forget_oldest();
         Ok((counter, self))
+    }
+
+    /// Jumps ahead with every counter, as this state may be an old copy, or have taken the place of one that was lost (PEC-20).
+    pub(crate) fn restart(&mut self, now: Timestamp) {
+        self.restarted = true;
+        self.prekeys.values_mut().for_each(|counter| counter.jump(now));
     }
 
     /// Keeps the newest prekeys' counters. One that is forgotten is older than 31 days, or the peer's clock ran wild.
@@ -95,7 +112,7 @@ impl SendState {
     }
 
     pub(crate) fn encoded_len(&self) -> usize {
-        4 + self.prekeys.len() * 48
+        4 + self.prekeys.len() * 48 + 4
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -105,18 +122,35 @@ impl SendState {
             writer.u64(counter.time_s.to_bits());
             writer.u64(counter.next);
         }
+        writer.u32(u32::from(self.restarted));
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let before = Self::read_without_restart(reader)?;
+        Ok(Self { restarted: reader.count(1)? == 1, ..before })
+    }
+
+    /// Reads what a version wrote that knew no restart (PEC-20).
+    pub(crate) fn read_without_restart(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let mut prekeys = BTreeMap::new();
         for _ in 0..reader.count(PREKEYS_MAX)? {
             let prekey = reader.key()?;
             let counter = Counter { time_s: f64::from_bits(reader.u64()?), next: reader.u64()? };
-            if !counter.time_s.is_finite() || counter.next > 1 << 32 || prekeys.insert(prekey, counter).is_some() {
+            if !counter.time_s.is_finite() || counter.next > COUNTERS_END || prekeys.insert(prekey, counter).is_some() {
                 return Err(StateError::Damaged);
             }
         }
-        Ok(Self { prekeys })
+        Ok(Self { prekeys, restarted: false })
+    }
+}
+
+impl Counter {
+    /// PEC-20: beyond what a state sealed that went on beside or after this one. The milliseconds since the prekey was made keep apart
+    /// what is restored from one copy, or begun anew, several times; a month of them fits into the 32 bits.
+    fn jump(&mut self, now: Timestamp) {
+        let made = Timestamp::from_millis((self.time_s * 1000.0).max(0.0) as u64);
+        let age_ms = now.since(made).as_millis();
+        self.next = self.next.max(age_ms).saturating_add(RESTART_JUMP).min(COUNTERS_END);
     }
 }
 
@@ -141,7 +175,8 @@ mod tests {
         let bob = SigningKey::generate_compact(&mut rng);
         let prekey = prekey_at(&mut rng, &bob, NOW);
         let last = Counter { time_s: prekey.time_s(), next: u64::from(u32::MAX) };
-        let state = SendState { prekeys: BTreeMap::from([(*prekey.key().compact(), last)]) };
+        let prekeys = BTreeMap::from([(*prekey.key().compact(), last)]);
+        let state = SendState { prekeys, restarted: false };
         let (counter, state) = state.take(&prekey, NOW).unwrap();
         assert_eq!(counter, u32::MAX);
         assert_eq!(state.take(&prekey, NOW).unwrap_err(), SealError::CounterExhausted);
@@ -183,6 +218,59 @@ mod tests {
         for now in [NOW.plus(Duration::from_days(32)), NOW.minus(Duration::from_days(2))] {
             assert_eq!(SendState::default().take(&prekey, now).unwrap_err(), SealError::StalePrekey);
         }
+    }
+
+    fn counters(state: &SendState, prekey: &SignedPrekey, now: Timestamp, count: usize) -> Vec<u32> {
+        let mut state = state.clone();
+        let mut counters = Vec::new();
+        for _ in 0..count {
+            let (counter, next) = state.take(prekey, now).unwrap();
+            counters.push(counter);
+            state = next;
+        }
+        counters
+    }
+
+    /// PEC-20: an old copy is restarted, another time a day later, and once more the state is lost: no two share a counter, to a prekey
+    /// that the copy knows and to one that came after it; and later ones are higher, so that the window passes over none.
+    #[test]
+    fn no_two_restarts_share_a_counter() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let bob = SigningKey::generate_compact(&mut rng);
+        let known = prekey_at(&mut rng, &bob, NOW);
+        let (_, copy) = SendState::default().take(&known, NOW).unwrap();
+        let hour = NOW.plus(Duration::from_mins(60));
+        let later = prekey_at(&mut rng, &bob, hour);
+        for prekey in [&known, &later] {
+            let original = counters(&copy, prekey, hour, 5000);
+            let mut seen = original;
+            for (day, state) in [(1, copy.clone()), (2, copy.clone()), (3, SendState::default())] {
+                let now = NOW.plus(Duration::from_days(day));
+                let mut restored = state;
+                restored.restart(now);
+                seen.extend(counters(&restored, prekey, now, 5000));
+            }
+            assert!(seen.is_sorted_by(|a, b| a < b), "day by day, and no two alike");
+        }
+    }
+
+    /// PEC-8, PEC-20: a jump that does not fit is the end, and no counter comes round again; a month of age and a thousand restarts fit.
+    #[test]
+    fn a_jump_beyond_the_end_is_the_end() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let bob = SigningKey::generate_compact(&mut rng);
+        let prekey = prekey_at(&mut rng, &bob, NOW);
+        let month = NOW.plus(Duration::from_days(31));
+        let mut state = SendState::default().take(&prekey, NOW).unwrap().1;
+        for _ in 0..1000 {
+            state.restart(month);
+        }
+        let (counter, _) = state.clone().take(&prekey, month).unwrap();
+        assert_eq!(u64::from(counter), Duration::from_days(31).as_millis() + 1000 * RESTART_JUMP);
+        for _ in 0..4096 {
+            state.restart(month);
+        }
+        assert_eq!(state.take(&prekey, month).unwrap_err(), SealError::CounterExhausted);
     }
 
     /// A device that publishes a prekey a minute does not make its peers' states grow.

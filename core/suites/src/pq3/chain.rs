@@ -104,6 +104,12 @@ impl SendingChain {
         Some((index, message, Self { key, next, ..self }))
     }
 
+    /// Wipes the chain key: nothing more is sealed here, as at the end of all indexes (PQ3-34). What opens the peer's answer stays.
+    pub(super) fn close(&mut self) {
+        self.key = ChainKey::from_secret(Secret::fill_with(|_| ()));
+        self.next = u32::MAX;
+    }
+
     pub(super) fn encoded_len(&self) -> usize {
         let len = |value: Option<usize>| 4 + value.unwrap_or(0);
         let head = &self.head;

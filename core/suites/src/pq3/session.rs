@@ -66,6 +66,8 @@ pub struct Session {
     rekey: RekeyClock,
     ratcheted: Timestamp,
     active: Timestamp,
+    /// PQ3-34: only for opening. Stored beside the sessions.
+    retired: bool,
 }
 
 /// Where a message stands in its session.
@@ -111,6 +113,7 @@ impl Session {
             rekey: RekeyClock::new(),
             ratcheted: now,
             active: now,
+            retired: false,
         }
     }
 
@@ -133,6 +136,7 @@ impl Session {
             rekey: RekeyClock::new(),
             ratcheted: now,
             active: now,
+            retired: false,
         })
     }
 
@@ -162,13 +166,29 @@ impl Session {
     }
 
     /// Returns when a message was last sealed or opened.
-    pub(super) fn active(&self) -> Timestamp {
+    #[must_use]
+    pub fn active(&self) -> Timestamp {
         self.active
     }
 
-    /// Says whether the next message may be sealed here (PQ3-17).
+    /// Says whether this session only opens what is still under way (PQ3-34).
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired
+    }
+
+    /// Never seals here again, and wipes what it would be sealed with (PQ3-34).
+    pub(super) fn retire(&mut self) {
+        self.retired = true;
+        if let Some(sending) = &mut self.sending {
+            sending.close();
+        }
+    }
+
+    /// Says whether the next message may be sealed here (PQ3-17, PQ3-34).
     pub(super) fn may_go_on(&self, now: Timestamp) -> bool {
-        self.sending.as_ref().is_none_or(|chain| now.since(chain.begun()) < CHAIN_AGE_MAX && chain.next() < u32::MAX)
+        let is_young = |chain: &SendingChain| now.since(chain.begun()) < CHAIN_AGE_MAX && chain.next() < u32::MAX;
+        !self.retired && self.sending.as_ref().is_none_or(is_young)
     }
 
     /// Returns the session with a sending chain: the one that is there, or a new one (PQ3-12). `None` if what was stored
@@ -317,7 +337,7 @@ impl Session {
         if sending.is_none() && receiving.is_empty() {
             return Err(StateError::Damaged);
         }
-        Ok(Self { id, role, root, sending, receiving, peer_offer, rekey, ratcheted, active })
+        Ok(Self { id, role, root, sending, receiving, peer_offer, rekey, ratcheted, active, retired: false })
     }
 }
 

@@ -150,11 +150,38 @@ impl Sessions {
         session.step(now).ok_or(SealError::CounterExhausted)
     }
 
+    /// Seals nothing more in any of these sessions: the next message starts one with the peer's bundle, unless the peer starts one
+    /// before (PQ3-34). All are kept to open what is still under way.
+    pub fn restart(&mut self) {
+        self.sessions.iter_mut().for_each(Session::retire);
+    }
+
+    /// Takes in that the peer could not open what was sealed here: an own start that was never answered is given up (PQ3-35). The
+    /// next in the order of preference takes its place: the peer's start, if ours had won against it (PQ3-16).
+    pub fn rejected(&mut self) {
+        if self.sessions.first().is_some_and(|first| !first.is_retired() && first.is_unanswered()) {
+            let mut given_up = self.sessions.remove(0);
+            given_up.retire();
+            self.sessions.insert(self.live(), given_up);
+        }
+    }
+
+    /// Returns how many sessions may be sealed in. They come before the others.
+    fn live(&self) -> usize {
+        self.sessions.iter().filter(|session| !session.is_retired()).count()
+    }
+
+    /// Says whether nothing is left to seal in, so that the next message starts a session (PQ3-34).
+    #[must_use]
+    pub fn restarts_next(&self) -> bool {
+        self.live() == 0
+    }
+
     /// Opens a message.
     ///
     /// # Errors
-    /// [`OpenError::Replayed`] if its key was used, [`OpenError::Forked`] if for another message;
-    /// [`OpenError::Unauthentic`] for everything else (PQ3-25, PQ3-26).
+    /// [`OpenError::Replayed`] if its key was used, [`OpenError::Forked`] if for another message; [`OpenError::NoKey`] if the
+    /// sender's device sealed it with a key that is not here; [`OpenError::Unauthentic`] for everything else (PQ3-25, PQ3-26).
     pub fn open(&self, opening: &Opening<'_>, now: Timestamp, sealed: &[u8]) -> Result<Opened, OpenError> {
         // PQ3-24: the signature first, so that whoever has not the sender's key learns nothing of our state.
         let message = Message::decode(sealed).ok_or(OpenError::Unauthentic)?;
@@ -167,13 +194,15 @@ impl Sessions {
         let (found, from) = self.find(opening, &message, &entry, now)?;
         let mut content = message.ciphertext;
         apply(&found.key, &mut content);
+        // PQ3-25: not `NoKey`, and from here on nothing is: what can be observed does not depend on the plaintext.
         let plaintext = wire::unpad(&SecretBytes::from_vec(content)).ok_or(OpenError::Unauthentic)?;
-        let mut next = self.with(found, from, opening.ring, now).ok_or(OpenError::Unauthentic)?;
+        let mut next = self.with(found, from, now);
         next.opened.push(entry);
         Ok(Opened { plaintext, auth_data, next })
     }
 
-    /// Finds the session of a message and its key, which the indicator confirms (PQ3-15).
+    /// Finds the session of a message and its key, which the indicator confirms (PQ3-15). Whoever comes here has the sender's device
+    /// key, or a message of that device's.
     fn find(
         &self,
         opening: &Opening<'_>,
@@ -186,34 +215,37 @@ impl Sessions {
                 // PQ3-26: one key, two messages: two devices have this device's state.
                 NoKey::Used if self.opened.contradicts(entry) => OpenError::Forked,
                 NoKey::Used => OpenError::Replayed,
-                NoKey::TooFar => OpenError::Unauthentic,
+                NoKey::TooFar => OpenError::NoKey,
             })?;
-            return confirmed(found, message).map(|found| (found, Source::Session(at))).ok_or(OpenError::Unauthentic);
+            return confirmed(found, message).map(|found| (found, Source::Session(at))).ok_or(OpenError::NoKey);
         }
         let found = match message.head.prekey_hash {
-            Some(hash) => {
-                let id = SessionId::new(hash, message.ephemeral);
-                self.find_start(opening, message, &id, now).map(|found| (found, Source::Start(id)))
-            }
+            Some(hash) => self.find_start(opening, message, &SessionId::new(hash, message.ephemeral), now),
             None => self.sessions.iter().enumerate().find_map(|(at, session)| {
                 let found = session.in_next_chain(message, opening.from, opening.to, now)?;
                 Some((confirmed(found, message)?, Source::Session(at)))
             }),
         };
-        found.ok_or(OpenError::Unauthentic)
+        found.ok_or(OpenError::NoKey)
     }
 
-    fn find_start(&self, opening: &Opening<'_>, message: &Message, id: &SessionId, now: Timestamp) -> Option<Found> {
-        // PQ3-11: a start that was taken up before, whatever became of its session.
-        if self.starts.contains(id) {
-            return None;
-        }
+    fn find_start(
+        &self,
+        opening: &Opening<'_>,
+        message: &Message,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Option<(Found, Source)> {
+        // PQ3-11: a start that was taken up before, whatever became of its session, or one too many. Before decryption, so that the
+        // answer does not depend on what would come out.
+        let starts = self.starts.with(id, opening.ring)?;
         let session = Session::answer(opening.ring, opening.from, opening.to, message, now)?;
-        confirmed(session.in_chain(message, now).ok()?, message)
+        let found = confirmed(session.in_chain(message, now).ok()?, message)?;
+        Some((found, Source::Start(starts)))
     }
 
-    /// Returns the sessions after a message, in the order of PQ3-16. `None` if a start is one too many (PQ3-11).
-    fn with(&self, found: Found, from: Source, ring: &PrekeyRing, now: Timestamp) -> Option<Self> {
+    /// Returns the sessions after a message, in the order of PQ3-16.
+    fn with(&self, found: Found, from: Source, now: Timestamp) -> Self {
         let mut next = self.clone();
         match from {
             Source::Session(at) => {
@@ -222,23 +254,30 @@ impl Sessions {
                     next.prefer(at);
                 }
             }
-            Source::Start(id) => {
-                next.starts = next.starts.with(id, ring)?;
+            Source::Start(starts) => {
+                next.starts = starts;
                 next.sessions.push(found.next);
                 next.prefer(next.sessions.len() - 1);
                 next.sessions.truncate(SESSIONS_MAX);
             }
         }
         next.forget_old(now);
-        Some(next)
+        next
     }
 
     /// PQ3-16: the session that the peer used last is sealed with. While our own start waits for its answer, the larger id
     /// wins, so that both sides choose the same.
     fn prefer(&mut self, at: usize) {
+        // PQ3-34: what was given up stays behind what is sealed in.
+        if self.sessions[at].is_retired() {
+            return;
+        }
         let session = self.sessions.remove(at);
         let rivals = self.sessions.first().is_some_and(|first| {
-            first.is_unanswered() && session.role() == super::session::Role::Answerer && first.id() > session.id()
+            !first.is_retired()
+                && first.is_unanswered()
+                && session.role() == super::session::Role::Answerer
+                && first.id() > session.id()
         });
         self.sessions.insert(usize::from(rivals), session);
     }
@@ -278,6 +317,12 @@ impl Sessions {
         !self.sessions.first().is_some_and(|session| session.may_go_on(now))
     }
 
+    /// Returns how many starts of the peer's are remembered (PQ3-11).
+    #[must_use]
+    pub fn starts_remembered(&self) -> usize {
+        self.starts.len()
+    }
+
     /// Returns the sessions, the one that is sealed with first.
     #[must_use]
     pub fn sessions(&self) -> &[Session] {
@@ -291,6 +336,7 @@ impl Sessions {
             + self.starts.encoded_len()
             + 12
             + self.opened.encoded_len()
+            + 4
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -305,9 +351,18 @@ impl Sessions {
             }
         }
         self.opened.write(writer);
+        writer.u32(u32::try_from(self.live()).expect("at most SESSIONS_MAX"));
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut read = Self::read_without_retired(reader)?;
+        let live = reader.count(read.sessions.len())?;
+        read.sessions[live..].iter_mut().for_each(Session::retire);
+        Ok(read)
+    }
+
+    /// Reads what a version wrote that gave no session up (PQ3-34).
+    pub(crate) fn read_without_retired(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let before = Self::read_without_opened(reader)?;
         Ok(Self { opened: Remembered::read(reader)?, ..before })
     }
@@ -346,12 +401,11 @@ impl Opening<'_> {
 }
 
 /// Where a message's session came from.
-#[derive(Clone, Copy)]
 enum Source {
     /// From those that there are.
     Session(usize),
-    /// Out of the message.
-    Start(SessionId),
+    /// Out of the message: the starts that are then remembered.
+    Start(SeenStarts),
 }
 
 /// SUI-12: the indicator, in constant time, before anything is decrypted.

@@ -104,19 +104,23 @@ pub(super) fn answer(
 pub struct SeenStarts(Vec<SessionId>);
 
 impl SeenStarts {
-    /// Says whether a start was accepted before.
-    pub(super) fn contains(&self, id: &SessionId) -> bool {
-        self.0.contains(id)
-    }
-
-    /// Returns the memory with one more start, without those whose private prekey is gone; `None` if it is full.
-    pub(super) fn with(&self, id: SessionId, ring: &PrekeyRing) -> Option<Self> {
+    /// Returns the memory with one more start, without those whose private prekey is gone; `None` if that start was accepted before,
+    /// or the memory is full (PQ3-11).
+    pub(super) fn with(&self, id: &SessionId, ring: &PrekeyRing) -> Option<Self> {
+        if self.0.contains(id) {
+            return None;
+        }
         let mut seen: Vec<SessionId> = self.0.iter().filter(|seen| ring.contains(&seen.prekey_hash)).copied().collect();
         if seen.len() >= STARTS_MAX {
             return None;
         }
-        seen.push(id);
+        seen.push(*id);
         Some(Self(seen))
+    }
+
+    /// Returns how many starts are remembered.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub(super) fn encoded_len(&self) -> usize {

@@ -9,6 +9,8 @@ mod healing;
 mod identity;
 mod looks;
 mod phones;
+mod repair;
+mod repair_model;
 mod sizes;
 mod starts;
 mod stored;

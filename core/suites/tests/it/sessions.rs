@@ -1,10 +1,13 @@
 //! Two devices talking.
 
+use std::collections::BTreeSet;
+
+use halcyon_crypto::{AgreementKey, AgreementPublic, CompactKey, Secret, ctr, kdf};
 use halcyon_suites::{OpenError, PLAINTEXT_BYTES_MAX, PeerDevice, SealError, Session, Suite, choice};
 use halcyon_types::SuiteId;
 use proptest::{collection::vec, prelude::*};
 
-use crate::people::{NOW, alice_bob_eve, days};
+use crate::people::{Device, NOW, alice_bob_eve, days};
 
 /// PAIR-12, PEC-14: Alice writes, Bob reads, in both suites.
 #[test]
@@ -176,4 +179,69 @@ proptest! {
             prop_assert_eq!(refused.unwrap_err(), OpenError::Unauthentic);
         }
     }
+}
+
+/// PEC-8, PEC-20: Alice's phone is brought back from a copy. Restarted, it uses no counter twice, and Bob opens everything once; by
+/// both prekeys, the one that the copy knows and the one that Bob published after it was made. Control: without the restart her messages
+/// pass for replays, which nobody would ever read.
+#[test]
+fn a_restored_copy_does_not_pass_for_replays() {
+    for with_restart in [true, false] {
+        let (mut alice, mut bob, _) = alice_bob_eve();
+        let (known, known_secret) = (bob.public(), prekey_secret(&bob));
+        let (_, copy) = alice.seal(Session::default(), Suite::PairEc, &known, b"before");
+        bob.keys = bob.keys.with_rolled_prekey(&mut bob.rng, NOW);
+        let (newer, newer_secret) = (bob.public(), prekey_secret(&bob));
+        let mut restored = Session::from_secret_bytes(copy.to_secret_bytes().expose()).unwrap();
+        if with_restart {
+            restored.restart(NOW);
+            restored = Session::from_secret_bytes(restored.to_secret_bytes().expose()).unwrap();
+        }
+        let mut sealed = Vec::new();
+        let mut used = Vec::new();
+        for mut session in [copy, restored] {
+            for (to_bob, secret) in
+                [(&known, &known_secret), (&known, &known_secret), (&newer, &newer_secret), (&newer, &newer_secret)]
+            {
+                let bytes;
+                (bytes, session) = alice.seal(session, Suite::PairEc, to_bob, b"hello");
+                used.push((*secret.compact(), counter(secret, &bytes)));
+                sealed.push(bytes);
+            }
+        }
+        let mut bobs = Session::default();
+        let mut replays = 0;
+        for bytes in &sealed {
+            match bob.open(&bobs, Suite::PairEc, &alice.public(), bytes) {
+                Ok(opened) => bobs = opened.next,
+                Err(error) => {
+                    assert_eq!(error, OpenError::Replayed);
+                    replays += 1;
+                }
+            }
+        }
+        assert_eq!(replays, if with_restart { 0 } else { 4 });
+        let distinct: BTreeSet<_> = used.iter().collect();
+        assert_eq!((used.len(), distinct.len()), (8, if with_restart { 8 } else { 4 }));
+    }
+}
+
+/// The private half of a device's current prekey, from its stored form.
+fn prekey_secret(device: &Device) -> AgreementKey {
+    let stored = device.keys.prekeys.to_secret_bytes();
+    let secret = AgreementKey::from_secret(Secret::try_from(&stored.expose()[5..37]).unwrap()).unwrap();
+    assert_eq!(secret.compact().as_bytes(), &device.keys.prekeys.record()[2..34], "the helper reads the stored prekey");
+    secret
+}
+
+/// Opens a sealed `hello` by PEC-9 to PEC-12 alone and returns its counter.
+fn counter(prekey: &AgreementKey, sealed: &[u8]) -> u64 {
+    let ephemeral = AgreementPublic::from_compact(&CompactKey::try_from(&sealed[261..293]).unwrap()).unwrap();
+    let okm = kdf::hkdf_sha256::<48>(b"LastPawn-MessageKeys", prekey.agree(&ephemeral).expose(), &[]);
+    let key = Secret::try_from(&okm.expose()[..32]).unwrap();
+    let mut padded = sealed[3..259].to_vec();
+    ctr::apply_aes256(&key, okm.expose()[32..].try_into().unwrap(), &mut padded);
+    let varint = padded.strip_prefix(b"\x0a\x05hello\x10").unwrap();
+    let len = varint.iter().position(|byte| byte & 0x80 == 0).unwrap() + 1;
+    varint[..len].iter().rev().fold(0, |counter, byte| counter << 7 | u64::from(byte & 0x7f))
 }

@@ -40,6 +40,8 @@ fn damaged_states_are_refused() {
         assert_eq!(Session::from_secret_bytes(&longer).unwrap_err(), StateError::Damaged);
         longer[0] = 9;
         assert_eq!(Session::from_secret_bytes(&longer).unwrap_err(), StateError::Version(9));
+        longer[0] = 0;
+        assert_eq!(Session::from_secret_bytes(&longer).unwrap_err(), StateError::Damaged, "no version had it");
     }
     let keys = bob.keys.to_secret_bytes();
     for cut in 0..keys.len() {
@@ -50,15 +52,15 @@ fn damaged_states_are_refused() {
 /// The stored bytes of sessions, pinned: a change here needs a new version and a way to read the old.
 #[test]
 fn the_stored_form_is_pinned() {
-    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"03000000000000000000000000000000000000000000000000");
+    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"040000000000000000000000000000000000000000000000000000000000000000");
     let (mut alice, bob, _) = alice_bob_eve();
     let (sealed, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let receiving = bob.open(&Session::default(), Suite::PairEc, &alice.public(), &sealed).unwrap().next;
     let prekey = hex::encode(&bob.keys.prekeys.record()[2..34]);
     let shown = |session: &Session| hex::encode(session.to_secret_bytes().expose()).replace(&prekey, "{prekey}");
-    insta::assert_snapshot!(shown(&sending), @"0300000001{prekey}41d954fc4000000000000000000000010000000000000000000000000000000000000000");
+    insta::assert_snapshot!(shown(&sending), @"0400000001{prekey}41d954fc40000000000000000000000100000000000000000000000000000000000000000000000000000000");
     let window = shown(&receiving);
-    insta::assert_snapshot!(window.trim_end_matches('0'), @"030000000000000001{prekey}0000000000000001000000010000000001");
+    insta::assert_snapshot!(window.trim_end_matches('0'), @"04000000000000000000000001{prekey}0000000000000001000000010000000001");
 }
 
 /// PEC-19, PQ3-32: what a version before `pq3` stored is read: no sessions, no prekeys of that suite, and everything else.
@@ -67,8 +69,8 @@ fn states_from_before_pq3_are_read() {
     let (mut alice, bob, _) = alice_bob_eve();
     let (_, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let stored = sending.to_secret_bytes();
-    // A session without `pq3` ends in four zeros of four bytes, which version 1 did not have.
-    let mut before = stored.expose()[..stored.len() - 16].to_vec();
+    // A session without `pq3` ends in five zeros of four bytes, which version 1 did not have, nor the one after the counters.
+    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - 20], 1);
     before[0] = 1;
     assert_eq!(Session::from_secret_bytes(&before).unwrap(), sending);
     let keys = DeviceKeys::generate(&mut alice.rng, &[Suite::PairEc], NOW).to_secret_bytes();
@@ -86,14 +88,38 @@ fn states_from_before_forks_are_read() {
     let (first, sending) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"one");
     let (second, _) = alice.seal(sending, Suite::Pq3, &bob.public(), b"two");
     let stored = bob.open(&Session::default(), Suite::Pq3, &alice.public(), &first).unwrap().next.to_secret_bytes();
-    // One message is remembered, in 16 bytes after their number.
-    let mut before = stored.expose()[..stored.len() - 20].to_vec();
+    // One message is remembered, in 16 bytes after their number; how many sessions are sealed in comes last.
+    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - 24], 0);
     before[0] = 2;
     let read = Session::from_secret_bytes(&before).unwrap();
     let stored_now = read.to_secret_bytes();
-    assert_eq!((stored_now.expose()[0], stored_now.len()), (3, stored.len() - 16));
+    assert_eq!((stored_now.expose()[0], stored_now.len()), (4, stored.len() - 16));
     assert_eq!(bob.open(&read, Suite::Pq3, &alice.public(), &second).unwrap().plaintext.expose(), b"two");
     assert_eq!(bob.open(&read, Suite::Pq3, &alice.public(), &first).unwrap_err(), OpenError::Replayed);
+}
+
+/// PQ3-34, PEC-20, PQ3-32: what a version before restarts stored is read, and goes on where it was.
+#[test]
+fn states_from_before_restarts_are_read() {
+    let (mut alice, mut bob, _) = alice_bob_eve();
+    let (first, sending) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"one");
+    let (_, sending) = alice.seal(sending, Suite::PairEc, &bob.public(), b"by the other suite");
+    let stored = sending.to_secret_bytes();
+    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - 4], 1);
+    before[0] = 3;
+    let read = Session::from_secret_bytes(&before).unwrap();
+    assert_eq!(read, sending);
+    assert!(!read.summary().restarts_next);
+    let opened = bob.open(&Session::default(), Suite::Pq3, &alice.public(), &first).unwrap();
+    let (answer, _) = bob.seal(opened.next, Suite::Pq3, &alice.public(), b"two");
+    assert_eq!(alice.open(&read, Suite::Pq3, &bob.public(), &answer).unwrap().plaintext.expose(), b"two");
+}
+
+/// Cuts out the mark that version 4 has after the counters of so many prekeys.
+fn without_pair_ec_restart(stored: &[u8], prekeys: usize) -> Vec<u8> {
+    let at = 1 + 4 + prekeys * 48;
+    assert_eq!(stored[at..at + 4], [0; 4], "no restart");
+    [&stored[..at], &stored[at + 4..]].concat()
 }
 
 /// What a log or a panic would show of the types that hold keys.
@@ -124,7 +150,7 @@ fn debug_shows_no_secret() {
 proptest! {
     #[test]
     fn stored_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..300)) {
-        for version in [3, 2] {
+        for version in [4, 3, 2] {
             if let Some(first) = bytes.first_mut() {
                 *first = version;
             }

@@ -78,17 +78,17 @@ fn of_two_that_take_one_turn_the_second_does_not_open() {
         let (mut first, mut second) = if alice_first { (alice, clone) } else { (clone, alice) };
         let losing = second.seal(&bob, "the second's turn");
         turn(&mut first, &mut bob);
-        assert_eq!(bob.open(&second, &losing).unwrap_err(), OpenError::Unauthentic);
+        assert_eq!(bob.open(&second, &losing).unwrap_err(), OpenError::NoKey);
         let more = second.seal(&bob, "and more");
-        assert_eq!(bob.open(&second, &more).unwrap_err(), OpenError::Unauthentic);
+        assert_eq!(bob.open(&second, &more).unwrap_err(), OpenError::NoKey);
         for _ in 0..3 {
             let answer = bob.seal(&first, "bob answers");
-            assert_eq!(second.open(&bob, &answer).unwrap_err(), OpenError::Unauthentic, "kept unopened, and shown");
+            assert_eq!(second.open(&bob, &answer).unwrap_err(), OpenError::NoKey, "kept unopened, and shown");
             assert_eq!(first.open(&bob, &answer).unwrap(), "bob answers");
             turn(&mut first, &mut bob);
         }
         let late = second.seal(&bob, "still here");
-        assert_eq!(bob.open(&second, &late).unwrap_err(), OpenError::Unauthentic);
+        assert_eq!(bob.open(&second, &late).unwrap_err(), OpenError::NoKey);
     }
 }
 
@@ -102,13 +102,13 @@ fn a_copy_that_starts_anew_shows_at_alices() {
     assert_eq!(bob.session.pq3().sessions().len(), 2);
     assert_eq!(bob.session.security().unwrap().rekeyed, None, "a session of its own, shown as new");
     let answer = bob.seal(&alice, "bob answers");
-    assert_eq!(alice.open(&bob, &answer).unwrap_err(), OpenError::Unauthentic);
+    assert_eq!(alice.open(&bob, &answer).unwrap_err(), OpenError::NoKey);
     assert_eq!(clone.open(&bob, &answer).unwrap(), "bob answers");
     // Alice goes on in the session that she has: Bob comes back to it.
     turn(&mut alice, &mut bob);
     let answer = bob.seal(&alice, "bob answers alice");
     assert_eq!(alice.open(&bob, &answer).unwrap(), "bob answers alice");
-    assert_eq!(clone.open(&bob, &answer).unwrap_err(), OpenError::Unauthentic);
+    assert_eq!(clone.open(&bob, &answer).unwrap_err(), OpenError::NoKey);
     let starts = (0..STARTS_MAX).filter(|number| {
         clone = Phone { session: Session::default(), ..alice.copied() };
         clone.device.rng = StdRng::seed_from_u64(700 + *number as u64);

@@ -176,5 +176,5 @@ fn a_first_chain_is_as_safe_as_the_prekey() {
         assert!(week < 6 || restarted(&bob.session) == bob.session);
     }
     let thief = Phone { session: Session::default(), ..bob.copied() };
-    thief.refuses(&alice.public(), &chain.sealed[7], "the private halves are wiped");
+    thief.has_no_key(&alice.public(), &chain.sealed[7], "the private halves are wiped");
 }

@@ -94,8 +94,9 @@ fn what_is_for_bob_is_for_nobody_else() {
     carol.refuses(&alice.public(), &live, "handed on within a session");
     bob_with_eve.refuses(&eve.public(), &live, "claimed within a session");
     let to_eve = signed(&parsed(&live), &eve.party(), &bob.party(), &eve.device.keys.device);
-    bob_with_eve.refuses(&eve.public(), &to_eve, "claimed and signed");
-    bob.refuses(&eve.public(), &to_eve, "claimed and signed, in alice's session");
+    // She is the sender of what she signs, and has no session in which it opens.
+    bob_with_eve.has_no_key(&eve.public(), &to_eve, "claimed and signed");
+    bob.has_no_key(&eve.public(), &to_eve, "claimed and signed, in alice's session");
     assert_eq!(bob.open(&alice, &live).unwrap(), "for bob", "control");
 }
 
@@ -142,11 +143,11 @@ fn bobs_prekeys_do_not_become_eves() {
     let signature = eves_key.sign_raw(&preimage);
     let stolen = [&bobs[..bobs.len() - 64], signature.as_bytes()].concat();
     let sealed = alice.try_seal(&as_eves(&stolen), "for eve").unwrap();
-    eve.refuses(&alice.public(), &sealed, "eve has no private half");
+    eve.has_no_key(&alice.public(), &sealed, "eve has no private half");
     bob.refuses(&alice.public(), &sealed, "bob is not whom it is for");
     // Eve, who cannot sign as Alice, makes it Bob's: the bundle that it names is not his either.
     let handed_on = signed(&parsed(&sealed), &eve.party(), &bob.party(), eves_key);
-    bob.refuses(&eve.public(), &handed_on, "handed on as eve's own");
+    bob.has_no_key(&eve.public(), &handed_on, "handed on as eve's own");
     // Control: the same bundle with Bob's own signature is one that he answers to.
     let mut alice = Phone::new(1);
     let sealed = alice.seal(&bob, "for bob");

@@ -54,7 +54,8 @@ fn without_the_senders_key_all_failures_are_one() {
     assert_eq!(answers, [replayed, replayed, replayed, Ok(()), Ok(()), Ok(())]);
 }
 
-/// PQ3-25: what even Alice's own key does not make open is the same error too, for whatever reason; a used key alone has its own.
+/// PQ3-25: what Alice's own device signed and Bob has no key for is one error, for whatever reason. What fails before that, and after
+/// decryption, is the error that a forgery has; a used key alone has its own.
 #[test]
 fn the_senders_failures_are_one_but_for_replays() {
     let (alice, bob, kinds) = conversation();
@@ -77,6 +78,10 @@ fn the_senders_failures_are_one_but_for_replays() {
         ("a key that fails the modulus", resigned(start, |message| message.head.kem_key = Some(vec![0xff; 1184]))),
         ("an unknown bundle", resigned(start, |message| message.head.prekey_hash = Some([0; 48]))),
         ("another encapsulation", resigned(start, |message| message.head.encap.as_mut().unwrap()[9] ^= 1)),
+    ] {
+        bob.has_no_key(&alice.public(), &sealed, what);
+    }
+    for (what, sealed) in [
         ("authData that is none", resigned(live, |message| message.auth_data.clear())),
         ("a pad that does not fit", resigned(live, |message| message.ciphertext.truncate(3))),
     ] {

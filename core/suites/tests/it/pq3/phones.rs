@@ -76,6 +76,12 @@ impl Phone {
         assert_eq!(opened, Err(OpenError::Unauthentic), "{what}");
     }
 
+    /// Requires what only the sender's device can cause: authentic, and sealed with a key that is not here (PQ3-25).
+    pub(crate) fn has_no_key(&self, from: &PeerDevice, sealed: &[u8], what: &str) {
+        let opened = self.try_open(from, sealed).map(|opened| opened.plaintext.len());
+        assert_eq!(opened, Err(OpenError::NoKey), "{what}");
+    }
+
     /// The session as it lies on the disk.
     pub(crate) fn stored(&self) -> SecretBytes {
         self.session.to_secret_bytes()

@@ -38,8 +38,8 @@ fn a_start_is_taken_up_once_whatever_became_of_it() {
     let kept_back = alice.seal(&bob, "kept back");
     let start = turn(&mut alice, &mut bob);
     let refused = |bob: &Phone, sessions: usize, what: &str| {
-        bob.refuses(&alice.public(), &start, what);
-        bob.refuses(&alice.public(), &kept_back, what);
+        bob.has_no_key(&alice.public(), &start, what);
+        bob.has_no_key(&alice.public(), &kept_back, what);
         assert_eq!(bob.session.pq3().sessions().len(), sessions, "{what}");
     };
     let opened = bob.try_open(&alice.public(), &kept_back).unwrap();
@@ -100,7 +100,7 @@ fn names_refuse_replays_while_the_prekey_lives_and_its_end_does_after() {
     assert!(bob.try_open(&alice.public(), &start).is_ok(), "control: the private halves are here to the last moment");
     bob.now = days(38);
     bob.device.keys = bob.copied().device.keys.without_expired_prekeys(bob.now);
-    bob.refuses(&alice.public(), &start, "the private halves are wiped");
+    bob.has_no_key(&alice.public(), &start, "the private halves are wiped");
 }
 
 /// PQ3-11, PQ3-33: starts without end. The 33rd is refused, and so is every later one, after restarts and rolls too; the state grows
@@ -116,7 +116,7 @@ fn a_device_makes_at_most_32_starts() {
             assert_eq!(bob.open(&again, &start).unwrap(), "start", "{number}");
             newest = Some(again);
         } else {
-            bob.refuses(&alice.public(), &start, "one too many");
+            bob.has_no_key(&alice.public(), &start, "one too many");
         }
         bob = restart(bob);
         sizes.push(bob.stored().len());
@@ -129,7 +129,7 @@ fn a_device_makes_at_most_32_starts() {
     let mut again = forgetful(&alice, STARTS_MAX + 8);
     again.now = bob.now;
     let start = again.seal(&bob, "start");
-    bob.refuses(&alice.public(), &start, "one too many, to the next prekey too");
+    bob.has_no_key(&alice.public(), &start, "one too many, to the next prekey too");
     let mut newest = newest.unwrap();
     turn(&mut bob, &mut newest);
     turn(&mut newest, &mut bob);
