@@ -216,6 +216,7 @@ fn send_to_five() -> anyhow::Result<ClientFrame> {
         sender_handle: Handle::parse("mailto:alice@example.org")?,
         sender_list_version: 1,
         expiry: Expiry::At(NOW),
+        epoch: 0,
         destinations: vec![destination],
     };
     Ok(ClientFrame::Send(request.into_unchecked()))

@@ -82,6 +82,7 @@ fn authenticated() -> Authenticated {
 fn config() -> LinkConfig {
     LinkConfig {
         device: ALICE.phone.id(),
+        epoch: 9,
         audience: SERVER.into(),
         binding: ChannelBinding::None,
         topics: Topics::messages_and_alerts(),
@@ -198,6 +199,7 @@ fn server_frame(choice: usize, input: &mut Input<'_>, delivered: u64) -> ServerF
             window_bytes: 0,
             keep_alive_min: Duration::from_secs(input.u16().into()),
             keep_alive_max: Duration::from_secs(input.u16().into()),
+            epoch: 0,
         }),
         6 | 7 => ServerFrame::Deliver(Deliver {
             seq: if choice == 6 { delivered + 1 } else { u64::from(input.byte()) },

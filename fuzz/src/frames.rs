@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use halcyon_courier::{
     ClientFrame, Close, CloseCode, Deliver, Envelope, Limits, Origin, Part, Sealed, SendRequest, Sent, SentPart,
     ServerFrame, Status, Topics,
-    connect::{ChannelBinding, Connect, Handshake, HandshakeEnd, Hello},
+    connect::{ChannelBinding, Connect, Handshake, HandshakeEnd, Hello, Introduction},
     envelope::Sender,
     frame::{self, Connected, LENGTH_BYTES},
     limits::ENVELOPES_MAX,
@@ -197,6 +197,7 @@ pub(crate) fn request() -> SendRequest {
         sender_handle: ALICE.handle.clone(),
         sender_list_version: 2,
         expiry: Expiry::At(NOW.plus(Duration::from_days(30))),
+        epoch: 9,
         destinations: vec![destination],
     }
 }
@@ -228,7 +229,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let phone = &ALICE.phone;
         let topics = Topics::messages_and_alerts();
         let key = &phone.keys.device;
-        ClientFrame::Connect(Connect::sign(phone.id(), key, SERVER, &hello_of_test(), &binding, topics, NOW))
+        let introduction = Introduction { device: phone.id(), epoch: 9, topics };
+        ClientFrame::Connect(Connect::sign(introduction, key, SERVER, &hello_of_test(), &binding, NOW))
     });
     let client = [
         connects[0].clone(),
@@ -247,6 +249,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         window_bytes: 1 << 20,
         keep_alive_min: Duration::from_mins(1),
         keep_alive_max: Duration::from_mins(30),
+        epoch: 9,
     };
     let status = |status| SentPart { envelope_id: Bytes::from_static(&[1; 16]), status };
     let alert = Envelope { topic: Topic::alert(), origin: Origin::Server, ..letter(4, b"alert") };

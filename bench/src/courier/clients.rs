@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use bytes::BytesMut;
-use halcyon_courier::connect::{ChannelBinding, Connect, EXPORTER_LABEL};
+use halcyon_courier::connect::{ChannelBinding, Connect, EXPORTER_LABEL, Introduction};
 use halcyon_courier::frame::split_frame;
 use halcyon_courier::limits::FRAME_BYTES_MAX;
 use halcyon_courier::{ClientFrame, ServerFrame, Topics};
@@ -62,8 +62,8 @@ impl Clients {
         let mut device = Device { stream, input: BytesMut::new(), output: BytesMut::new() };
         let ServerFrame::Hello(hello) = device.receive().await? else { bail!("no hello") };
         let binding = ChannelBinding::Exporter(exported);
-        let topics = Topics::messages_and_alerts();
-        let connect = Connect::sign(person.device, &self.key, HOST, &hello, &binding, topics, SystemClock.now());
+        let introduction = Introduction { device: person.device, epoch: 0, topics: Topics::messages_and_alerts() };
+        let connect = Connect::sign(introduction, &self.key, HOST, &hello, &binding, SystemClock.now());
         device.queue(ClientFrame::Connect(connect));
         device.flush().await?;
         match device.receive().await? {

@@ -178,6 +178,7 @@ fn template(me: Person, peer: Person, payload: usize) -> Result<SendRequest> {
         sender_handle: Handle::parse(HANDLE)?,
         sender_list_version: LIST_VERSION,
         expiry: Expiry::At(now.plus(Span::from_days(1))),
+        epoch: 0,
         destinations: vec![destination],
     })
 }

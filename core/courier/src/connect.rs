@@ -32,6 +32,17 @@ pub struct Hello {
     pub server_time: Timestamp,
 }
 
+/// What a device says of itself when it connects (COU-11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Introduction {
+    /// Who it is.
+    pub device: DeviceId,
+    /// How often it sealed anything, as its last commit has it (COU-17); 0 does not tell.
+    pub epoch: u64,
+    /// What it wants to be delivered.
+    pub topics: Topics,
+}
+
 /// The device's answer (COU-11). Nothing of it is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Connect {
@@ -40,6 +51,7 @@ pub struct Connect {
     pub(crate) audience: String,
     pub(crate) signature: Signature,
     pub(crate) topics: Topics,
+    pub(crate) epoch: u64,
 }
 
 /// What ties a connect to the connection that it is made on (COU-11).
@@ -56,17 +68,18 @@ impl Connect {
     /// Signs a connect as a device (COU-11). `audience` is the host name that it dialed, in lower case.
     #[must_use]
     pub fn sign(
-        device: DeviceId,
+        introduction: Introduction,
         device_key: &SigningKey,
         audience: &str,
         hello: &Hello,
         binding: &ChannelBinding,
-        topics: Topics,
         now: Timestamp,
     ) -> Self {
-        let time = now.as_millis().to_be_bytes();
-        let signature = device_key.sign(Label::CourierConnect, &parts(&device, &time, audience, &hello.nonce, binding));
-        Self { device, time: now, audience: audience.to_owned(), signature, topics }
+        let Introduction { device, epoch, topics } = introduction;
+        let numbers = Numbers::of(now, epoch);
+        let parts = parts(&device, &numbers, audience, &hello.nonce, binding);
+        let signature = device_key.sign(Label::CourierConnect, &parts);
+        Self { device, time: now, audience: audience.to_owned(), signature, topics, epoch }
     }
 }
 
@@ -90,6 +103,7 @@ pub struct Claim {
 pub struct Authenticated {
     device: DeviceId,
     topics: Topics,
+    epoch: u64,
 }
 
 /// How a handshake ends without a connection.
@@ -172,11 +186,11 @@ impl Claim {
     /// # Errors
     /// The frame to send: `UNAUTHENTICATED`, the same for both cases.
     pub fn verify(self, key: Option<&VerifyingKey>) -> Result<Authenticated, Close> {
-        let Connect { device, time, audience, signature, topics } = self.connect;
-        let time = time.as_millis().to_be_bytes();
-        let parts = parts(&device, &time, &audience, &self.nonce, &self.binding);
+        let Connect { device, time, audience, signature, topics, epoch } = self.connect;
+        let numbers = Numbers::of(time, epoch);
+        let parts = parts(&device, &numbers, &audience, &self.nonce, &self.binding);
         match key.map(|key| key.verify(Label::CourierConnect, &parts, &signature)) {
-            Some(Ok(())) => Ok(Authenticated { device, topics }),
+            Some(Ok(())) => Ok(Authenticated { device, topics, epoch }),
             Some(Err(_)) | None => Err(Close::new(
                 CloseCode::Unauthenticated,
                 "this server knows no such device, or the device did not prove itself; it may have been removed from its account",
@@ -197,6 +211,12 @@ impl Authenticated {
     pub fn topics(&self) -> &Topics {
         &self.topics
     }
+
+    /// Returns the epoch that it showed, 0 if it told none (COU-17).
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
 }
 
 /// A channel binding prints nothing of itself: it is a secret of the TLS connection.
@@ -209,19 +229,31 @@ impl std::fmt::Debug for ChannelBinding {
     }
 }
 
+/// The numbers of what is signed, as they are signed.
+struct Numbers {
+    time: [u8; 8],
+    epoch: [u8; 8],
+}
+
+impl Numbers {
+    fn of(time: Timestamp, epoch: u64) -> Self {
+        Self { time: time.as_millis().to_be_bytes(), epoch: epoch.to_be_bytes() }
+    }
+}
+
 /// COU-11: what is signed.
 fn parts<'a>(
     device: &'a DeviceId,
-    time: &'a [u8; 8],
+    numbers: &'a Numbers,
     audience: &'a str,
     nonce: &'a [u8; NONCE_BYTES],
     binding: &'a ChannelBinding,
-) -> [&'a [u8]; 5] {
+) -> [&'a [u8]; 6] {
     let binding: &[u8] = match binding {
         ChannelBinding::Exporter(exported) => exported,
         ChannelBinding::None => &[],
     };
-    [device.as_bytes(), time, audience.as_bytes(), nonce, binding]
+    [device.as_bytes(), &numbers.time, audience.as_bytes(), nonce, binding, &numbers.epoch]
 }
 
 const _: () = assert!(PROTOCOL_VERSION == 1, "the label of the signature names version 1");

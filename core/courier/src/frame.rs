@@ -85,6 +85,9 @@ pub struct Connected {
     pub keep_alive_min: Duration,
     /// Longest keep-alive interval.
     pub keep_alive_max: Duration,
+    /// The highest epoch that the server remembered of this device before this connect, 0 if none (COU-18). If it is
+    /// higher than the device's own, the device is an older copy of itself.
+    pub epoch: u64,
 }
 
 /// One notification (COU-50).
@@ -405,6 +408,7 @@ fn connect_from_wire(wire: wire::Connect) -> Result<Connect, FrameError> {
         audience: wire.audience,
         signature: Signature::try_from(&wire.signature[..]).map_err(|_| FrameError::Field("signature"))?,
         topics: Topics::from_wire(&wire.topics).map_err(|_| FrameError::Field("topic"))?,
+        epoch: wire.epoch,
     })
 }
 
@@ -416,6 +420,7 @@ fn connect_to_wire(connect: &Connect) -> wire::Connect {
         audience: connect.audience.clone(),
         signature: Bytes::copy_from_slice(connect.signature.as_bytes()),
         topics: connect.topics.to_wire(),
+        epoch: connect.epoch,
     }
 }
 
@@ -429,6 +434,7 @@ fn connected_from_wire(wire: &wire::Connected) -> Result<Connected, FrameError> 
         window_bytes: wire.window_bytes,
         keep_alive_min: Duration::from_secs(wire.keep_alive_min_s.into()),
         keep_alive_max: Duration::from_secs(wire.keep_alive_max_s.into()),
+        epoch: wire.epoch,
     })
 }
 
@@ -443,6 +449,7 @@ fn connected_to_wire(connected: &Connected) -> wire::Connected {
         window_bytes: connected.window_bytes,
         keep_alive_min_s: seconds(connected.keep_alive_min),
         keep_alive_max_s: seconds(connected.keep_alive_max),
+        epoch: connected.epoch,
     }
 }
 

@@ -126,10 +126,12 @@ pub struct Stored {
 
 impl Hub {
     /// Begins a connection of a device that proved itself: returns `Connected`, and the first read of its mailbox (COU-13).
+    /// `remembered` is the highest epoch that the device showed before (COU-18).
     #[must_use]
     pub fn begin(
         authenticated: Authenticated,
         push_token: PushToken,
+        remembered: u64,
         limits: Arc<Limits>,
         budgets: Arc<SendBudgets>,
         now: Timestamp,
@@ -145,6 +147,7 @@ impl Hub {
             window_bytes: bounded(limits.window_bytes),
             keep_alive_min: limits.keep_alive_min,
             keep_alive_max: limits.keep_alive_max,
+            epoch: remembered,
         })));
         let mut hub = Self {
             device: authenticated.device(),

@@ -18,7 +18,7 @@ use halcyon_types::{DeviceId, Duration, Timestamp};
 pub use keep_alive::KeepAliveInterval;
 
 use crate::{
-    connect::{ChannelBinding, Connect},
+    connect::{ChannelBinding, Connect, Introduction},
     envelope::{Envelope, EnvelopeError},
     frame::{ClientFrame, Close, Connected, Deliver, ServerFrame},
     limits::HANDSHAKE_TIMEOUT,
@@ -39,6 +39,8 @@ pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct LinkConfig {
     /// This device.
     pub device: DeviceId,
+    /// How often it sealed anything, as its last commit has it (COU-17); 0 does not tell.
+    pub epoch: u64,
     /// The host name that was dialed, in lower case (COU-11).
     pub audience: String,
     /// From the TLS connection, or none over WebSocket.
@@ -91,7 +93,8 @@ struct Open {
 pub enum LinkEvent {
     /// Write a frame.
     Write(ClientFrame),
-    /// The device is connected.
+    /// The device is connected. If the server remembers a higher epoch than the device showed, the device is an older copy
+    /// of itself (COU-18): the link goes on, and what follows from it is the caller's to decide.
     Connected(Connected),
     /// A send was answered.
     Sent(Sent),
@@ -190,9 +193,10 @@ impl Link {
                 out.push(LinkEvent::Closed(close));
             }
             (State::AwaitingHello { until }, ServerFrame::Hello(hello)) => {
-                let LinkConfig { device, audience, binding, topics, .. } = &self.config;
+                let LinkConfig { device, epoch, audience, binding, topics, .. } = &self.config;
                 self.state = State::AwaitingConnected { until: *until, topics: topics.clone() };
-                let connect = Connect::sign(*device, device_key, audience, &hello, binding, topics.clone(), now);
+                let introduction = Introduction { device: *device, epoch: *epoch, topics: topics.clone() };
+                let connect = Connect::sign(introduction, device_key, audience, &hello, binding, now);
                 self.write(ClientFrame::Connect(connect), now, out);
             }
             (State::AwaitingConnected { topics, .. }, ServerFrame::Connected(connected)) => {

@@ -32,6 +32,8 @@ pub struct SendRequest {
     pub sender_list_version: u64,
     /// How long the envelopes may wait.
     pub expiry: Expiry,
+    /// How often the device sealed anything, as its last commit has it (COU-17); 0 does not tell.
+    pub epoch: u64,
     /// One part an account.
     pub destinations: Vec<Destination>,
 }
@@ -158,6 +160,7 @@ impl UncheckedSend {
             sender_handle,
             sender_list_version: wire.sender_list_version,
             expiry,
+            epoch: wire.epoch,
             destinations: destinations.collect(),
         })
     }
@@ -188,6 +191,7 @@ impl SendRequest {
             sender_handle: self.sender_handle.as_uri().to_owned(),
             sender_list_version: self.sender_list_version,
             expires_ms: self.expiry.as_timestamp().as_millis(),
+            epoch: self.epoch,
             destinations: destinations.collect(),
         }
     }

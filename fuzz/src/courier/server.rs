@@ -70,8 +70,15 @@ pub(super) fn position(envelope: &Bytes) -> u64 {
 impl Server {
     pub(super) fn connect(authenticated: Authenticated, limits: Limits, mailbox: Mailbox, now: Timestamp) -> Self {
         let (budgets, mut actions) = (Arc::new(SendBudgets::default()), Vec::new());
-        let hub =
-            Hub::begin(authenticated, ALICE.phone.push_token(), Arc::new(limits.clone()), budgets, now, &mut actions);
+        let hub = Hub::begin(
+            authenticated,
+            ALICE.phone.push_token(),
+            0,
+            Arc::new(limits.clone()),
+            budgets,
+            now,
+            &mut actions,
+        );
         let mut server = Self {
             hub,
             limits,

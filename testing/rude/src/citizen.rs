@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use halcyon_courier::connect::{ChannelBinding, Connect, EXPORTER_LABEL, Hello};
+use halcyon_courier::connect::{ChannelBinding, Connect, EXPORTER_LABEL, Hello, Introduction};
 use halcyon_courier::send::Expiry;
 use halcyon_courier::{
     ClientFrame, Destination, Part, Sealed, SendRequest, ServerFrame, Status, Topics, frame::Connected,
@@ -198,8 +198,8 @@ impl Citizen {
             )?),
             Binding::WebSocket => ChannelBinding::None,
         };
-        let topics = Topics::messages_and_alerts();
-        Ok(ClientFrame::Connect(Connect::sign(self.device, &self.key, HOST, hello, &bound, topics, now())))
+        let introduction = Introduction { device: self.device, epoch: 0, topics: Topics::messages_and_alerts() };
+        Ok(ClientFrame::Connect(Connect::sign(introduction, &self.key, HOST, hello, &bound, now())))
     }
 
     /// Makes a send of one envelope.
@@ -219,6 +219,7 @@ impl Citizen {
             sender_handle: self.handle.clone(),
             sender_list_version: 1,
             expiry: Expiry::At(now().plus(halcyon_types::Duration::from_days(1))),
+            epoch: 0,
             destinations: vec![Destination {
                 session_token: Bytes::copy_from_slice(to.session.as_bytes()),
                 list_version: 1,

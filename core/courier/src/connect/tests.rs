@@ -24,7 +24,8 @@ fn begin(binding: ChannelBinding) -> (Handshake, Hello) {
 }
 
 fn connect(hello: &Hello, audience: &str, binding: &ChannelBinding, now: Timestamp) -> ClientFrame {
-    ClientFrame::Connect(Connect::sign(PHONE, &key(), audience, hello, binding, Topics::messages_and_alerts(), now))
+    let phone = Introduction { device: PHONE, epoch: 9, topics: Topics::messages_and_alerts() };
+    ClientFrame::Connect(Connect::sign(phone, &key(), audience, hello, binding, now))
 }
 
 fn refused(end: Result<Claim, HandshakeEnd>) -> Close {
@@ -43,6 +44,7 @@ fn a_device_proves_itself() {
         assert_eq!(claim.device(), PHONE);
         let authenticated = claim.verify(Some(key().verifying_key())).unwrap();
         assert_eq!((authenticated.device(), authenticated.topics()), (PHONE, &Topics::messages_and_alerts()));
+        assert_eq!(authenticated.epoch(), 9);
     }
 }
 
@@ -74,7 +76,7 @@ fn unknown_and_unproven_are_one_answer() {
     assert_eq!(answer(None).code, CloseCode::Unauthenticated);
 }
 
-/// COU-11: a connect is bound to its nonce, its TLS connection, its device and its time.
+/// COU-11: a connect is bound to its nonce, its TLS connection, its device, its time and its epoch.
 #[test]
 fn a_connect_cannot_be_carried_elsewhere() {
     let verify = |frame: ClientFrame, binding| {
@@ -97,8 +99,11 @@ fn a_connect_cannot_be_carried_elsewhere() {
     let ClientFrame::Connect(good) = connect(&hello, HOST, &TLS, NOON) else { unreachable!() };
     let redated = Connect { time: NOON.plus(Duration::from_millis(1)), ..good.clone() };
     assert_eq!(verify(ClientFrame::Connect(redated), TLS), unproven);
-    let renamed = Connect { device: DeviceId::from_bytes([2; 16]), ..good };
+    let renamed = Connect { device: DeviceId::from_bytes([2; 16]), ..good.clone() };
     assert_eq!(verify(ClientFrame::Connect(renamed), TLS), unproven);
+    for epoch in [0, 8, 10] {
+        assert_eq!(verify(ClientFrame::Connect(Connect { epoch, ..good.clone() }), TLS), unproven);
+    }
 }
 
 /// COU-3, COU-14: whoever does not connect first, or not at all, is sent away.
@@ -116,10 +121,10 @@ fn a_handshake_is_a_connect_in_time() {
 /// COU-11, IDN-11: the signed preimage, as its hash, pinned, with and without a channel binding.
 #[test]
 fn the_bytes_are_pinned() {
-    let time = NOON.as_millis().to_be_bytes();
+    let numbers = Numbers::of(NOON, 9);
     let hash =
-        |binding| hex::encode(labelled_hash(Label::CourierConnect, &parts(&PHONE, &time, HOST, &[7; 32], &binding)));
-    assert_eq!(hash(TLS), "d8ecbdc9fdcdd17e0cc61a6bb7458f4248795cde9081a28d6fdbd03e503916cf");
-    assert_eq!(hash(ChannelBinding::None), "054b3dba3bd97719b4ac6f4a4d00653f1640ee907785cf0ae815375604d79a32");
+        |binding| hex::encode(labelled_hash(Label::CourierConnect, &parts(&PHONE, &numbers, HOST, &[7; 32], &binding)));
+    assert_eq!(hash(TLS), "23ff606da81dbb910ad016d6568e76140195166915bc60ef76c446e3cfb39234");
+    assert_eq!(hash(ChannelBinding::None), "17cde7e615839c586701b243b3bb8c05de6a6ecad2e1b37b45e8be3e4b46bbee");
     assert_eq!(format!("{TLS:?}"), "Exporter(32 bytes)");
 }

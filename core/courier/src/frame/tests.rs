@@ -26,6 +26,7 @@ pub(crate) fn request(parts: Vec<Part>) -> SendRequest {
         sender_handle: halcyon_types::Handle::parse("alice@example.org").unwrap(),
         sender_list_version: 2,
         expiry: Expiry::At(NOON.plus(Duration::from_days(30))),
+        epoch: 9,
         destinations: vec![Destination { session_token: Bytes::from_static(&[4; 40]), list_version: 3, parts }],
     }
 }
@@ -38,6 +39,7 @@ fn client_frames() -> Vec<ClientFrame> {
             audience: "halcyon.example".into(),
             signature: Signature::from_bytes([2; 64]),
             topics: Topics::messages_and_alerts(),
+            epoch: 9,
         }),
         ClientFrame::Filter(Topics::messages_and_alerts()),
         ClientFrame::Send(request(vec![Part::new(sealed(1, b"sealed"))]).into_unchecked()),
@@ -59,6 +61,7 @@ fn server_frames() -> Vec<ServerFrame> {
             window_bytes: 1_048_576,
             keep_alive_min: Duration::from_mins(1),
             keep_alive_max: Duration::from_mins(30),
+            epoch: 9,
         }),
         ServerFrame::Sent(Sent {
             id: 7,
@@ -149,6 +152,7 @@ fn a_connect_has_its_form() {
         audience: "halcyon.example".into(),
         signature: Bytes::from_static(&[2; 64]),
         topics: vec!["halcyon.message".into()],
+        epoch: 9,
     };
     let read = |change: &dyn Fn(&mut wire::Connect)| {
         let mut connect = good.clone();
@@ -172,6 +176,7 @@ fn the_largest_connect_fits_the_handshakes_limit() {
         audience: "a".repeat(253),
         signature: Signature::from_bytes([2; 64]),
         topics: Topics::new(topics).unwrap(),
+        epoch: u64::MAX,
     };
     assert!(ClientFrame::Connect(connect).encode().len() <= HANDSHAKE_FRAME_BYTES_MAX);
 }
@@ -237,22 +242,25 @@ fn an_unknown_status_is_unspecified() {
     assert_eq!(sent.parts[0].status, Status::Unspecified);
 }
 
-/// COU-11, COU-40, COU-50: the bytes of one frame of each direction, pinned.
+/// COU-11, COU-18, COU-40, COU-50: the bytes of frames of each direction, pinned.
 #[test]
 fn the_bytes_are_pinned() {
     let mut stream = BytesMut::new();
     client_frames().remove(0).write_to(&mut stream);
     assert_eq!(
         hex::encode(stream.split()),
-        "00000091128e0108011210010101010101010101010101010101011880d095ffbc31220f68616c63796f6e2e6578616d706c652a4002020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202320d68616c63796f6e2e616c657274320f68616c63796f6e2e6d657373616765"
+        "0000009312900108011210010101010101010101010101010101011880d095ffbc31220f68616c63796f6e2e6578616d706c652a4002020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202020202320d68616c63796f6e2e616c657274320f68616c63796f6e2e6d6573736167653809"
     );
     client_frames().remove(2).write_to(&mut stream);
     assert_eq!(
         hex::encode(stream.split()),
-        "000000a72aa4010807120f68616c63796f6e2e6d6573736167651a186d61696c746f3a616c696365406578616d706c652e6f726720022880e090d3c631326c0a280404040404040404040404040404040404040404040404040404040404040404040404040404040410031a3e0a100101010101010101010101010101010112200101010101010101010101010101010101010101010101010101010101010101180222067365616c6564"
+        "000000a92aa6010807120f68616c63796f6e2e6d6573736167651a186d61696c746f3a616c696365406578616d706c652e6f726720022880e090d3c631326c0a280404040404040404040404040404040404040404040404040404040404040404040404040404040410031a3e0a100101010101010101010101010101010112200101010101010101010101010101010101010101010101010101010101010101180222067365616c65643809"
     );
     server_frames().remove(3).write_to(&mut stream);
     assert_eq!(hex::encode(stream.split()), "000000103a0e08011208656e76656c6f70651801");
+    // What a connect is answered ends with the epoch.
+    server_frames().remove(1).write_to(&mut stream);
+    assert!(stream.ends_with(&[0x48, 9]));
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
 use crate::{
-    connect::{ChannelBinding, Connect, Handshake},
+    connect::{ChannelBinding, Connect, Handshake, Introduction},
     frame::tests::{request, sealed},
     send::{Part, SentPart},
 };
@@ -22,8 +22,8 @@ fn authenticated(topics: Topics) -> Authenticated {
     let (handshake, hello) =
         Handshake::begin("h.example".into(), ChannelBinding::None, &Limits::default(), NOON, &mut rng);
     let ServerFrame::Hello(hello) = hello else { unreachable!() };
-    let phone = DeviceId::from_bytes([1; 16]);
-    let connect = Connect::sign(phone, &key, "h.example", &hello, &ChannelBinding::None, topics, NOON);
+    let phone = Introduction { device: DeviceId::from_bytes([1; 16]), epoch: 7, topics };
+    let connect = Connect::sign(phone, &key, "h.example", &hello, &ChannelBinding::None, NOON);
     let claim = handshake.connect(ClientFrame::Connect(connect), NOON).unwrap();
     claim.verify(Some(key.verifying_key())).unwrap()
 }
@@ -52,6 +52,7 @@ impl Scene {
         let hub = Hub::begin(
             authenticated(topics),
             PushToken::from_bytes([3; 32]),
+            0,
             Arc::new(limits),
             Arc::default(),
             NOON,
@@ -162,6 +163,7 @@ fn a_connection_begins_with_the_limits() {
     let _hub = Hub::begin(
         authenticated,
         PushToken::from_bytes([3; 32]),
+        9,
         Arc::new(Limits::default()),
         Arc::default(),
         NOON,
@@ -170,7 +172,7 @@ fn a_connection_begins_with_the_limits() {
     let Action::Write(ServerFrame::Connected(connected)) = &out[0] else { panic!("connected comes first") };
     assert_eq!((connected.window_count, connected.window_bytes), (64, 1_048_576));
     assert_eq!((connected.frame_bytes_max, connected.payload_bytes_max), (262_144, 20_480));
-    assert_eq!(connected.keep_alive_max, Duration::from_mins(30));
+    assert_eq!((connected.keep_alive_max, connected.epoch), (Duration::from_mins(30), 9));
     assert!(matches!(out[1], Action::Read(Read { after: 0, count: 65, .. })));
 }
 
@@ -392,6 +394,7 @@ fn frames_out_of_place_end_a_connection() {
         audience: String::new(),
         signature: halcyon_crypto::Signature::from_bytes([0; 64]),
         topics: Topics::messages_and_alerts(),
+        epoch: 0,
     };
     scene.frame(ClientFrame::Connect(connect));
     assert_eq!(scene.close_code(), Some(CloseCode::MalformedFrame));

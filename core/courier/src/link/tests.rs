@@ -20,6 +20,7 @@ fn key() -> SigningKey {
 fn config() -> LinkConfig {
     LinkConfig {
         device: DeviceId::from_bytes([1; 16]),
+        epoch: 7,
         audience: "halcyon.example".into(),
         binding: ChannelBinding::None,
         topics: Topics::messages_and_alerts(),
@@ -41,6 +42,7 @@ fn connected() -> ServerFrame {
         window_bytes: 1_048_576,
         keep_alive_min: Duration::from_mins(1),
         keep_alive_max: Duration::from_mins(30),
+        epoch: 9,
     })
 }
 
@@ -106,6 +108,23 @@ fn a_device_connects() {
     scene.hear(connected()).unwrap();
     assert!(matches!(scene.out[..], [LinkEvent::Connected(_)]));
     assert!(scene.link.is_open() && scene.link.can_send());
+}
+
+/// COU-17, COU-18: a phone shows its epoch when it connects and when it sends, and hears which one the server remembers.
+/// That it is an older copy of itself is for the caller to find.
+#[test]
+fn epochs_are_shown_and_told() {
+    let mut scene = Scene::new();
+    scene.hear(hello()).unwrap();
+    let LinkEvent::Write(ClientFrame::Connect(connect)) = scene.out.remove(0) else { panic!("a connect goes out") };
+    assert_eq!(connect.epoch, 7);
+    scene.hear(connected()).unwrap();
+    let LinkEvent::Connected(connected) = scene.out.remove(0) else { panic!("it is connected") };
+    assert_eq!(connected.epoch, 9);
+    let request = SendRequest { epoch: 8, ..request(vec![Part::new(sealed(1, b"x"))]) };
+    scene.link.send(request, scene.now, &mut scene.out).unwrap();
+    let LinkEvent::Write(ClientFrame::Send(send)) = scene.out.remove(0) else { panic!("a send goes out") };
+    assert_eq!(send.check(&crate::Limits::default(), NOON).unwrap().epoch, 8);
 }
 
 /// COU-14: a server that does not speak is given up.

@@ -54,6 +54,7 @@ impl Phone {
     fn connect(&mut self) {
         let config = LinkConfig {
             device: self.id,
+            epoch: 7,
             audience: HOST.into(),
             binding: TLS,
             topics: Topics::messages_and_alerts(),
@@ -69,7 +70,7 @@ impl Phone {
         assert_eq!(claim.device(), self.id);
         let authenticated = claim.verify(Some(self.key.verifying_key())).unwrap();
         let mut actions = Vec::new();
-        let hub = Hub::begin(authenticated, self.token(), limits, Arc::default(), NOON, &mut actions);
+        let hub = Hub::begin(authenticated, self.token(), 0, limits, Arc::default(), NOON, &mut actions);
         self.online = Some((link, hub));
         assert!(self.perform(actions).is_empty());
         assert!(self.online.as_ref().is_some_and(|(link, _)| link.is_open()));
@@ -153,6 +154,7 @@ impl World {
             sender_handle: Handle::parse("alice@example.org").unwrap(),
             sender_list_version: 1,
             expiry: Expiry::At(NOON.plus(Duration::from_days(30))),
+            epoch: 7,
             destinations: vec![Destination {
                 session_token: Bytes::from_static(&[4; 40]),
                 list_version: 1,

@@ -8,7 +8,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use halcyon_courier::{
     ClientFrame, Limits, Topics,
-    connect::{ChannelBinding, Connect, Handshake, Hello},
+    connect::{ChannelBinding, Connect, Handshake, Hello, Introduction},
     wire as courier_wire,
 };
 use halcyon_crypto::{
@@ -95,7 +95,8 @@ fn signed_by_the_device() -> Vec<Row> {
 
     let hello = Hello { nonce: [3; 32], server_time: NOW };
     let binding = ChannelBinding::Exporter([4; 32]);
-    let connect = Connect::sign(device, &key, "example.org", &hello, &binding, Topics::messages_and_alerts(), NOW);
+    let phone = Introduction { device, epoch: 7, topics: Topics::messages_and_alerts() };
+    let connect = Connect::sign(phone.clone(), &key, "example.org", &hello, &binding, NOW);
     let connect = ClientFrame::Connect(connect).encode();
     let connect_key = public.clone();
     let verify_connect = move |tag: &[u8]| {
@@ -107,8 +108,7 @@ fn signed_by_the_device() -> Vec<Row> {
         let (handshake, _) = Handshake::begin("example.org".into(), binding, &Limits::default(), NOW, &mut Constant(3));
         handshake.connect(frame, NOW).is_ok_and(|claim| claim.verify(Some(&connect_key)).is_ok())
     };
-    let connect_signature =
-        Connect::sign(device, &key, "example.org", &hello, &binding, Topics::messages_and_alerts(), NOW);
+    let connect_signature = Connect::sign(phone, &key, "example.org", &hello, &binding, NOW);
     let made_connect = connect_tag(connect_signature);
 
     let target = RequestTarget { method: "POST", path_and_query: "/v1/devices", body: b"body" };
@@ -415,7 +415,8 @@ fn no_structure_is_read_as_another() {
     let list = SignedList::first(&key, entry.clone(), NOW).unwrap();
     let device = device_id(public.compact());
     let hello = Hello { nonce: [3; 32], server_time: NOW };
-    let connect = Connect::sign(device, &key, "h", &hello, &ChannelBinding::None, Topics::messages_and_alerts(), NOW);
+    let phone = Introduction { device, epoch: 7, topics: Topics::messages_and_alerts() };
+    let connect = Connect::sign(phone, &key, "h", &hello, &ChannelBinding::None, NOW);
     let entry_signature = *entry.signature().as_bytes();
     let record = alice.keys.prekeys.record().to_vec();
     let (ec, _) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");

@@ -59,6 +59,7 @@ pub(super) async fn run(
     };
     let config = LinkConfig {
         device,
+        epoch: 0,
         audience: inner.server.host().to_owned(),
         binding: channel.binding,
         topics: Topics::messages_and_alerts(),

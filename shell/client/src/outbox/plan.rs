@@ -140,6 +140,7 @@ impl PlannedSend {
             sender_handle: job.sender.clone(),
             sender_list_version: own_version,
             expiry: Expiry::At(job.created.plus(OUTBOX_AGE_MAX)),
+            epoch: 0,
             destinations: Vec::new(),
         };
         Self { request, devices: Vec::new() }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use halcyon_courier::connect::{ChannelBinding, Connect};
+use halcyon_courier::connect::{ChannelBinding, Connect, Introduction};
 use halcyon_courier::{ClientFrame, CloseCode, ServerFrame, Topics};
 use halcyon_server_net::courier::websocket::SUBPROTOCOL;
 use halcyon_testkit::courier::{TestDevice, Town, delivered_text};
@@ -38,8 +38,8 @@ async fn frame(socket: &mut Socket) -> ServerFrame {
 async fn online(server: &Server, owner: &TestDevice) -> Socket {
     let mut socket = dial(server, Some(SUBPROTOCOL)).await.unwrap();
     let ServerFrame::Hello(hello) = frame(&mut socket).await else { panic!("no hello") };
-    let topics = Topics::messages_and_alerts();
-    let connect = Connect::sign(owner.device, &owner.key, HOST, &hello, &ChannelBinding::None, topics, now());
+    let introduction = Introduction { device: owner.device, epoch: 0, topics: Topics::messages_and_alerts() };
+    let connect = Connect::sign(introduction, &owner.key, HOST, &hello, &ChannelBinding::None, now());
     socket.send(Message::Binary(ClientFrame::Connect(connect).encode())).await.unwrap();
     assert!(matches!(frame(&mut socket).await, ServerFrame::Connected(_)));
     socket

@@ -90,6 +90,7 @@ async fn admit<F: Frames>(
     let hub = Hub::begin(
         authenticated,
         known.push_token,
+        0,
         shared.limits.clone(),
         shared.budgets.clone(),
         shared.ports.clock.now(),

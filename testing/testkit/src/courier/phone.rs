@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
-use halcyon_courier::connect::{ChannelBinding, Connect, Hello};
+use halcyon_courier::connect::{ChannelBinding, Connect, Hello, Introduction};
 use halcyon_courier::frame::{Connected, split_frame};
 use halcyon_courier::limits::FRAME_BYTES_MAX;
 use halcyon_courier::send::Expiry;
@@ -25,12 +25,14 @@ pub struct Phone<S> {
     /// Frames that came while another was waited for.
     early: VecDeque<ServerFrame>,
     next_send: u64,
+    /// The epoch that it shows from now on; 0, which it begins with, shows none.
+    pub epoch: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Phone<S> {
     /// Takes a connection; nothing is said yet.
     pub fn new(owner: &TestDevice, stream: S) -> Self {
-        Self { owner: owner.clone(), stream, input: BytesMut::new(), early: VecDeque::new(), next_send: 1 }
+        Self { owner: owner.clone(), stream, input: BytesMut::new(), early: VecDeque::new(), next_send: 1, epoch: 0 }
     }
 
     /// Takes a connection and connects, for messages and alerts.
@@ -64,7 +66,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Phone<S> {
         topics: Topics,
         now: Timestamp,
     ) -> Result<Connected, Close> {
-        let connect = Connect::sign(self.owner.device, &self.owner.key, audience, hello, binding, topics, now);
+        let introduction = Introduction { device: self.owner.device, epoch: self.epoch, topics };
+        let connect = Connect::sign(introduction, &self.owner.key, audience, hello, binding, now);
         self.write(ClientFrame::Connect(connect)).await;
         match self.frame().await {
             Some(ServerFrame::Connected(connected)) => Ok(connected),
@@ -135,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Phone<S> {
             sender_handle: self.owner.handle.clone(),
             sender_list_version: 1,
             expiry: Expiry::At(now.plus(Duration::from_days(7))),
+            epoch: self.epoch,
             destinations: to.iter().enumerate().map(destination).collect(),
         }
     }

@@ -1,7 +1,7 @@
 //! The courier as every caller, over both bindings (COU-11, COU-12, COU-55).
 
 use futures_util::{SinkExt, StreamExt};
-use halcyon_courier::connect::{ChannelBinding, Connect, EXPORTER_LABEL, Hello};
+use halcyon_courier::connect::{ChannelBinding, Connect, EXPORTER_LABEL, Hello, Introduction};
 use halcyon_courier::{ClientFrame, ServerFrame, Topics};
 use halcyon_server::ports::Clock;
 use halcyon_server_net::courier::native::ALPN_COURIER;
@@ -109,8 +109,8 @@ impl Line {
 }
 
 fn connect(key: &Key, audience: &str, hello: &Hello, binding: &ChannelBinding, at: Timestamp) -> ClientFrame {
-    let topics = Topics::messages_and_alerts();
-    ClientFrame::Connect(Connect::sign(key.device, &key.key, audience, hello, binding, topics, at))
+    let introduction = Introduction { device: key.device, epoch: 0, topics: Topics::messages_and_alerts() };
+    ClientFrame::Connect(Connect::sign(introduction, &key.key, audience, hello, binding, at))
 }
 
 /// Connects as somebody. `recorded` is a connect of the right one that was taken on another connection.
