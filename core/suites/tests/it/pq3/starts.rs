@@ -7,7 +7,10 @@ use halcyon_suites::{
 use halcyon_types::Duration;
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::phones::{Phone, alice_and_bob, restarted, turn};
+use super::{
+    by_hand::signed,
+    phones::{Phone, alice_and_bob, parsed, restarted, turn},
+};
 use crate::people::days;
 
 /// Bob's phone is switched off and on: everything out of its stored form.
@@ -117,6 +120,11 @@ fn a_device_makes_at_most_32_starts() {
             newest = Some(again);
         } else {
             bob.has_no_key(&alice.public(), &start, "one too many");
+            // PQ3-25: whatever would come out of it, which nobody looks at.
+            let mut cut = parsed(&start);
+            cut.ciphertext.truncate(3);
+            let cut = signed(&cut, &alice.party(), &bob.party(), &alice.device.keys.device);
+            bob.has_no_key(&alice.public(), &cut, "one too many, and padded wrongly");
         }
         bob = restart(bob);
         sizes.push(bob.stored().len());
