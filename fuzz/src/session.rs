@@ -1,10 +1,11 @@
 //! Two devices and a network that does what it likes: real sessions, driven by a string of steps.
 //!
 //! The steps seal, deliver, drop, duplicate, reorder, damage and misdirect messages, roll and publish prekeys, let days
-//! pass, store and read states, and lose what was not stored.
+//! pass, store and read states, lose what was not stored, and restart sessions.
 //!
 //! - What opens is what was sealed, by whom it was sealed (PAIR-12, PEC-14).
 //! - Where a suite promises it, a message opens once (PEC-16, PQ3-25), and it does open while its key is kept (PEC-4, PQ3-30).
+//! - What does not open and is damaged or nobody's is one error; only what is honest has no key in `pq3` (PQ3-25).
 //! - What does not open leaves the session as it was (PAIR-14, PEC-18, PQ3-24).
 //! - A state that was stored and read is the state (PEC-19, PQ3-32).
 //!
@@ -37,7 +38,7 @@ enum Opens {
     Always,
     /// While the receiver keeps what was its prekey when the message was sealed.
     WhilePrekeyIsKept,
-    /// While the world is younger than anything that is forgotten. Later it may.
+    /// While the world is younger than anything that is forgotten, and nobody restarted. Later it may.
     WhileYoung,
 }
 
@@ -127,6 +128,8 @@ struct Letter {
     plaintext: Vec<u8>,
     prekey: CompactKey,
     opened: bool,
+    /// Its sender restarted after it was sealed: a later one may have moved the window beyond it (PEC-20).
+    overtaken: bool,
 }
 
 /// What becomes of the state after a message opened.
@@ -145,6 +148,8 @@ struct World {
     /// Suites that both speak.
     spoken: Vec<usize>,
     sealed: u32,
+    /// Somebody restarted: old sessions may have made room for new ones (PQ3-15).
+    restarted: bool,
 }
 
 impl World {
@@ -159,6 +164,7 @@ impl World {
             under_way: Vec::new(),
             spoken: (0..SUITES.len()).filter(|index| speaks(&SUITES[*index])).collect(),
             sealed: 0,
+            restarted: false,
         }
     }
 
@@ -186,6 +192,7 @@ impl World {
             11 => self.roll(side),
             12 => self.publish(side, input),
             13 => self.party(side).store_and_read(),
+            15 => self.restart(side),
             _ => self.now = self.now.plus(Duration::from_mins(60 * u64::from(input.byte()))),
         }
     }
@@ -208,7 +215,15 @@ impl World {
         let prekey = self.party(side.other()).published[told].prekey;
         if self.under_way.len() < UNDER_WAY_MAX {
             let sealed = sealed.bytes;
-            self.under_way.push(Letter { from: side, suite, sealed, plaintext, prekey, opened: false });
+            self.under_way.push(Letter {
+                from: side,
+                suite,
+                sealed,
+                plaintext,
+                prekey,
+                opened: false,
+                overtaken: false,
+            });
         }
     }
 
@@ -229,13 +244,16 @@ impl World {
     fn deliver_one(&mut self, index: usize, then: Then) {
         let letter = self.under_way[index].clone();
         let promises = &SUITES[letter.suite];
-        let now = self.now;
+        let (now, restarted) = (self.now, self.restarted);
         let receiver = self.party(letter.from.other());
         let expected = match promises.opens {
             Opens::Always => Expected::Yes,
+            Opens::WhilePrekeyIsKept if letter.overtaken && receiver.keys.prekeys.contains(&letter.prekey) => {
+                Expected::Either
+            }
             Opens::WhilePrekeyIsKept if receiver.keys.prekeys.contains(&letter.prekey) => Expected::Yes,
             Opens::WhilePrekeyIsKept => Expected::No,
-            Opens::WhileYoung if now.since(NOW) < YOUNG => Expected::Yes,
+            Opens::WhileYoung if now.since(NOW) < YOUNG && !restarted => Expected::Yes,
             Opens::WhileYoung => Expected::Either,
         };
         match receiver.open(promises.suite.id(), now, &letter.sealed) {
@@ -256,7 +274,8 @@ impl World {
                 assert!(is_replay, "a new message is no replay");
             }
             Err(error) => {
-                assert_eq!(error, OpenError::Unauthentic);
+                let gone = if promises.suite == Suite::Pq3 { OpenError::NoKey } else { OpenError::Unauthentic };
+                assert_eq!(error, gone, "an honest message has no key, and is no forgery where that can be told");
                 assert!(expected != Expected::Yes, "an honest message does not open");
             }
         }
@@ -337,6 +356,14 @@ impl World {
     }
 
     /// PEC-2, PEC-4
+    fn restart(&mut self, side: Side) {
+        let now = self.now;
+        self.party(side).session.restart(now);
+        assert!(self.party(side).session.summary().restarts_next, "PQ3-34: nothing is left to seal in");
+        self.restarted = true;
+        self.under_way.iter_mut().filter(|letter| letter.from == side).for_each(|letter| letter.overtaken = true);
+    }
+
     fn roll(&mut self, side: Side) {
         let now = self.now;
         self.party(side).roll(now);
@@ -459,6 +486,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let roll: &[u8] = &[0x8b, 0x8c, 0, 0x00, 1, 1];
     let weeks: Vec<u8> = (0..6).flat_map(|_| [&week[..], roll, &[0x03, 0]].concat()).collect();
     let back: &[u8] = &[0x8b, 0x8c, 0, 0x00, 0, 1, 0x8c, 1, 0x00, 0, 1, 0x0e, 255, 0x8b, 0x8c, 1, 0x00, 0, 1];
-    let steps = [talk, attacks, forgery, crash, &weeks, back];
+    let restarts: &[u8] =
+        &[0x00, 2, 1, 0x03, 0, 0x80, 2, 1, 0x0f, 0x00, 2, 1, 0x03, 1, 0x8f, 0x80, 2, 1, 0x0d, 0x00, 1, 1, 0x0f];
+    let steps = [talk, attacks, forgery, crash, &weeks, back, restarts];
     (0..2).flat_map(|world| steps.map(|steps| [&[world], steps].concat())).collect()
 }
