@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 use halcyon_courier::Limits;
 use halcyon_server::courier::{Courier, Ports, Settings};
-use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, StoredEnvelope};
+use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, ShownEpoch, StoredEnvelope};
 use halcyon_server_net::courier::addresses::{AddressLimits, Loopback, SourceAddresses};
 use halcyon_server_net::courier::native::{self, ALPN_COURIER};
 use halcyon_server_net::door::Door;
@@ -179,9 +179,13 @@ impl Counted {
 
 #[async_trait::async_trait]
 impl Mailboxes for Counted {
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
+    async fn append(&self, batch: Vec<Append>, shown: Vec<ShownEpoch>) -> Result<Vec<AppendOutcome>, MailboxError> {
         self.envelopes.fetch_add(batch.len() as u64, Ordering::Relaxed);
-        self.store.append(batch).await
+        self.store.append(batch, shown).await
+    }
+
+    async fn epoch(&self, device: DeviceId) -> Result<u64, MailboxError> {
+        self.store.epoch(device).await
     }
 
     async fn read(

@@ -17,7 +17,8 @@ use halcyon_server::accounts::Limits;
 use halcyon_server::accounts::verification::Place;
 use halcyon_server::courier::Courier;
 use halcyon_server::ports::{
-    Append, AppendOutcome, MailError, MailboxError, Mailboxes, Mailer, OutgoingMail, ReadLimit, StoredEnvelope,
+    Append, AppendOutcome, MailError, MailboxError, Mailboxes, Mailer, OutgoingMail, ReadLimit, ShownEpoch,
+    StoredEnvelope,
 };
 use halcyon_server::secrets::ServerSecrets;
 use halcyon_server_net::http::{self as routes, Api, server::About};
@@ -268,13 +269,13 @@ impl WatchedMailboxes {
 
 #[async_trait::async_trait]
 impl Mailboxes for WatchedMailboxes {
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
+    async fn append(&self, batch: Vec<Append>, shown: Vec<ShownEpoch>) -> Result<Vec<AppendOutcome>, MailboxError> {
         let envelopes: Vec<(DeviceId, Option<Envelope>)> =
             batch.iter().map(|append| (append.device, Envelope::decode(append.envelope.clone()).ok())).collect();
         let outcomes = if self.sabotage == Sabotage::MailboxForgets {
             batch.iter().map(|_| AppendOutcome::Accepted(1)).collect()
         } else {
-            self.inner.append(batch).await?
+            self.inner.append(batch, shown).await?
         };
         for ((device, envelope), outcome) in envelopes.iter().zip(&outcomes) {
             if let (AppendOutcome::Accepted(_), Some(envelope)) = (outcome, envelope) {
@@ -287,6 +288,10 @@ impl Mailboxes for WatchedMailboxes {
             self.check_bounds(device).await;
         }
         Ok(outcomes)
+    }
+
+    async fn epoch(&self, device: DeviceId) -> Result<u64, MailboxError> {
+        self.inner.epoch(device).await
     }
 
     async fn read(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, StoredEnvelope};
+use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, ShownEpoch, StoredEnvelope};
 use halcyon_types::{DeviceId, Storing, Timestamp, Topic};
 
 /// Mailboxes that live as long as this value.
@@ -19,6 +19,7 @@ pub struct MemoryMailboxes {
 #[derive(Default)]
 struct Log {
     rows: BTreeMap<u64, Append>,
+    epochs: BTreeMap<DeviceId, u64>,
     last: u64,
 }
 
@@ -71,9 +72,17 @@ impl Log {
 
 #[async_trait::async_trait]
 impl Mailboxes for MemoryMailboxes {
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
+    async fn append(&self, batch: Vec<Append>, shown: Vec<ShownEpoch>) -> Result<Vec<AppendOutcome>, MailboxError> {
         let mut log = self.log();
+        for ShownEpoch { device, epoch } in shown {
+            let remembered = log.epochs.entry(device).or_default();
+            *remembered = epoch.max(*remembered); // COU-18
+        }
         Ok(batch.into_iter().map(|append| log.append(append, self.envelopes_max, self.bytes_max)).collect())
+    }
+
+    async fn epoch(&self, device: DeviceId) -> Result<u64, MailboxError> {
+        Ok(self.log().epochs.get(&device).copied().unwrap_or_default())
     }
 
     async fn read(
@@ -112,7 +121,9 @@ impl Mailboxes for MemoryMailboxes {
     }
 
     async fn clear(&self, device: DeviceId) -> Result<(), MailboxError> {
-        self.log().rows.retain(|_, row| row.device != device);
+        let mut log = self.log();
+        log.rows.retain(|_, row| row.device != device);
+        log.epochs.remove(&device);
         Ok(())
     }
 
@@ -129,7 +140,7 @@ mod tests {
     use super::*;
     use crate::conformance::mailboxes as conformance;
 
-    /// COU-31, COU-32, COU-45, COU-52, COU-54
+    /// COU-18, COU-19, COU-31, COU-32, COU-45, COU-52, COU-54
     #[tokio::test]
     async fn memory_conforms() {
         conformance::all(|| MemoryMailboxes::new(conformance::ENVELOPES_MAX, conformance::BYTES_MAX)).await;

@@ -5,7 +5,7 @@
 //!
 //! - Positions that a failed transaction had given are skipped, never given again.
 
-use halcyon_server::ports::{Append, AppendOutcome};
+use halcyon_server::ports::{Append, AppendOutcome, ShownEpoch};
 use halcyon_types::DeviceId;
 use rusqlite::{Connection, Statement};
 
@@ -35,6 +35,8 @@ struct Statements<'c> {
     replace_newest: Statement<'c>,
     remove: Statement<'c>,
     clear: Statement<'c>,
+    show: Statement<'c>,
+    forget: Statement<'c>,
     count: Statement<'c>,
     reserve: Statement<'c>,
 }
@@ -125,10 +127,16 @@ impl<'c> Tables<'c> {
         Ok(true)
     }
 
-    /// Deletes everything that waits for a device.
+    /// Remembers an epoch, unless a higher one is remembered (COU-18).
+    pub(super) fn show(&mut self, shown: ShownEpoch) -> rusqlite::Result<()> {
+        self.statements.show.execute((shown.device.as_bytes(), shown.epoch.to_be_bytes())).map(drop)
+    }
+
+    /// Deletes everything that waits for a device, and its epoch.
     pub(super) fn clear(&mut self, device: DeviceId) -> rusqlite::Result<()> {
         self.loads.forget(&device);
-        self.statements.clear.execute([device.as_bytes()]).map(drop)
+        self.statements.clear.execute([device.as_bytes()])?;
+        self.statements.forget.execute([device.as_bytes()]).map(drop)
     }
 
     fn take_position(&mut self) -> rusqlite::Result<u64> {
@@ -170,6 +178,8 @@ impl<'c> Statements<'c> {
             replace_newest: connection.prepare("SELECT position, bytes FROM envelopes INDEXED BY newest WHERE device = ?1 AND topic = ?2 AND typeof(topic) = 'text'")?,
             remove: connection.prepare("DELETE FROM envelopes WHERE position = ?1 AND device = ?2 RETURNING bytes")?,
             clear: connection.prepare("DELETE FROM envelopes INDEXED BY waiting WHERE device = ?1")?,
+            show: connection.prepare("INSERT INTO epochs (device, epoch) VALUES (?1, ?2) ON CONFLICT (device) DO UPDATE SET epoch = excluded.epoch WHERE excluded.epoch > epochs.epoch")?,
+            forget: connection.prepare("DELETE FROM epochs WHERE device = ?1")?,
             count: connection.prepare("SELECT count(*), coalesce(sum(bytes), 0) FROM envelopes INDEXED BY waiting WHERE device = ?1")?,
             reserve: connection.prepare("UPDATE positions SET reserved = ?1")?,
         })

@@ -1,4 +1,5 @@
-//! Mailboxes in SQLite, laid out as a log. Spec: 30-courier.md (COU-31, COU-32, COU-41, COU-44, COU-45, COU-54).
+//! Mailboxes in SQLite, laid out as a log. Spec: 30-courier.md (COU-31, COU-32, COU-41, COU-44, COU-45, COU-54), and
+//! the epochs of the devices (COU-18, COU-19).
 //!
 //! Owns the file `mailboxes.db` of the data folder, the one thread that writes it, and the connections that read it.
 //! Does not know connections, frames, or what an envelope holds.
@@ -24,7 +25,7 @@ mod writer;
 use std::path::Path;
 use std::sync::Arc;
 
-use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, StoredEnvelope};
+use halcyon_server::ports::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, ShownEpoch, StoredEnvelope};
 use halcyon_types::{DeviceId, Timestamp, Topic};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -107,7 +108,7 @@ impl MailboxStore {
         self.writer.is_stopped()
     }
 
-    /// Returns how many commits with envelopes in them were synced since the start: how well syncs are shared.
+    /// Returns how many commits with envelopes or epochs in them were synced since the start: how well syncs are shared.
     #[must_use]
     pub fn synced_commits(&self) -> u64 {
         self.writer.synced_commits()
@@ -116,8 +117,8 @@ impl MailboxStore {
 
 #[async_trait::async_trait]
 impl Mailboxes for MailboxStore {
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
-        if batch.is_empty() {
+    async fn append(&self, batch: Vec<Append>, shown: Vec<ShownEpoch>) -> Result<Vec<AppendOutcome>, MailboxError> {
+        if batch.is_empty() && shown.is_empty() {
             return Ok(Vec::new());
         }
         let bytes = batch.iter().map(|append| append.envelope.len()).sum::<usize>().min(QUEUE_BYTES_MAX);
@@ -125,8 +126,12 @@ impl Mailboxes for MailboxStore {
         // The semaphore is fair, so appends reach the writer in the order in which they were first polled.
         let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| MailboxError::Stopped)?;
         let (reply, answer) = oneshot::channel();
-        self.writer.send(Command::Append { batch, reply, _room: room })?;
+        self.writer.send(Command::Append { batch, shown, reply, _room: room })?;
         answer.await.unwrap_or(Err(MailboxError::Stopped))
+    }
+
+    async fn epoch(&self, device: DeviceId) -> Result<u64, MailboxError> {
+        self.readers.epoch(device).await
     }
 
     async fn read(

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use halcyon_server::ports::{MailboxError, ReadLimit, StoredEnvelope};
 use halcyon_types::{DeviceId, Timestamp, Topic};
 use rusqlite::types::{ToSql, Value};
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::acknowledged::Acknowledged;
@@ -53,6 +53,16 @@ impl Readers {
         // Before the read: what is deleted meanwhile is then missing from the rows, or known here.
         let gone = self.acknowledged.of(&device);
         self.run(move |connection| waiting(connection, device, &topics, after, now, limit, &gone)).await
+    }
+
+    /// Returns the highest epoch that a device showed, 0 if none is remembered.
+    pub(super) async fn epoch(self: &Arc<Self>, device: DeviceId) -> Result<u64, MailboxError> {
+        self.run(move |connection| {
+            let mut statement = connection.prepare_cached("SELECT epoch FROM epochs WHERE device = ?1")?;
+            let epoch = statement.query_row([device.as_bytes()], |row| row.get(0)).optional()?;
+            Ok(epoch.map_or(0, u64::from_be_bytes))
+        })
+        .await
     }
 
     /// Runs a query on one of the connections, off the runtime's threads.

@@ -5,7 +5,7 @@
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::Duration;
 
-use halcyon_server::ports::{Append, AppendOutcome, MailboxError};
+use halcyon_server::ports::{Append, AppendOutcome, MailboxError, ShownEpoch};
 use halcyon_types::DeviceId;
 use rusqlite::Connection;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
@@ -14,9 +14,10 @@ use tokio::time::Instant;
 
 /// One thing to write.
 pub(super) enum Command {
-    /// Store these, and answer after the sync.
+    /// Store and remember these, and answer after the sync.
     Append {
         batch: Vec<Append>,
+        shown: Vec<ShownEpoch>,
         reply: oneshot::Sender<Result<Vec<AppendOutcome>, MailboxError>>,
         _room: OwnedSemaphorePermit,
     },
@@ -47,7 +48,8 @@ pub(super) enum Outcome {
 #[derive(Default)]
 pub(super) struct Round {
     commands: Vec<Command>,
-    envelopes: usize,
+    /// Envelopes and epochs.
+    additions: usize,
     bytes: usize,
     removals: usize,
     /// Answered before anything is written.
@@ -129,7 +131,7 @@ impl Round {
 
     /// Returns whether somebody waits for the sync.
     pub(super) fn has_appends(&self) -> bool {
-        self.envelopes > 0
+        self.additions > 0
     }
 
     /// Returns how many envelopes it deletes, roughly.
@@ -137,7 +139,7 @@ impl Round {
         self.removals
     }
 
-    /// Returns the bytes of the envelopes that it stores.
+    /// Returns the bytes of the envelopes that it stores, and what epochs cost.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -157,7 +159,7 @@ impl Round {
         for command in self.commands.extract_if(.., |command| matches!(command, Command::Append { .. })) {
             command.refuse(error);
         }
-        (self.envelopes, self.bytes) = (0, 0);
+        (self.additions, self.bytes) = (0, 0);
     }
 
     /// Answers everything with what went wrong.
@@ -196,9 +198,10 @@ impl Round {
                 self.delete_at = Some(Instant::now());
                 return;
             }
-            Command::Append { batch, .. } => {
-                self.envelopes += batch.len();
+            Command::Append { batch, shown, .. } => {
+                self.additions += batch.len() + shown.len();
                 self.bytes += batch.iter().map(|append| append.envelope.len()).sum::<usize>();
+                self.bytes += shown.len() * SHOWN_BYTES;
             }
             Command::Expire { found, .. } => self.removals += found.len(),
             Command::Clear { .. } | Command::Shrink { .. } => self.removals += 1,
@@ -209,7 +212,7 @@ impl Round {
     }
 
     fn is_at_bound(&self) -> bool {
-        self.envelopes >= ROUND_ENVELOPES_MAX || self.bytes >= ROUND_BYTES_MAX || self.removals >= ROUND_ENVELOPES_MAX
+        self.additions >= ROUND_ENVELOPES_MAX || self.bytes >= ROUND_BYTES_MAX || self.removals >= ROUND_ENVELOPES_MAX
     }
 }
 
@@ -224,12 +227,15 @@ impl Command {
     }
 }
 
-/// Envelopes, or deletions, in one commit. Above some hundreds the sync is shared well enough; more only makes the first
+/// Envelopes with epochs, or deletions, in one commit. Above some hundreds the sync is shared well enough; more only makes the first
 /// one wait longer.
 const ROUND_ENVELOPES_MAX: usize = 2_048;
 
 /// Bytes of envelopes in one commit, for the same reason.
 const ROUND_BYTES_MAX: usize = 4 << 20;
+
+/// What an epoch writes into the log, roughly: it shares its page with its neighbors.
+const SHOWN_BYTES: usize = 256;
 
 /// How long clearing and expiry wait for an append to ride with; whoever asked for them waits as long.
 const COMPANY_WAIT: Duration = Duration::from_millis(20);

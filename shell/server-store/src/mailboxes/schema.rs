@@ -2,7 +2,8 @@
 //!
 //! The table is the log: its key is the position, so appends fill its last page. The index `waiting` answers everything
 //! that is asked about a device (what waits, how much, until when) without touching envelopes. The index `newest` holds
-//! only topics of which one notification is kept (COU-32), so messages do not pay for it.
+//! only topics of which one notification is kept (COU-32), so messages do not pay for it. The table `epochs` has a row for
+//! each device that showed one (COU-18), in the same file so that it is written by the same commit.
 
 use std::path::Path;
 
@@ -23,7 +24,10 @@ pub(super) fn open_writer(path: &Path, options: &Options) -> Result<Connection, 
     // Emptying a mailbox may need scratch space: not in a file of some other folder, which may be full or not writable.
     connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
-        0 => connection.execute_batch(&format!("BEGIN; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;"))?,
+        0 => connection.execute_batch(&format!("BEGIN; {TABLES} {EPOCHS} PRAGMA user_version = {VERSION}; COMMIT;"))?,
+        BEFORE_EPOCHS => {
+            connection.execute_batch(&format!("BEGIN; {EPOCHS} PRAGMA user_version = {VERSION}; COMMIT;"))?
+        }
         VERSION => {}
         found => return Err(OpenError::Version { found }),
     }
@@ -81,7 +85,10 @@ impl ToSql for TopicKey<'_> {
 }
 
 /// Version of these tables; a file of another version belongs to another server.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// Version of the tables without epochs, which are added to it.
+const BEFORE_EPOCHS: i64 = 1;
 
 /// `bytes` stands before the envelope so that it is read without following the pages of a large one.
 const TABLES: &str = "
@@ -97,6 +104,14 @@ CREATE INDEX waiting ON envelopes (device, position, topic, expires, bytes);
 CREATE UNIQUE INDEX newest ON envelopes (device, topic) WHERE typeof(topic) = 'text';
 CREATE TABLE positions (reserved INTEGER NOT NULL) STRICT;
 INSERT INTO positions VALUES (1);
+";
+
+/// `epoch` is a `u64` in big-endian, which compares as it counts; SQLite's own integers end at half of it.
+const EPOCHS: &str = "
+CREATE TABLE epochs (
+    device BLOB PRIMARY KEY,
+    epoch  BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Readers and the writer do not wait for each other in this journal mode; what remains are moments of recovery.

@@ -5,7 +5,7 @@ use halcyon_testkit::conformance::mailboxes as conformance;
 use tempfile::TempDir;
 
 use super::*;
-use conformance::{LAPTOP, NOW, PHONE, accept, message, read, texts};
+use conformance::{LAPTOP, NOW, PHONE, accept, message, read, shown, texts};
 
 fn small() -> Options {
     Options {
@@ -20,7 +20,7 @@ fn roomy() -> Options {
     Options { reserve_bytes: 1 << 16, ..Options::default() }
 }
 
-/// COU-31, COU-32, COU-41, COU-45, COU-52, COU-54
+/// COU-18, COU-19, COU-31, COU-32, COU-41, COU-45, COU-52, COU-54
 #[tokio::test]
 async fn the_store_conforms() {
     let folder = TempDir::new().unwrap();
@@ -41,23 +41,103 @@ async fn accepted_survives_a_clean_end() {
     conformance::accepted_survives(|| MailboxStore::open(folder.path(), roomy()).unwrap(), drop).await;
 }
 
+/// COU-19: nor does it forget an epoch.
+#[tokio::test]
+async fn epochs_survive_a_clean_end() {
+    let folder = TempDir::new().unwrap();
+    conformance::epochs_survive(|| MailboxStore::open(folder.path(), roomy()).unwrap(), drop).await;
+}
+
 /// COU-41: so does the folder as a killed process leaves it: a copy made while the store still runs.
 #[tokio::test]
 async fn accepted_survives_a_kill() {
-    let folder = TempDir::new().unwrap();
-    let run = std::cell::Cell::new(0);
-    let path = |n: u32| folder.path().join(n.to_string());
-    fs::create_dir(path(0)).unwrap();
-    let kill = |running: MailboxStore| {
-        let (old, new) = (path(run.get()), path(run.get() + 1));
+    let killed = Killed::new();
+    conformance::accepted_survives(|| killed.open(), |running| killed.kill(running)).await;
+}
+
+/// COU-19: what a device showed is in such a folder, too.
+#[tokio::test]
+async fn epochs_survive_a_kill() {
+    let killed = Killed::new();
+    conformance::epochs_survive(|| killed.open(), |running| killed.kill(running)).await;
+}
+
+/// Folders, each as the process before left it when it was killed.
+struct Killed {
+    folder: TempDir,
+    run: std::cell::Cell<u32>,
+}
+
+impl Killed {
+    fn new() -> Self {
+        let killed = Self { folder: TempDir::new().unwrap(), run: std::cell::Cell::new(0) };
+        fs::create_dir(killed.path(0)).unwrap();
+        killed
+    }
+
+    fn path(&self, run: u32) -> std::path::PathBuf {
+        self.folder.path().join(run.to_string())
+    }
+
+    fn open(&self) -> MailboxStore {
+        MailboxStore::open(&self.path(self.run.get()), roomy()).unwrap()
+    }
+
+    fn kill(&self, running: MailboxStore) {
+        let (old, new) = (self.path(self.run.get()), self.path(self.run.get() + 1));
         fs::create_dir(&new).unwrap();
         for file in ["mailboxes.db", "mailboxes.db-wal"] {
             fs::copy(old.join(file), new.join(file)).unwrap();
         }
-        run.set(run.get() + 1);
+        self.run.set(self.run.get() + 1);
         drop(running);
-    };
-    conformance::accepted_survives(|| MailboxStore::open(&path(run.get()), roomy()).unwrap(), kill).await;
+    }
+}
+
+/// COU-19: an epoch rides with the envelopes that show it: as many synced commits with it as without.
+#[tokio::test]
+async fn an_epoch_costs_no_sync() {
+    let mut commits = Vec::new();
+    for with in [false, true] {
+        let folder = TempDir::new().unwrap();
+        let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+        for n in 1..=50 {
+            let shown = if with { vec![shown(LAPTOP, n)] } else { vec![] };
+            store.append(vec![message(PHONE, "x")], shown).await.unwrap();
+        }
+        commits.push(store.synced_commits());
+    }
+    assert_eq!(commits, [50, 50]);
+}
+
+/// COU-19: a commit that fails remembers nothing of what it would have stored.
+#[tokio::test]
+async fn a_failed_commit_remembers_no_epoch() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), Options { file_bytes_max: Some(256 << 10), ..roomy() }).unwrap();
+    let large = "x".repeat(8 << 10);
+    let mut accepted = 0;
+    while store.append(vec![message(PHONE, &large)], vec![shown(LAPTOP, accepted + 1)]).await.is_ok() {
+        accepted += 1;
+    }
+    assert!(accepted > 0 && !store.is_stopped());
+    assert_eq!(store.epoch(LAPTOP).await.unwrap(), accepted);
+}
+
+/// COU-18: mailboxes of a server that did not know epochs are kept, and remember them from now on.
+#[tokio::test]
+async fn mailboxes_without_epochs_are_taken_over() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    accept(&store, vec![message(PHONE, "older")]).await;
+    drop(store);
+    let connection = rusqlite::Connection::open(folder.path().join("mailboxes.db")).unwrap();
+    connection.execute_batch("DROP TABLE epochs; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    assert_eq!(texts(&read(&store, PHONE, 0).await), ["older"]);
+    store.append(vec![], vec![shown(PHONE, 9)]).await.unwrap();
+    assert_eq!(store.epoch(PHONE).await.unwrap(), 9);
 }
 
 /// COU-44: on a full disk appends fail, and everything else goes on; with room again, so do appends.
@@ -68,7 +148,7 @@ async fn a_full_disk_refuses_appends_alone() {
     let large = "x".repeat(8 << 10);
     let mut accepted = Vec::new();
     let refusal = loop {
-        match store.append(vec![message(PHONE, &large)]).await {
+        match store.append(vec![message(PHONE, &large)], vec![]).await {
             Ok(outcomes) => accepted.extend(outcomes.into_iter().map(|outcome| match outcome {
                 AppendOutcome::Accepted(position) => position,
                 AppendOutcome::Quota => panic!("the disk is full before the mailbox is"),
@@ -109,8 +189,8 @@ async fn damage_stops_the_writer() {
         Err(OpenError::Sqlite(_)) => {}
         Err(other) => panic!("{other}"),
         Ok(store) => {
-            assert!(matches!(store.append(vec![message(PHONE, "hello")]).await, Err(MailboxError::Stopped)));
-            assert!(matches!(store.append(vec![message(PHONE, "again")]).await, Err(MailboxError::Stopped)));
+            assert!(matches!(store.append(vec![message(PHONE, "hello")], vec![]).await, Err(MailboxError::Stopped)));
+            assert!(matches!(store.append(vec![message(PHONE, "again")], vec![]).await, Err(MailboxError::Stopped)));
             assert!(store.is_stopped());
         }
     }

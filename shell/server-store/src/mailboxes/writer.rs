@@ -84,7 +84,7 @@ impl Writer {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Returns how many commits with envelopes in them were synced.
+    /// Returns how many commits with envelopes or epochs in them were synced.
     pub(super) fn synced_commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
@@ -337,7 +337,9 @@ impl<'c> Run<'c> {
     fn apply(&mut self, round: &Round) -> rusqlite::Result<Vec<Outcome>> {
         let outcome = |command: &Command| {
             Ok(match command {
-                Command::Append { batch, .. } => {
+                Command::Append { batch, shown, .. } => {
+                    // COU-19: whatever becomes of the envelopes.
+                    shown.iter().try_for_each(|shown| self.tables.show(*shown))?;
                     Outcome::Appended(batch.iter().map(|append| self.append(append)).collect::<Result<_, _>>()?)
                 }
                 Command::Clear { device, .. } => {

@@ -133,7 +133,7 @@ fn store(shared: &Shared, batch: Vec<Submission>, under_way: &mut FuturesOrdered
         .collect();
     let mailboxes = shared.ports.mailboxes.clone();
     under_way.push_back(Box::pin(async move {
-        let outcomes = if appends.is_empty() { Ok(Vec::new()) } else { mailboxes.append(appends).await };
+        let outcomes = if appends.is_empty() { Ok(Vec::new()) } else { mailboxes.append(appends, Vec::new()).await };
         Finished::Stored { batch, outcomes }
     }));
 }

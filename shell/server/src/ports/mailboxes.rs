@@ -1,7 +1,9 @@
-//! The mailboxes: what waits for each device. Spec: 30-courier.md §3 to §5 (COU-31, COU-32, COU-41, COU-44, COU-54).
+//! The mailboxes: what waits for each device. Spec: 30-courier.md §3 to §5 (COU-31, COU-32, COU-41, COU-44, COU-54),
+//! and the epoch that each device showed last (COU-18, COU-19).
 //!
 //! - Positions rise strictly over all mailboxes and are never used twice.
 //! - What `append` answered as accepted survives any crash from then on (I10).
+//! - The epoch of a device never falls while the device is there.
 
 use bytes::Bytes;
 use halcyon_types::{DeviceId, Timestamp, Topic};
@@ -17,6 +19,15 @@ pub struct Append {
     pub expires: Timestamp,
     /// The encoded `Envelope`.
     pub envelope: Bytes,
+}
+
+/// An epoch that a device showed (COU-17).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShownEpoch {
+    /// Which device showed it.
+    pub device: DeviceId,
+    /// Never 0, which does not tell.
+    pub epoch: u64,
 }
 
 /// What became of one [`Append`].
@@ -64,11 +75,18 @@ pub enum MailboxError {
 /// Durable mailboxes. Every implementation passes `testkit::conformance::mailboxes`.
 #[async_trait::async_trait]
 pub trait Mailboxes: Send + Sync {
-    /// Stores a batch, one commit, and answers in its order after stable storage.
+    /// Stores a batch and remembers what was shown, one commit, and answers in the batch's order after stable storage. What
+    /// was shown is remembered whatever becomes of the batch's envelopes, if it is more than is remembered already (COU-19).
     ///
     /// # Errors
-    /// [`MailboxError`]: none of the batch was stored.
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError>;
+    /// [`MailboxError`]: none of the batch was stored, and nothing was remembered.
+    async fn append(&self, batch: Vec<Append>, shown: Vec<ShownEpoch>) -> Result<Vec<AppendOutcome>, MailboxError>;
+
+    /// Returns the highest epoch that a device showed, 0 if none is remembered (COU-18).
+    ///
+    /// # Errors
+    /// [`MailboxError`]
+    async fn epoch(&self, device: DeviceId) -> Result<u64, MailboxError>;
 
     /// Returns what waits for a device on these topics after a position, oldest first, without what expired by `now`.
     ///
@@ -89,7 +107,7 @@ pub trait Mailboxes: Send + Sync {
     /// [`MailboxError`]
     async fn acknowledge(&self, device: DeviceId, positions: Vec<u64>) -> Result<(), MailboxError>;
 
-    /// Empties the mailbox of a device that was removed.
+    /// Empties the mailbox of a device that was removed, and forgets its epoch.
     ///
     /// # Errors
     /// [`MailboxError`]

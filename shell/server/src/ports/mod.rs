@@ -16,6 +16,6 @@ pub use directory_store::{
     StoredList, StoredPrekey, Verification, VerificationId, VerificationPurpose, VerificationState, VerificationStore,
     VerifyAttempt, VerifyOutcome,
 };
-pub use mailboxes::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, StoredEnvelope};
+pub use mailboxes::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, ShownEpoch, StoredEnvelope};
 pub use recipients::{KnownDevice, Notifier, Recipient, Recipients, RecipientsError};
 pub use world::{Clock, MailError, Mailer, OutgoingMail, Random, RandomRng};

@@ -8,7 +8,7 @@ use halcyon_courier::{Limits, Topics};
 use halcyon_server::courier::{ByteFrames, Courier, Ports, Settings};
 use halcyon_server::ports::{
     Append, AppendOutcome, Clock, KnownDevice, MailboxError, Mailboxes, ReadLimit, Recipient, Recipients,
-    RecipientsError, StoredEnvelope,
+    RecipientsError, ShownEpoch, StoredEnvelope,
 };
 use halcyon_testkit::courier::{CountingRandom, Phone, TestDevice, TokioClock, Town};
 use halcyon_testkit::mailboxes::MemoryMailboxes;
@@ -178,12 +178,16 @@ impl Store {
 
 #[async_trait::async_trait]
 impl Mailboxes for Store {
-    async fn append(&self, batch: Vec<Append>) -> Result<Vec<AppendOutcome>, MailboxError> {
+    async fn append(&self, batch: Vec<Append>, shown: Vec<ShownEpoch>) -> Result<Vec<AppendOutcome>, MailboxError> {
         self.disk.pass().await;
         if self.full.load(Ordering::SeqCst) {
             return Err(MailboxError::Full);
         }
-        self.memory.append(batch).await
+        self.memory.append(batch, shown).await
+    }
+
+    async fn epoch(&self, device: DeviceId) -> Result<u64, MailboxError> {
+        self.memory.epoch(device).await
     }
 
     async fn read(

@@ -3,7 +3,7 @@
 //! Each function is a story on mailboxes that are empty when it starts; [`all`] tells all of them.
 
 use bytes::Bytes;
-use halcyon_server::ports::{Append, AppendOutcome, Mailboxes, ReadLimit, StoredEnvelope};
+use halcyon_server::ports::{Append, AppendOutcome, Mailboxes, ReadLimit, ShownEpoch, StoredEnvelope};
 use halcyon_types::{DeviceId, Timestamp, Topic};
 
 /// Envelopes that a mailbox takes in the implementation under test.
@@ -24,6 +24,9 @@ pub async fn all<M: Mailboxes>(fresh: impl Fn() -> M) {
     expired_is_not_read_and_is_deleted(&fresh()).await;
     a_cleared_mailbox_is_empty(&fresh()).await;
     concurrent_appends_get_positions_of_their_own(fresh()).await;
+    the_highest_epoch_is_remembered(&fresh()).await;
+    a_full_mailbox_does_not_keep_an_epoch_from_being_remembered(&fresh()).await;
+    a_cleared_device_has_no_epoch(&fresh()).await;
 }
 
 /// COU-31, COU-50: messages wait in the order in which they were accepted, each device its own.
@@ -100,14 +103,14 @@ pub async fn only_the_newest_waits_on_other_topics(mailboxes: &impl Mailboxes) {
 pub async fn a_full_mailbox_refuses_and_recovers(mailboxes: &impl Mailboxes) {
     let full: Vec<Append> = (0..ENVELOPES_MAX).map(|_| message(PHONE, "x")).collect();
     let positions = accept(mailboxes, full).await;
-    let outcomes = mailboxes.append(vec![message(PHONE, "one too many"), message(LAPTOP, "y")]).await.unwrap();
+    let outcomes = mailboxes.append(vec![message(PHONE, "one too many"), message(LAPTOP, "y")], vec![]).await.unwrap();
     assert_eq!(outcomes[0], AppendOutcome::Quota);
     assert!(matches!(outcomes[1], AppendOutcome::Accepted(_)));
     mailboxes.acknowledge(PHONE, vec![positions[0]]).await.unwrap();
     accept(mailboxes, vec![message(PHONE, "fits again")]).await;
 
     let large = "z".repeat(usize::try_from(BYTES_MAX).unwrap());
-    let outcomes = mailboxes.append(vec![message(TABLET, &large), message(TABLET, "z")]).await.unwrap();
+    let outcomes = mailboxes.append(vec![message(TABLET, &large), message(TABLET, "z")], vec![]).await.unwrap();
     assert!(matches!(outcomes[0], AppendOutcome::Accepted(_)));
     assert_eq!(outcomes[1], AppendOutcome::Quota);
     assert_eq!(read(mailboxes, TABLET, 0).await.len(), 1);
@@ -119,7 +122,7 @@ pub async fn a_replaced_notification_makes_room(mailboxes: &impl Mailboxes) {
     full.push(weather(PHONE, "rain"));
     accept(mailboxes, full).await;
     accept(mailboxes, vec![weather(PHONE, "sun")]).await;
-    assert_eq!(mailboxes.append(vec![message(PHONE, "y")]).await.unwrap(), [AppendOutcome::Quota]);
+    assert_eq!(mailboxes.append(vec![message(PHONE, "y")], vec![]).await.unwrap(), [AppendOutcome::Quota]);
 }
 
 /// COU-54: what expired is not read any more, and is deleted when it is time to.
@@ -171,6 +174,39 @@ pub async fn concurrent_appends_get_positions_of_their_own(mailboxes: impl Mailb
     assert_eq!(all.len(), 100);
 }
 
+/// COU-18: of what a device showed the highest is remembered, each device its own; envelopes need not come along.
+pub async fn the_highest_epoch_is_remembered(mailboxes: &impl Mailboxes) {
+    let of = async |device| mailboxes.epoch(device).await.unwrap();
+    assert_eq!((of(PHONE).await, of(LAPTOP).await), (0, 0));
+    mailboxes.append(vec![message(LAPTOP, "hello")], vec![shown(PHONE, 9)]).await.unwrap();
+    assert_eq!((of(PHONE).await, of(LAPTOP).await), (9, 0), "whoever gets an envelope showed nothing");
+    mailboxes.append(vec![], vec![shown(PHONE, 7), shown(LAPTOP, 3)]).await.unwrap();
+    assert_eq!((of(PHONE).await, of(LAPTOP).await), (9, 3));
+    // Several sends of one device in one batch, the higher one first; and above what a signed number holds.
+    mailboxes.append(vec![], vec![shown(PHONE, 300), shown(PHONE, 256)]).await.unwrap();
+    assert_eq!(of(PHONE).await, 300);
+    for highest in [u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX] {
+        mailboxes.append(vec![], vec![shown(PHONE, highest)]).await.unwrap();
+        assert_eq!(of(PHONE).await, highest);
+    }
+    mailboxes.append(vec![], vec![shown(PHONE, 1)]).await.unwrap();
+    assert_eq!((of(PHONE).await, of(LAPTOP).await), (u64::MAX, 3));
+}
+
+/// COU-19: who sends to a full mailbox used its keys all the same.
+pub async fn a_full_mailbox_does_not_keep_an_epoch_from_being_remembered(mailboxes: &impl Mailboxes) {
+    accept(mailboxes, (0..ENVELOPES_MAX).map(|_| message(PHONE, "x")).collect()).await;
+    let outcomes = mailboxes.append(vec![message(PHONE, "y")], vec![shown(LAPTOP, 4)]).await.unwrap();
+    assert_eq!((&outcomes[..], mailboxes.epoch(LAPTOP).await.unwrap()), (&[AppendOutcome::Quota][..], 4));
+}
+
+/// COU-18: a device that is removed leaves no epoch behind; the others keep theirs.
+pub async fn a_cleared_device_has_no_epoch(mailboxes: &impl Mailboxes) {
+    mailboxes.append(vec![message(PHONE, "x")], vec![shown(PHONE, 9), shown(LAPTOP, 5)]).await.unwrap();
+    mailboxes.clear(PHONE).await.unwrap();
+    assert_eq!((mailboxes.epoch(PHONE).await.unwrap(), mailboxes.epoch(LAPTOP).await.unwrap()), (0, 5));
+}
+
 /// COU-41, I10: what was accepted is there after a restart; positions go on rising and deleted ones are not used again.
 ///
 /// `reopen` opens the same mailboxes anew after `leave` let go of them, by closing or by crashing.
@@ -193,9 +229,33 @@ pub async fn accepted_survives<M: Mailboxes>(reopen: impl Fn() -> M, leave: impl
     leave(mailboxes);
 }
 
+/// COU-19: an epoch is there after a restart as soon as `append` answered, and a smaller one does not replace it then either.
+///
+/// `reopen` and `leave` as for [`accepted_survives`].
+pub async fn epochs_survive<M: Mailboxes>(reopen: impl Fn() -> M, leave: impl Fn(M)) {
+    let mailboxes = reopen();
+    mailboxes.append(vec![message(LAPTOP, "hello")], vec![shown(PHONE, 9)]).await.unwrap();
+    leave(mailboxes);
+
+    let mailboxes = reopen();
+    assert_eq!(mailboxes.epoch(PHONE).await.unwrap(), 9);
+    mailboxes.append(vec![], vec![shown(PHONE, 7), shown(LAPTOP, 2)]).await.unwrap();
+    leave(mailboxes);
+
+    let mailboxes = reopen();
+    assert_eq!((mailboxes.epoch(PHONE).await.unwrap(), mailboxes.epoch(LAPTOP).await.unwrap()), (9, 2));
+    leave(mailboxes);
+}
+
+/// An epoch that a device showed.
+#[must_use]
+pub fn shown(device: DeviceId, epoch: u64) -> ShownEpoch {
+    ShownEpoch { device, epoch }
+}
+
 /// Appends what must be accepted, and returns the positions.
 pub async fn accept(mailboxes: &impl Mailboxes, batch: Vec<Append>) -> Vec<u64> {
-    let outcomes = mailboxes.append(batch).await.unwrap();
+    let outcomes = mailboxes.append(batch, vec![]).await.unwrap();
     let position = |outcome| match outcome {
         AppendOutcome::Accepted(position) => position,
         AppendOutcome::Quota => panic!("the mailbox is full"),
