@@ -59,7 +59,7 @@ async fn a_crash_loses_nothing_that_was_accepted() {
 
 /// Copies a data folder as a crash leaves it: the log first, which is what a commit was synced to, so that a page that is
 /// written back in between is in it, too.
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for file in ["mailboxes.db-wal", "mailboxes.db"] {
         std::fs::copy(from.join(file), to.join(file)).unwrap();
     }

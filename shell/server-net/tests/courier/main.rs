@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod durable;
+mod epochs;
 mod native;
 mod websocket;
 mod world;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use axum::Router;
+use halcyon_courier::Topics;
 use halcyon_courier::connect::{ChannelBinding, EXPORTER_LABEL};
 use halcyon_server::courier::{Courier, Ports, Settings};
 use halcyon_server::ports::Clock;
@@ -91,6 +92,17 @@ impl Server {
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         let stream = TcpStream::connect(self.address).await?;
         TlsConnector::from(Arc::new(config)).connect(ServerName::try_from(HOST).unwrap(), stream).await
+    }
+
+    /// Connects a device that shows this epoch from now on, and returns which one the server remembers of it.
+    pub(crate) async fn online_at(&self, owner: &TestDevice, epoch: u64) -> (Phone<TlsStream<TcpStream>>, u64) {
+        let stream = self.tls(&[ALPN_COURIER]).await.unwrap();
+        let binding = exporter(&stream);
+        let mut phone = Phone::new(owner, stream);
+        phone.epoch = epoch;
+        let hello = phone.hello().await;
+        let connected = phone.connect(HOST, &hello, &binding, Topics::messages_and_alerts(), now()).await.unwrap();
+        (phone, connected.epoch)
     }
 
     /// Connects a device.

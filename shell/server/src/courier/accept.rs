@@ -36,7 +36,7 @@ pub(super) async fn check(request: SendRequest, peer: Peer, recipients: &dyn Rec
         // COU-40: its time ran out between its frame and here.
         return Checked { sent: request.answer_all(Status::Expired), entries: Vec::new() };
     }
-    let SendRequest { id, topic, sender_handle, sender_list_version, expiry, destinations, epoch: _ } = request;
+    let SendRequest { id, topic, sender_handle, sender_list_version, expiry, destinations, .. } = request;
     let expires = match expiry {
         Expiry::At(time) => Some(time),
         Expiry::NowOrNever => None,

@@ -1,11 +1,12 @@
 //! Stores what all connections accepted, answers, and offers it to who is connected. Spec: 30-courier.md (COU-41, COU-50).
 //!
-//! Owns the one line through which everything is stored, and so the order in which it is offered. Does not know
-//! connections beyond their inbox.
+//! Owns the one line through which everything is stored, and so the order in which it is offered, and which epochs are
+//! remembered with it (COU-19). Does not know connections beyond their inbox.
 //!
 //! - While one batch is being synced the next one gathers, so a commit is shared by whoever came meanwhile.
 //! - Batches are offered in the order in which they were stored: for one device, positions rise (COU-50).
-//! - Nothing is answered or offered before its batch is on stable storage (COU-41).
+//! - Nothing is answered or offered before its batch is on stable storage (COU-41), and what its sender showed with it.
+//! - An epoch that nobody waits for costs no commit of its own.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,13 +21,16 @@ use halcyon_types::{DeviceId, Timestamp, Topic};
 use tokio::sync::{mpsc, oneshot};
 
 use super::connections::Handle;
+use super::epochs::UnderWay;
 use super::{Shared, deliver};
-use crate::ports::{Append, AppendOutcome, MailboxError};
+use crate::ports::{Append, AppendOutcome, MailboxError, ShownEpoch};
 
 /// Something to be done in line.
 pub(super) enum Work {
     /// Store, answer, offer.
     Store(Submission),
+    /// Remember an epoch with the commit that comes next; nobody waits for it (COU-19).
+    Show(UnderWay),
     /// Empty a mailbox (COU-55).
     Clear { device: DeviceId, done: oneshot::Sender<Result<(), MailboxError>> },
     /// Do what is in line, then end (COU-56).
@@ -35,6 +39,8 @@ pub(super) enum Work {
 
 /// What one request brought.
 pub(super) struct Submission {
+    /// The epoch that its sender showed, to be remembered before anything of it is accepted (COU-19).
+    pub(super) shown: Option<UnderWay>,
     pub(super) entries: Vec<Entry>,
     pub(super) reply: Reply,
 }
@@ -63,14 +69,23 @@ type Step = Pin<Box<dyn Future<Output = Finished> + Send>>;
 
 /// One thing that is done.
 enum Finished {
-    Stored { batch: Vec<Submission>, outcomes: Result<Vec<AppendOutcome>, MailboxError> },
+    Stored { batch: Batch, outcomes: Result<Vec<AppendOutcome>, MailboxError> },
     Cleared,
+}
+
+/// What one commit takes.
+#[derive(Default)]
+struct Batch {
+    submissions: Vec<Submission>,
+    /// Epochs that ride along (COU-19).
+    riders: Vec<UnderWay>,
 }
 
 /// Works until it is told to finish or nobody can bring work any more.
 pub(super) async fn run(shared: Arc<Shared>, mut inbox: mpsc::Receiver<Work>) {
     let mut under_way: FuturesOrdered<Step> = FuturesOrdered::new();
     let mut gathered = Vec::new();
+    let mut riders = Vec::new();
     let mut finishing = None;
     loop {
         tokio::select! {
@@ -80,7 +95,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut inbox: mpsc::Receiver<Work>) {
                 if received == 0 {
                     break;
                 }
-                finishing = start(&shared, &mut gathered, &mut under_way);
+                finishing = start(&shared, &mut gathered, &mut riders, &mut under_way);
             }
             else => break,
         }
@@ -97,6 +112,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut inbox: mpsc::Receiver<Work>) {
 fn start(
     shared: &Arc<Shared>,
     gathered: &mut Vec<Work>,
+    riders: &mut Vec<UnderWay>,
     under_way: &mut FuturesOrdered<Step>,
 ) -> Option<oneshot::Sender<()>> {
     let mut batch = Vec::with_capacity(gathered.len());
@@ -104,8 +120,11 @@ fn start(
     for work in gathered.drain(..) {
         match work {
             Work::Store(submission) => batch.push(submission),
+            Work::Show(shown) => riders.push(shown),
             Work::Clear { device, done } => {
-                store(shared, std::mem::take(&mut batch), under_way);
+                store(shared, std::mem::take(&mut batch), riders, under_way);
+                // COU-18: what still waits to ride along would bring its epoch back.
+                riders.retain(|rider| rider.shown().device != device);
                 let mailboxes = shared.ports.mailboxes.clone();
                 under_way.push_back(Box::pin(async move {
                     let _: Result<(), _> = done.send(mailboxes.clear(device).await);
@@ -115,25 +134,44 @@ fn start(
             Work::Finish { done } => finishing = Some(done),
         }
     }
-    store(shared, batch, under_way);
+    store(shared, batch, riders, under_way);
+    if !riders.is_empty() && (finishing.is_some() || riders.len() >= RIDERS_MAX) {
+        commit(shared, Batch { submissions: Vec::new(), riders: std::mem::take(riders) }, under_way);
+    }
     finishing
 }
 
-fn store(shared: &Shared, batch: Vec<Submission>, under_way: &mut FuturesOrdered<Step>) {
-    if batch.is_empty() {
+fn store(
+    shared: &Shared,
+    submissions: Vec<Submission>,
+    riders: &mut Vec<UnderWay>,
+    under_way: &mut FuturesOrdered<Step>,
+) {
+    if submissions.is_empty() {
         return;
     }
+    let mut batch = Batch { submissions, riders: Vec::new() };
+    if batch.is_written() {
+        batch.riders = std::mem::take(riders);
+    }
+    commit(shared, batch, under_way);
+}
+
+fn commit(shared: &Shared, batch: Batch, under_way: &mut FuturesOrdered<Step>) {
     hit(Point::ServerAccept);
-    let entries = batch.iter().flat_map(|submission| &submission.entries);
+    let entries = batch.submissions.iter().flat_map(|submission| &submission.entries);
     let appends: Vec<Append> = entries
         .filter_map(|entry| {
             let expires = entry.expires?;
             Some(Append { device: entry.device, topic: entry.topic.clone(), expires, envelope: entry.envelope.clone() })
         })
         .collect();
+    let riders = batch.riders.iter().chain(batch.submissions.iter().filter_map(|submission| submission.shown.as_ref()));
+    let shown: Vec<ShownEpoch> = riders.map(UnderWay::shown).collect();
     let mailboxes = shared.ports.mailboxes.clone();
     under_way.push_back(Box::pin(async move {
-        let outcomes = if appends.is_empty() { Ok(Vec::new()) } else { mailboxes.append(appends, Vec::new()).await };
+        let nothing = appends.is_empty() && shown.is_empty();
+        let outcomes = if nothing { Ok(Vec::new()) } else { mailboxes.append(appends, shown).await };
         Finished::Stored { batch, outcomes }
     }));
 }
@@ -152,9 +190,11 @@ fn finish(shared: &Shared, finished: Finished) {
     metrics::counter!("halcyon_courier_batches_total").increment(1);
     metrics::counter!("halcyon_courier_envelopes_stored_total").increment(outcomes.len() as u64);
     let mut outcomes = outcomes.into_iter();
-    for Submission { entries, mut reply } in batch {
+    for Submission { shown, entries, mut reply } in batch.submissions {
         for entry in entries {
             let outcome = match entry.expires {
+                // COU-19: it needs no storage, but the epoch that was shown with it does.
+                None if failure.is_some() && shown.is_some() => Outcome::Failed,
                 None => Outcome::NotStored,
                 Some(_) => outcomes.next().map_or(Outcome::Failed, Outcome::from),
             };
@@ -167,6 +207,14 @@ fn finish(shared: &Shared, finished: Finished) {
         }
         hit(Point::ServerAnswer);
         reply.answer(failure.as_ref());
+    }
+}
+
+impl Batch {
+    /// Says whether it goes to the store, so that epochs can ride along.
+    fn is_written(&self) -> bool {
+        let stored = |submission: &Submission| submission.entries.iter().any(|entry| entry.expires.is_some());
+        self.submissions.iter().any(|submission| submission.shown.is_some() || stored(submission))
     }
 }
 
@@ -214,6 +262,9 @@ pub(super) const WORK_MAX: usize = 1_024;
 
 /// Requests of one batch. More would only make the first one wait longer.
 const BATCH_SUBMISSIONS_MAX: usize = 512;
+
+/// Epochs that wait for a commit to ride with; so many are worth one of their own.
+const RIDERS_MAX: usize = 512;
 
 /// One batch is being synced, one waits at the store for its turn, one gathers what came since: the store never waits for
 /// us, and small batches do not each cost a round.

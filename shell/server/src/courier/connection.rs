@@ -252,14 +252,20 @@ impl<F: Frames> Connection<F> {
     fn accept(&mut self, request: SendRequest) {
         self.unanswered += 1;
         let (shared, handle, peer) = (self.shared.clone(), self.handle.clone(), self.peer);
+        let shown = shared.epochs.show(peer.device, request.epoch);
         self.accepting = Some(Box::pin(async move {
             let _admitted = shared.admission.enter().await;
             let Checked { sent, entries } =
                 accept::check(request, peer, &*shared.ports.recipients, shared.ports.clock.now()).await;
             if entries.is_empty() {
-                return handle.sent(sent);
+                handle.sent(sent);
+                if let Some(shown) = shown {
+                    // COU-19: what was sealed is used, even if nobody gets it. The server stopping is all that is in its way.
+                    let _ = shared.work.send(Work::Show(shown)).await;
+                }
+                return;
             }
-            let submission = Submission { entries, reply: Reply::Connection { handle, sent } };
+            let submission = Submission { shown, entries, reply: Reply::Connection { handle, sent } };
             if let Err(refused) = shared.work.send(Work::Store(submission)).await
                 && let Work::Store(Submission { reply: Reply::Connection { handle, sent }, .. }) = refused.0
             {

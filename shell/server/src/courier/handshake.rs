@@ -11,9 +11,10 @@ use halcyon_courier::limits::HANDSHAKE_FRAME_BYTES_MAX;
 use halcyon_courier::{ClientFrame, Close};
 use tokio::time::Instant;
 
-use super::Shared;
+use super::commit::Work;
 use super::connection::{Connection, Peer};
 use super::frames::{self, Frames, Received};
+use super::{Shared, epochs};
 use crate::ports::{KnownDevice, RandomRng};
 
 /// Lets a device in, or tells it why not. What is returned is the rest of the connection.
@@ -73,24 +74,20 @@ async fn admit<F: Frames>(
 ) -> Option<impl Future<Output = ()> + use<F>> {
     let device = authenticated.device();
     let handle = shared.connections.register(device);
-    // Looked at after registering: a revocation or shutdown from now on finds the handle, one before is found here.
-    let refused = match shared.ports.recipients.device(device).await {
-        _ if shared.is_stopping() => Some(Close::going_away()),
-        Ok(Some(_)) => None,
-        Ok(None) => Some(Close::revoked()), // COU-55
-        Err(_) => Some(Close::storage()),
+    let remembered = match look_up(shared, &authenticated).await {
+        Ok(remembered) => remembered,
+        Err(close) => {
+            shared.connections.remove(&handle);
+            let limit = shared.limits.handshake_timeout.to_std();
+            let _ = tokio::time::timeout(limit, frames::close(&mut frames, close)).await;
+            return None;
+        }
     };
-    if let Some(close) = refused {
-        shared.connections.remove(&handle);
-        let limit = shared.limits.handshake_timeout.to_std();
-        let _ = tokio::time::timeout(limit, frames::close(&mut frames, close)).await;
-        return None;
-    }
     let mut actions = Vec::new();
     let hub = Hub::begin(
         authenticated,
         known.push_token,
-        0,
+        remembered,
         shared.limits.clone(),
         shared.budgets.clone(),
         shared.ports.clock.now(),
@@ -98,4 +95,27 @@ async fn admit<F: Frames>(
     );
     let peer = Peer { account: known.account, device };
     Some(Connection::new(shared.clone(), frames, handle, peer, hub, actions))
+}
+
+/// Looks whether the device may stay, and returns the highest epoch that it showed before (COU-18). That of this connect is
+/// put in line. To be asked after registering: a revocation or shutdown from then on finds the handle, one before is found
+/// here.
+async fn look_up(shared: &Shared, authenticated: &Authenticated) -> Result<u64, Close> {
+    let device = authenticated.device();
+    // Held until the epoch is in line, so that a removal forgets it with the others.
+    let _admitted = shared.admission.enter().await;
+    let present = shared.ports.recipients.device(device).await;
+    if shared.is_stopping() {
+        return Err(Close::going_away());
+    }
+    present.map_err(|_| Close::storage())?.ok_or_else(Close::revoked)?; // COU-55
+    // Without knowing it the device must not be let in: it would take itself for the original.
+    let remembered = epochs::remembered(shared, device).await.map_err(|_| Close::storage())?;
+    if authenticated.epoch() > remembered
+        && let Some(shown) = shared.epochs.show(device, authenticated.epoch())
+    {
+        // COU-19: if there is no place in line, it is not waited for one.
+        let _ = shared.work.try_send(Work::Show(shown));
+    }
+    Ok(remembered)
 }

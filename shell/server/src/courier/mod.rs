@@ -16,6 +16,7 @@ mod commit;
 mod connection;
 mod connections;
 mod deliver;
+mod epochs;
 mod expire;
 mod frames;
 mod handshake;
@@ -39,6 +40,7 @@ use crate::ports::{Clock, MailboxError, Mailboxes, Notifier, Random, Recipients}
 use admission::Admission;
 use commit::{Entry, Reply, Submission, Work};
 use connections::Connections;
+use epochs::Epochs;
 
 /// The courier of one server.
 ///
@@ -87,6 +89,7 @@ struct Shared {
     budgets: Arc<SendBudgets>,
     connections: Connections,
     admission: Admission,
+    epochs: Arc<Epochs>,
     work: mpsc::Sender<Work>,
     stopping: AtomicBool,
 }
@@ -103,6 +106,7 @@ impl Courier {
             budgets: Arc::default(),
             connections: Connections::default(),
             admission: Admission::default(),
+            epochs: Arc::default(),
             work,
             stopping: AtomicBool::new(false),
         });
@@ -192,7 +196,7 @@ impl Notifier for Courier {
             Entry { device, topic: Topic::alert(), expires: Some(expires), envelope: envelope.encode(), part }
         });
         let (reply, stored) = oneshot::channel();
-        let submission = Submission { entries: entries.collect(), reply: Reply::Notifier(reply) };
+        let submission = Submission { shown: None, entries: entries.collect(), reply: Reply::Notifier(reply) };
         shared.work.send(Work::Store(submission)).await.map_err(|_| MailboxError::Stopped)?;
         drop(admitted);
         stored.await.unwrap_or(Err(MailboxError::Stopped))

@@ -4,6 +4,7 @@
 
 mod connect;
 mod deliver;
+mod epochs;
 mod frames;
 mod revocation;
 mod send;

@@ -1,7 +1,7 @@
 //! A courier over pipes, with mailboxes in memory and time that the test moves.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use halcyon_courier::connect::ChannelBinding;
 use halcyon_courier::{Limits, Topics};
@@ -76,6 +76,16 @@ impl World {
         Phone::dial(owner, self.pipe(), HOST, &BINDING, self.now()).await
     }
 
+    /// Connects a device that shows this epoch from now on, and returns which one the server remembers of it.
+    pub(crate) async fn online_at(&self, owner: &TestDevice, epoch: u64) -> (Phone<DuplexStream>, u64) {
+        let mut phone = Phone::new(owner, self.pipe());
+        phone.epoch = epoch;
+        let hello = phone.hello().await;
+        let topics = Topics::messages_and_alerts();
+        let connected = phone.connect(HOST, &hello, &BINDING, topics, self.now()).await.unwrap();
+        (phone, connected.epoch)
+    }
+
     /// Connects a device for these topics.
     pub(crate) async fn online_for(&self, owner: &TestDevice, topics: &[&str]) -> Phone<DuplexStream> {
         let mut phone = Phone::new(owner, self.pipe());
@@ -98,6 +108,8 @@ pub(crate) struct Store {
     /// Appends wait here, as they would for the disk.
     disk: Gate,
     full: AtomicBool,
+    /// Commits so far.
+    pub(crate) commits: AtomicUsize,
 }
 
 /// Holds up whoever comes while it is shut.
@@ -158,7 +170,7 @@ impl Recipients for Directory {
 impl Store {
     fn new(limits: &Limits) -> Self {
         let memory = MemoryMailboxes::new(limits.mailbox_count_max as u64, limits.mailbox_bytes_max as u64);
-        Self { memory, disk: Gate::open(), full: AtomicBool::new(false) }
+        Self { memory, disk: Gate::open(), full: AtomicBool::new(false), commits: AtomicUsize::new(0) }
     }
 
     /// Lets no append through until [`Store::release`].
@@ -183,6 +195,7 @@ impl Mailboxes for Store {
         if self.full.load(Ordering::SeqCst) {
             return Err(MailboxError::Full);
         }
+        self.commits.fetch_add(1, Ordering::SeqCst);
         self.memory.append(batch, shown).await
     }
 
