@@ -265,6 +265,17 @@ impl WatchedMailboxes {
             self.ledger.violated("I10", "the server accepts an envelope that a power cut would lose");
         }
     }
+
+    /// COU-19: so must be the epoch that was shown with it, unless a higher one is there.
+    async fn check_remembered(&self, ShownEpoch { device, epoch }: ShownEpoch) {
+        let Ok(remembered) = self.inner.epoch(device).await else { return };
+        // A row of the table, as SQLite lays it out: the columns follow each other.
+        let row = [&device.as_bytes()[..], &epoch.to_be_bytes()].concat();
+        let kept = remembered > epoch || remembered == epoch && self.disk.keeps("mailboxes.db", &row);
+        if !kept && !self.disk.is_dark() {
+            self.ledger.violated("I10", "the server accepts a send whose epoch a power cut would lose");
+        }
+    }
 }
 
 #[async_trait::async_trait]
@@ -275,8 +286,11 @@ impl Mailboxes for WatchedMailboxes {
         let outcomes = if self.sabotage == Sabotage::MailboxForgets {
             batch.iter().map(|_| AppendOutcome::Accepted(1)).collect()
         } else {
-            self.inner.append(batch, shown).await?
+            self.inner.append(batch, shown.clone()).await?
         };
+        for shown in shown {
+            self.check_remembered(shown).await;
+        }
         for ((device, envelope), outcome) in envelopes.iter().zip(&outcomes) {
             if let (AppendOutcome::Accepted(_), Some(envelope)) = (outcome, envelope) {
                 self.check_durable(envelope);
