@@ -146,7 +146,8 @@ fn members(input: &mut Input<'_>) {
 pub fn seeds() -> Vec<Vec<u8>> {
     let members = || ConversationMembers::new(ALICE.handle.clone(), [BOB.handle.clone()]).unwrap();
     let content = |kind| {
-        let content = Content { message_id: MessageId::from_bytes([7; 16]), sent: NOW, members: members(), kind };
+        let content =
+            Content { message_id: MessageId::from_bytes([7; 16]), sent: NOW, members: members(), kind, place: None };
         encode(&content).unwrap()
     };
     let two = Message { parts: vec![Part::Text(Text("hello".into())), Part::Text(Text("w\u{202e}rld\u{7}".into()))] };

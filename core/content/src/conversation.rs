@@ -9,7 +9,7 @@ use halcyon_types::{ConversationId, Handle};
 
 use crate::RECIPIENTS_MAX;
 
-/// The sender and everybody else of one conversation: two handles at least, in order, none twice.
+/// The sender and everybody else of one conversation, in order, none twice. Nobody else only in what is for own devices (CON-9).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConversationMembers {
     sender: Handle,
@@ -40,6 +40,12 @@ impl ConversationMembers {
             1..=RECIPIENTS_MAX => Ok(Self { sender, recipients: recipients.into_iter().collect() }),
             count => Err(MembersError::TooMany(count)),
         }
+    }
+
+    /// Returns the members of what a device tells the other devices of its own account: its handle alone (CON-9).
+    #[must_use]
+    pub fn own(sender: Handle) -> Self {
+        Self { sender, recipients: Vec::new() }
     }
 
     /// Returns the sender.

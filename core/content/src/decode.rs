@@ -9,9 +9,10 @@ use halcyon_types::{Handle, HandleError, MessageId, Timestamp};
 use prost::Message as _;
 
 use crate::{
-    CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, MembersError, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
+    CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MembersError, PARTS_MAX,
+    RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text},
-    wire,
+    repair, wire,
 };
 
 /// Why a plaintext is not content. The peer's fault: it is kept sealed, acknowledged, and shown as unreadable.
@@ -48,6 +49,12 @@ pub enum DecodeError {
     /// CON-4.
     #[error("a receipt names 1 to {RECEIPT_IDS_MAX} messages, not {0}")]
     ReceiptIds(usize),
+    /// CON-8.
+    #[error("the copy's place is malformed")]
+    Place,
+    /// REP-2, REP-24: a list too long, or a field out of its bounds.
+    #[error("a repair's {0} are out of bounds")]
+    Repair(&'static str),
 }
 
 /// Returns the content of a plaintext whose padding was stripped.
@@ -55,10 +62,14 @@ pub enum DecodeError {
 /// # Errors
 /// [`DecodeError`] names the first thing that is wrong. Nothing of the plaintext is repeated in it.
 pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
-    if plaintext.len() > CONTENT_BYTES_MAX {
+    if plaintext.len() > FORWARD_BYTES_MAX {
         return Err(DecodeError::TooLarge(plaintext.len())); // CON-1: before anything is allocated for it
     }
     let wire = wire::Content::decode(plaintext).map_err(|_| DecodeError::NotProtobuf)?;
+    let forwards = matches!(wire.kind, Some(wire::content::Kind::Forward(_)));
+    if plaintext.len() > CONTENT_BYTES_MAX && !forwards {
+        return Err(DecodeError::TooLarge(plaintext.len())); // CON-1
+    }
     if wire.version == 0 {
         return Err(DecodeError::NoVersion);
     }
@@ -70,11 +81,14 @@ pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
         None => Kind::Unsupported, // CON-5: a kind with a number that we do not know
         Some(wire::content::Kind::Message(message)) => Kind::Message(decode_message(message)?),
         Some(wire::content::Kind::Receipt(receipt)) => decode_receipt(receipt)?,
+        Some(wire::content::Kind::Repair(repair)) => Kind::Repair(repair::decode(repair)?),
+        Some(wire::content::Kind::Forward(forward)) => Kind::Forward(repair::decode_forward(forward)?),
     };
-    Ok(Content { message_id, sent: Timestamp::from_millis(wire.sent_ms), members, kind })
+    let place = wire.place.map(repair::decode_place).transpose()?;
+    Ok(Content { message_id, sent: Timestamp::from_millis(wire.sent_ms), members, kind, place })
 }
 
-fn decode_message_id(bytes: &[u8]) -> Result<MessageId, DecodeError> {
+pub(crate) fn decode_message_id(bytes: &[u8]) -> Result<MessageId, DecodeError> {
     MessageId::try_from(bytes).map_err(|_| DecodeError::MessageId(bytes.len()))
 }
 
@@ -82,6 +96,11 @@ fn decode_message_id(bytes: &[u8]) -> Result<MessageId, DecodeError> {
 fn decode_members(wire: &wire::Content) -> Result<ConversationMembers, DecodeError> {
     let sender = decode_handle(&wire.sender)?;
     let recipients = wire.recipients.iter().map(|uri| decode_handle(uri)).collect::<Result<Vec<_>, _>>()?;
+    // CON-9
+    let for_own = matches!(wire.kind, Some(wire::content::Kind::Repair(_) | wire::content::Kind::Forward(_)));
+    if for_own && recipients.is_empty() {
+        return Ok(ConversationMembers::own(sender));
+    }
     let members = ConversationMembers::new(sender, recipients.iter().cloned()).map_err(DecodeError::Members)?;
     if members.recipients() == recipients { Ok(members) } else { Err(DecodeError::NotNormal) }
 }

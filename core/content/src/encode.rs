@@ -5,8 +5,9 @@
 use prost::Message as _;
 
 use crate::{
-    CONTENT_BYTES_MAX, CONTENT_VERSION, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
+    CONTENT_BYTES_MAX, CONTENT_VERSION, FORWARD_BYTES_MAX, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind},
+    repair::{self, PLACE_BYTES_MAX},
     wire,
 };
 
@@ -26,12 +27,16 @@ pub enum EncodeError {
     /// CON-1.
     #[error("a plaintext has at most {CONTENT_BYTES_MAX} bytes, not {0}")]
     TooLarge(usize),
+    /// REP-2: a list of a repair is too long, or says what cannot be.
+    #[error("a repair's {0} are out of bounds")]
+    Repair(&'static str),
     /// What this version cannot read it does not write.
     #[error("content of an unsupported kind cannot be sent")]
     Unsupported,
 }
 
-/// Returns the encoded plaintext, not padded, at most [`CONTENT_BYTES_MAX`] bytes.
+/// Returns the encoded plaintext, not padded. With its place ([`with_place`](crate::with_place)) it has at most
+/// [`CONTENT_BYTES_MAX`] bytes.
 ///
 /// # Errors
 /// [`EncodeError`] names the limit that the content breaks.
@@ -39,6 +44,8 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
     let kind = match &content.kind {
         Kind::Message(message) => wire::content::Kind::Message(encode_message(message)?),
         Kind::Receipt(receipt) => wire::content::Kind::Receipt(encode_receipt(receipt)?),
+        Kind::Repair(repair) => wire::content::Kind::Repair(repair::encode(repair)?),
+        Kind::Forward(forward) => wire::content::Kind::Forward(repair::encode_forward(forward)),
         Kind::Unsupported => return Err(EncodeError::Unsupported),
     };
     let encoded = wire::Content {
@@ -48,9 +55,12 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
         sender: content.members.sender().as_uri().to_owned(),
         recipients: content.members.recipients().iter().map(|handle| handle.as_uri().to_owned()).collect(),
         kind: Some(kind),
+        place: content.place.as_ref().map(repair::encode_place),
     }
     .encode_to_vec();
-    if encoded.len() > CONTENT_BYTES_MAX {
+    let place = if content.place.is_some() { 0 } else { PLACE_BYTES_MAX };
+    let bound = if matches!(content.kind, Kind::Forward(_)) { FORWARD_BYTES_MAX } else { CONTENT_BYTES_MAX };
+    if encoded.len() + place > bound {
         return Err(EncodeError::TooLarge(encoded.len())); // CON-1
     }
     Ok(encoded)

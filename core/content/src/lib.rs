@@ -1,5 +1,5 @@
 //! What a message says: the plaintext model, its encoding, and the one decoder that meets a peer's plaintext.
-//! Spec: 50-content.md (CON-1 to CON-6).
+//! Spec: 50-content.md (CON-1 to CON-9), 61-repair.md (REP-1, REP-2, REP-24).
 //!
 //! Owns the limits of every field and the rule that names a conversation. Does not know who really sent a message
 //! (the client compares, CON-7), how it is sealed, or where it is stored.
@@ -14,6 +14,7 @@ mod decode;
 mod display;
 mod encode;
 mod model;
+mod repair;
 pub mod wire;
 
 #[cfg(test)]
@@ -24,9 +25,15 @@ pub use decode::{DecodeError, decode};
 pub use display::for_display;
 pub use encode::{EncodeError, encode};
 pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text};
+pub use repair::{
+    ENVELOPES_MAX, Forward, PLACE_BYTES_MAX, Place, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened,
+    with_place,
+};
 
 /// Bytes of a plaintext. With the largest suite overhead and padding it stays below the courier's 20 KiB (CON-1, COU-40).
 pub const CONTENT_BYTES_MAX: usize = 15_000;
+/// Bytes that a forwarded message may take more, for what is wrapped around it: its sender's ids, times, one handle (REP-24).
+pub const FORWARD_BYTES_MAX: usize = CONTENT_BYTES_MAX + 512;
 /// Recipients of a conversation besides the sender; groups of the original have 32 people (CON-2).
 pub const RECIPIENTS_MAX: usize = 32;
 /// Parts of a message (CON-3).

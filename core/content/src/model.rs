@@ -6,7 +6,7 @@ use std::fmt;
 
 use halcyon_types::{MessageId, Timestamp};
 
-use crate::ConversationMembers;
+use crate::{ConversationMembers, Forward, Place, Repair};
 
 /// One plaintext, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Content {
     pub members: ConversationMembers,
     /// What is said.
     pub kind: Kind,
+    /// Where this copy stands among those that were sealed for this device; none before it is sealed (CON-8).
+    pub place: Option<Place>,
 }
 
 /// What is said.
@@ -29,6 +31,10 @@ pub enum Kind {
     Message(Message),
     /// Something about messages of the other side.
     Receipt(Receipt),
+    /// What did not come or did not open, from device to device (REP-2).
+    Repair(Repair),
+    /// A message of the history, from an own device (REP-24).
+    Forward(Forward),
     /// A kind that a later version knows (CON-5).
     Unsupported,
 }

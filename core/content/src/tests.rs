@@ -1,12 +1,13 @@
 //! What encoder and decoder promise each other, and what a hostile peer may try.
 
-use halcyon_types::{Handle, MessageId, Timestamp};
+use halcyon_types::{EnvelopeId, Handle, MessageId, Timestamp};
 use proptest::prelude::*;
 use prost::Message as _;
 
 use crate::{
-    CONTENT_BYTES_MAX, Content, ConversationMembers, DecodeError, EncodeError, Kind, MembersError, Message, Part,
-    Receipt, ReceiptKind, Text, decode, encode, for_display, wire,
+    CONTENT_BYTES_MAX, Content, ConversationMembers, DecodeError, ENVELOPES_MAX, EncodeError, FORWARD_BYTES_MAX,
+    Forward, Kind, MembersError, Message, PLACE_BYTES_MAX, Part, Place, Receipt, ReceiptKind, Repair, RepairCause,
+    SPANS_MAX, Span, StreamEnd, Text, Unopened, decode, encode, for_display, wire, with_place,
 };
 
 fn handle(text: &str) -> Handle {
@@ -20,6 +21,7 @@ fn alice_to_bob(kind: Kind) -> Content {
         sent: Timestamp::from_millis(1_700_000_000_000),
         members,
         kind,
+        place: None,
     }
 }
 
@@ -58,7 +60,11 @@ fn the_encoding_is_pinned() {
 /// CON-1: too large is refused before it is decoded; versions are checked.
 #[test]
 fn size_and_version_are_checked_first() {
-    assert_eq!(decode(&vec![0; CONTENT_BYTES_MAX + 1]), Err(DecodeError::TooLarge(CONTENT_BYTES_MAX + 1)));
+    assert_eq!(decode(&vec![0; FORWARD_BYTES_MAX + 1]), Err(DecodeError::TooLarge(FORWARD_BYTES_MAX + 1)));
+    // Fields that nobody knows count, too; only what wraps a whole message may have more.
+    let long = [encode(&hello()).unwrap(), [&[0xfa, 0x07, 0xb6, 0x75][..], &[0; 14_966]].concat()].concat();
+    assert!(long.len() > CONTENT_BYTES_MAX && long.len() < FORWARD_BYTES_MAX);
+    assert_eq!(decode(&long), Err(DecodeError::TooLarge(long.len())));
     assert_eq!(decode(&changed(&hello(), |wire| wire.version = 0)), Err(DecodeError::NoVersion));
     assert_eq!(decode(b"\xff\xff\xff"), Err(DecodeError::NotProtobuf));
 }
@@ -194,4 +200,115 @@ proptest! {
             }
         }
     }
+}
+
+fn conversation() -> halcyon_types::ConversationId {
+    hello().members.id()
+}
+
+/// CON-8, REP-1: what is put behind a plaintext is read as the place of that copy; without it there is none.
+#[test]
+fn a_place_is_put_behind_a_plaintext() {
+    let place = Place { stream: u64::MAX, number: 3, epoch: 9, mends: Some(EnvelopeId::from_bytes([5; 16])) };
+    let encoded = encode(&hello()).unwrap();
+    let placed = with_place(&encoded, &place);
+    assert!(placed.len() - encoded.len() <= PLACE_BYTES_MAX);
+    assert_eq!(decode(&placed), Ok(Content { place: Some(place), ..hello() }));
+    let bad = changed(&hello(), |wire| {
+        wire.place = Some(wire::Place { mends: vec![1; 15].into(), ..wire::Place::default() });
+    });
+    assert_eq!(decode(&bad), Err(DecodeError::Place));
+}
+
+/// CON-1, CON-8: the largest place of a message that was just small enough leaves it small enough.
+#[test]
+fn there_is_room_for_every_place() {
+    let largest =
+        Place { stream: u64::MAX, number: u64::MAX, epoch: u64::MAX, mends: Some(EnvelopeId::from_bytes([5; 16])) };
+    let tail = with_place(&[], &largest);
+    assert!(tail.len() <= PLACE_BYTES_MAX, "{}", tail.len());
+}
+
+/// REP-2: a repair arrives as it was written, also between own devices, who need no recipient (CON-9).
+#[test]
+fn a_repair_arrives_as_it_was_written() {
+    let span = Span { conversation: conversation(), stream: 1, first: 2, last: 9 };
+    let end = StreamEnd { conversation: conversation(), stream: 1, last: 9 };
+    let envelope = EnvelopeId::from_bytes([3; 16]);
+    let repair = Repair {
+        unopened: vec![Unopened { envelope, cause: RepairCause::NoKey }],
+        wanted: vec![span],
+        counts: vec![end],
+        had: vec![end],
+        gone: vec![span],
+        gone_envelopes: vec![envelope],
+        epoch_seen: 7,
+        counts_wanted: true,
+        forward_since: Some(Timestamp::from_millis(1)),
+        restart: true,
+        answered: true,
+    };
+    assert!(!repair.is_empty());
+    let to_bob = alice_to_bob(Kind::Repair(repair.clone()));
+    assert_eq!(decode(&encode(&to_bob).unwrap()), Ok(to_bob));
+    let own = ConversationMembers::own(handle("alice@example.org"));
+    let to_own = Content { members: own.clone(), ..alice_to_bob(Kind::Repair(repair)) };
+    assert_eq!(decode(&encode(&to_own).unwrap()), Ok(to_own));
+    // A message still needs somebody to read it.
+    let alone = Content { members: own, ..hello() };
+    assert_eq!(decode(&encode(&alone).unwrap()), Err(DecodeError::Members(MembersError::Empty)));
+}
+
+/// REP-2: lists beyond their bounds, and spans that end before they begin, are refused by both sides.
+#[test]
+fn a_repair_is_bounded() {
+    let span = Span { conversation: conversation(), stream: 1, first: 1, last: 1 };
+    let full = |count| alice_to_bob(Kind::Repair(Repair { wanted: vec![span; count], ..Repair::default() }));
+    assert!(decode(&encode(&full(SPANS_MAX)).unwrap()).is_ok());
+    assert_eq!(encode(&full(SPANS_MAX + 1)), Err(EncodeError::Repair("spans")));
+    let changed_repair = |change: &dyn Fn(&mut wire::Repair)| {
+        let bytes = changed(&full(1), |wire| {
+            let Some(wire::content::Kind::Repair(repair)) = &mut wire.kind else { unreachable!() };
+            change(repair);
+        });
+        decode(&bytes)
+    };
+    let spans = Err(DecodeError::Repair("spans"));
+    assert_eq!(changed_repair(&|repair| repair.had = vec![wire::Count::default(); SPANS_MAX + 1]), spans);
+    assert_eq!(changed_repair(&|repair| repair.wanted[0].first = 0), spans);
+    assert_eq!(changed_repair(&|repair| repair.wanted[0].first = 2), spans);
+    let envelopes = Err(DecodeError::Repair("envelopes"));
+    assert_eq!(
+        changed_repair(&|repair| repair.gone_envelopes = vec![vec![1; 16].into(); ENVELOPES_MAX + 1]),
+        envelopes
+    );
+    assert_eq!(changed_repair(&|repair| repair.gone_envelopes = vec![vec![1; 17].into()]), envelopes);
+    let nowhere = changed_repair(&|repair| repair.wanted[0].conversation = vec![1; 3].into());
+    assert_eq!(nowhere, Err(DecodeError::Repair("conversations")));
+}
+
+/// REP-24: the longest message that can be written can also be forwarded.
+#[test]
+fn the_longest_message_can_be_forwarded() {
+    let mut long = hello();
+    let room = CONTENT_BYTES_MAX - PLACE_BYTES_MAX;
+    let others: Vec<Handle> = (0..32).map(|n| handle(&format!("{n:0>60}@example.org"))).collect();
+    long.members = ConversationMembers::new(handle("alice@example.org"), others).unwrap();
+    let mut text = 12_000;
+    while encode(&Content { kind: Kind::Message(Message::text("x".repeat(text))), ..long.clone() }).is_err() {
+        text -= 1;
+    }
+    let inner = encode(&Content { kind: Kind::Message(Message::text("x".repeat(text))), ..long }).unwrap();
+    assert!(inner.len() <= room);
+    let placed = with_place(&inner, &Place { stream: u64::MAX, number: u64::MAX, epoch: u64::MAX, mends: None });
+    let forward = Forward {
+        content: placed.into(),
+        sender_account: halcyon_types::AccountId::from_bytes([1; 16]),
+        sender_device: halcyon_types::DeviceId::from_bytes([2; 16]),
+        suite: Some(halcyon_types::SuiteId::PQ3),
+        stored: Timestamp::from_millis(u64::MAX),
+    };
+    let own = ConversationMembers::own(handle("alice@example.org"));
+    let content = Content { members: own, ..alice_to_bob(Kind::Forward(forward)) };
+    assert_eq!(decode(&encode(&content).unwrap()), Ok(content));
 }
