@@ -72,6 +72,8 @@ pub struct Unopened {
 pub enum RepairCause {
     /// Signed by the sender's device, and the key is not here.
     NoKey,
+    /// Signed by the sender's device, with the key of another message (PQ3-26): the sender is an older copy of itself (REP-22).
+    Forked,
     /// A cause that a later version knows.
     Other,
 }
@@ -166,6 +168,7 @@ pub(crate) fn encode(repair: &Repair) -> Result<wire::Repair, EncodeError> {
         envelope_id: one.envelope.as_bytes().to_vec().into(),
         cause: match one.cause {
             RepairCause::NoKey => wire::Cause::NoKey.into(),
+            RepairCause::Forked => wire::Cause::Forked.into(),
             RepairCause::Other => wire::Cause::Unspecified.into(),
         },
     };
@@ -197,6 +200,7 @@ pub(crate) fn decode(wire: wire::Repair) -> Result<Repair, DecodeError> {
     let unopened = |one: &wire::Unopened| {
         let cause = match wire::Cause::try_from(one.cause) {
             Ok(wire::Cause::NoKey) => RepairCause::NoKey,
+            Ok(wire::Cause::Forked) => RepairCause::Forked,
             Ok(wire::Cause::Unspecified) | Err(_) => RepairCause::Other,
         };
         Ok(Unopened { envelope: envelope(&one.envelope_id)?, cause })

@@ -236,7 +236,9 @@ fn a_repair_arrives_as_it_was_written() {
     let end = StreamEnd { conversation: conversation(), stream: 1, last: 9 };
     let envelope = EnvelopeId::from_bytes([3; 16]);
     let repair = Repair {
-        unopened: vec![Unopened { envelope, cause: RepairCause::NoKey }],
+        unopened: [RepairCause::NoKey, RepairCause::Forked, RepairCause::Other]
+            .map(|cause| Unopened { envelope, cause })
+            .to_vec(),
         wanted: vec![span],
         counts: vec![end],
         had: vec![end],

@@ -9,12 +9,14 @@
 
 mod apply;
 mod columns;
+mod repairs;
 mod schema;
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, MessageRecord,
-    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile, SeenMark, Store, StoreError, UnopenedRecord,
+    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile, RepairQueries, SeenMark, Store, StoreError,
+    UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -28,7 +30,7 @@ macro_rules! messages {
     ($condition:literal) => {
         concat!(
             "SELECT number, id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent, stored,
-             content FROM message ",
+             content, stream, place FROM message ",
             $condition
         )
     };
@@ -43,6 +45,14 @@ macro_rules! envelopes {
         )
     };
 }
+/// The columns of a delivery in the order of [`columns::delivery`], with a condition.
+macro_rules! deliveries {
+    ($condition:literal) => {
+        concat!("SELECT message, account, device, suite, state, at, reason, stream, number FROM delivery ", $condition)
+    };
+}
+pub(crate) use {deliveries, messages};
+
 /// The store of one profile. Dropping it closes the profile.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -89,7 +99,7 @@ impl SqliteStore {
 
     fn targets(&self, message: MessageId) -> Result<Vec<OutboxTarget>, StoreError> {
         self.all(
-            "SELECT handle, state, account, done, attempts, not_before FROM outbox_target
+            "SELECT handle, state, account, done, attempts, not_before, only_device, mends FROM outbox_target
              WHERE message = ?1 ORDER BY place",
             [message.as_bytes()],
             columns::outbox_target,
@@ -155,7 +165,7 @@ impl Store for SqliteStore {
     fn conversations(&self) -> Result<Vec<Conversation>, StoreError> {
         self.all(
             "SELECT id, members FROM conversation AS c
-             ORDER BY (SELECT max(m.number) FROM message AS m WHERE m.conversation = c.id) DESC NULLS LAST, place",
+             ORDER BY (SELECT max(m.anchor) FROM message AS m WHERE m.conversation = c.id) DESC NULLS LAST, place",
             [],
             columns::conversation,
         )
@@ -171,10 +181,17 @@ impl Store for SqliteStore {
         before: u64,
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
-        let sql = messages!("WHERE conversation = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3");
+        let sql = messages!(
+            "WHERE conversation = ?1 AND (anchor, rank, number) < (?2, ?3, ?4)
+             ORDER BY anchor DESC, rank DESC, number DESC LIMIT ?5"
+        );
         let before = i64::try_from(before).unwrap_or(i64::MAX);
+        let order = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let found = self.one("SELECT anchor, rank FROM message WHERE number = ?1", [before], order)?;
+        let (anchor, rank): (i64, i64) = found.unwrap_or((before, 0));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut newest = self.all(sql, rusqlite::params![conversation.as_bytes(), before, limit], columns::message)?;
+        let params = rusqlite::params![conversation.as_bytes(), anchor, rank, before, limit];
+        let mut newest = self.all(sql, params, columns::message)?;
         newest.reverse();
         Ok(newest)
     }
@@ -194,22 +211,17 @@ impl Store for SqliteStore {
     }
 
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
-        self.all(
-            "SELECT message, account, device, suite, state, at, reason FROM delivery
-             WHERE message = ?1 ORDER BY place",
-            [message.as_bytes()],
-            columns::delivery,
-        )
+        self.all(deliveries!("WHERE message = ?1 ORDER BY place"), [message.as_bytes()], columns::delivery)
     }
 
     fn outbox_jobs(&self) -> Result<Vec<OutboxJob>, StoreError> {
-        let sql = "SELECT message, receipt, sender, content, forced_suite, created FROM outbox_job ORDER BY place";
+        let sql = "SELECT message, silent, sender, content, forced_suite, created FROM outbox_job ORDER BY place";
         let jobs = self.all(sql, [], columns::outbox_job)?;
         jobs.into_iter().map(|job| self.with_targets(job)).collect()
     }
 
     fn outbox_job(&self, message: MessageId) -> Result<Option<OutboxJob>, StoreError> {
-        let sql = "SELECT message, receipt, sender, content, forced_suite, created FROM outbox_job WHERE message = ?1";
+        let sql = "SELECT message, silent, sender, content, forced_suite, created FROM outbox_job WHERE message = ?1";
         let job = self.one(sql, [message.as_bytes()], columns::outbox_job)?;
         job.map(|job| self.with_targets(job)).transpose()
     }
@@ -229,6 +241,10 @@ impl Store for SqliteStore {
         })
     }
 
+    fn repairs(&self) -> &dyn RepairQueries {
+        self
+    }
+
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
         let sql = "SELECT session FROM session WHERE device = ?1";
         self.one(sql, [device.as_bytes()], |row| columns::secret(row, 0))
@@ -239,9 +255,15 @@ impl Store for SqliteStore {
     }
 
     fn unopened(&self) -> Result<Vec<UnopenedRecord>, StoreError> {
-        self.all("SELECT id, envelope, cause, at FROM unopened ORDER BY place", [], |row| {
-            let envelope = Bytes::from(row.get::<_, Vec<u8>>(1)?);
-            Ok(UnopenedRecord { id: id(row, 0)?, envelope, cause: row.get(2)?, at: millis(row, 3)? })
+        self.all("SELECT id, envelope, device, cause, at, gone FROM unopened ORDER BY place", [], |row| {
+            Ok(UnopenedRecord {
+                id: id(row, 0)?,
+                envelope: columns::blob(row, 1)?,
+                device: columns::optional_id(row, 2)?,
+                cause: row.get(3)?,
+                at: millis(row, 4)?,
+                gone: row.get(5)?,
+            })
         })
     }
 

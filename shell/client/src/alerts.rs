@@ -33,6 +33,8 @@ enum Stored {
         handle: String,
         name: String,
     },
+    ProfileRestored,
+    ServerWentBack,
     Removed,
 }
 
@@ -89,6 +91,8 @@ fn encode(notice: &Notice) -> Option<Bytes> {
         Notice::DeviceCopied { handle, name } => {
             Stored::DeviceCopied { handle: handle.as_uri().to_owned(), name: name.clone() }
         }
+        Notice::ProfileRestored => Stored::ProfileRestored,
+        Notice::ServerWentBack => Stored::ServerWentBack,
         Notice::Removed => Stored::Removed,
         Notice::Server(_) | Notice::Unknown => return None,
     };
@@ -115,6 +119,8 @@ fn decode(body: &[u8]) -> Notice {
         Ok(Stored::DeviceCopied { handle, name }) => {
             Handle::parse(&handle).map_or(Notice::Unknown, |handle| Notice::DeviceCopied { handle, name })
         }
+        Ok(Stored::ProfileRestored) => Notice::ProfileRestored,
+        Ok(Stored::ServerWentBack) => Notice::ServerWentBack,
         Ok(Stored::Removed) => Notice::Removed,
         Err(_) => Notice::Unknown,
     }
@@ -135,6 +141,8 @@ mod tests {
             Notice::Refused { handle: handle.clone(), reason: "rolled back".into() },
             Notice::DeviceCopied { handle, name: "phone".into() },
             Notice::LinkTampered { name: "tablet".into() },
+            Notice::ProfileRestored,
+            Notice::ServerWentBack,
             Notice::Removed,
         ];
         for notice in notices {

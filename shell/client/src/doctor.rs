@@ -2,12 +2,16 @@
 //!
 //! Owns the list of checks. Changes nothing but what a lookup of the own account changes.
 
+use std::collections::BTreeMap;
+
 use halcyon_types::{Duration, Timestamp};
 
 use crate::{
     client::{Client, Inner},
     error::{DevicesError, ProfileError},
     event::ConnectionState,
+    ports::store::Heard,
+    repair::{SessionHealth, SessionShown, gaps},
 };
 
 /// One thing that [`Client::doctor`] looked at.
@@ -50,7 +54,15 @@ impl Client {
         checks.push(inner.check_server().await);
         checks.push(inner.check_clock());
         checks.push(inner.check_connection());
-        for check in [inner.check_prekeys(), inner.check_outbox(), inner.check_unopened(), inner.check_alerts()] {
+        let checks_of_the_store = [
+            inner.check_prekeys(),
+            inner.check_outbox(),
+            inner.check_sessions(),
+            inner.check_gaps(),
+            inner.check_unopened(),
+            inner.check_alerts(),
+        ];
+        for check in checks_of_the_store {
             checks.push(check.unwrap_or_else(|error| Check::new("profile", Finding::Bad, error.to_string())));
         }
         checks
@@ -131,16 +143,62 @@ impl Inner {
         })
     }
 
+    /// Without handles and names, since people send what a doctor says to those who help them.
+    fn check_sessions(&self) -> Result<Check, ProfileError> {
+        let sessions = self.sessions(None)?;
+        let count = |health| sessions.iter().filter(|session| session.health() == health).count();
+        let (all, repairing, stuck) = (sessions.len(), count(SessionHealth::Repairing), count(SessionHealth::Stuck));
+        if repairing == 0 && stuck == 0 {
+            return Ok(Check::good("sessions", format!("{all}, each as it should be")));
+        }
+        let mut details = Vec::new();
+        if repairing > 0 {
+            details.push(format!(
+                "{repairing} of {all} being repaired, which ends by itself; stay online (`halcyon listen`)"
+            ));
+        }
+        if stuck > 0 {
+            let mut advice: Vec<String> = sessions.iter().filter_map(SessionShown::advice).collect();
+            advice.sort_unstable();
+            advice.dedup();
+            details.push(format!("{stuck} of {all} stuck: {}", advice.join("; ")));
+        }
+        details.push("`halcyon sessions` names them".to_owned());
+        Ok(Check::new("sessions", Finding::Notable, details.join("; ")))
+    }
+
+    fn check_gaps(&self) -> Result<Check, ProfileError> {
+        let gaps = self.state().store().repairs().gaps()?;
+        let sum = |count: fn(&Heard) -> u64| gaps.iter().map(count).fold(0_u64, u64::saturating_add);
+        let (missing, lost) = (sum(|heard| gaps::count(&heard.missing)), sum(|heard| gaps::count(&heard.lost)));
+        if missing == 0 && lost == 0 {
+            return Ok(Check::good("gaps", "no message is missing"));
+        }
+        let mut details = Vec::new();
+        if missing > 0 {
+            details.push(format!("messages missing and asked for: {missing}; stay online (`halcyon listen`)"));
+        }
+        if lost > 0 {
+            details.push(format!("messages that cannot be recovered: {lost}; ask their senders to say it again"));
+        }
+        details.push("`halcyon history HANDLE` shows where".to_owned());
+        Ok(Check::new("gaps", Finding::Notable, details.join("; ")))
+    }
+
     fn check_unopened(&self) -> Result<Check, ProfileError> {
         let unopened = self.state().store().unopened()?;
         if unopened.is_empty() {
             return Ok(Check::good("unopened", "every message opened"));
         }
-        let mut causes: Vec<&str> = unopened.iter().map(|record| record.cause.as_str()).collect();
-        causes.sort_unstable();
-        causes.dedup();
-        let detail = format!("{} messages did not open ({}); ask their senders", unopened.len(), causes.join(", "));
-        Ok(Check::new("unopened", Finding::Notable, detail))
+        let mut causes: BTreeMap<(&str, bool), usize> = BTreeMap::new();
+        for record in &unopened {
+            *causes.entry((record.cause.as_str(), record.gone)).or_default() += 1;
+        }
+        let details: Vec<String> = causes
+            .iter()
+            .map(|((cause, gone), count)| format!("{count} {cause}: {}", unopened_advice(cause, *gone)))
+            .collect();
+        Ok(Check::new("unopened", Finding::Notable, details.join("; ")))
     }
 
     fn check_alerts(&self) -> Result<Check, ProfileError> {
@@ -149,5 +207,55 @@ impl Inner {
             0 => Check::good("alerts", "none to be seen"),
             unseen => Check::new("alerts", Finding::Notable, format!("{unseen} to be seen: halcyon alerts")),
         })
+    }
+}
+
+/// What to do about messages that did not open, by the cause that they are counted under (RCV-3).
+fn unopened_advice(cause: &str, gone: bool) -> &'static str {
+    match (cause, gone) {
+        (_, true) => "the sender's device no longer has them; ask the sender to say it again",
+        ("no-key", _) => "their key is not here, so they are asked for again; stay online",
+        ("unknown-sender", _) => "the directory does not know the sender; tried again every hour",
+        ("unknown-device", _) => "the sender's device is in no list of the sender's yet; tried again every hour",
+        ("refused-sender", _) => {
+            "what the directory says of the sender was refused; see `halcyon alerts`, and `halcyon lookup --accept HANDLE` \
+             if the sender tells you over another way that it is right; they then open by themselves"
+        }
+        ("unauthentic", _) => {
+            "they are not from whom they claim to be from, or were changed on the way, and nobody answers them; if it \
+             goes on, tell whoever runs the server"
+        }
+        ("forked", _) => "somebody copied the sender's device; see `halcyon alerts`",
+        ("suite-not-spoken", _) => {
+            "they are in a suite that is switched off; `halcyon suites on SUITE` and ask the sender to send again, or leave \
+             it off"
+        }
+        ("malformed" | "content", _) => "this version cannot read them; install the newest, and ask the sender to",
+        _ => "another version of this program kept them, and knows why",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RCV-3: every cause that is counted has its advice.
+    #[test]
+    fn every_cause_says_what_to_do() {
+        let causes = [
+            "malformed",
+            "unknown-sender",
+            "refused-sender",
+            "unknown-device",
+            "unauthentic",
+            "no-key",
+            "forked",
+            "suite-not-spoken",
+            "content",
+        ];
+        for cause in causes {
+            assert!(!unopened_advice(cause, false).starts_with("another version"), "{cause}");
+        }
+        assert!(unopened_advice("no-key", true).contains("say it again"));
     }
 }

@@ -9,6 +9,7 @@ use halcyon_directory::{alert::AlertEvent, resolver};
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
 pub use crate::ports::store::{DeliveryState, Origin};
+use crate::repair::ShownRepair;
 
 /// Something that happened. It was committed before it is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,13 @@ pub enum Event {
         /// Why, in one word.
         cause: String,
     },
+    /// What did not come or did not open is being asked for, is here, or takes long (REP-31).
+    Repair {
+        /// How far it is.
+        step: RepairStep,
+        /// What is being repaired.
+        repair: ShownRepair,
+    },
     /// The devices of somebody changed, as that person signed it (DIR-8).
     DevicesChanged {
         /// The handle by which this client came upon it.
@@ -43,6 +51,17 @@ pub enum Event {
     Connection(ConnectionState),
     /// This many events were not told, because nobody took them in time. Everything is in the store.
     Missed(u64),
+}
+
+/// How far a repair is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepairStep {
+    /// The device that sent it was asked.
+    Asked,
+    /// Everything is here, or known to be gone: nothing of it needs to be shown any more.
+    Done,
+    /// It takes longer than an hour; what to do is in [`ShownRepair::stuck`].
+    Stuck,
 }
 
 /// A message as it is shown.
@@ -72,6 +91,10 @@ pub struct ShownMessage {
     pub stored: Timestamp,
     /// What it says; none if this version cannot show it (CON-5).
     pub text: Option<String>,
+    /// Messages of the sender's device that belong directly before it, did not come, and are asked for (REP-31).
+    pub missing_before: u64,
+    /// Those that belong directly before it and cannot be sent again.
+    pub lost_before: u64,
 }
 
 impl fmt::Debug for ShownMessage {
@@ -147,6 +170,11 @@ pub enum Notice {
         /// What the device is called.
         name: String,
     },
+    /// This profile is an older copy of itself, as a backup that was brought back (REP-21): its sessions began anew, and it asks for
+    /// what it missed.
+    ProfileRestored,
+    /// The server knows less than it did, as after its own backup was brought back (REP-25).
+    ServerWentBack,
     /// This device was removed from its account.
     Removed,
     /// Something that this version does not know.

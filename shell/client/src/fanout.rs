@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use halcyon_content::Place;
 use halcyon_crypto::Rng;
 use halcyon_directory::{VerifiedDevice, VerifiedDevices};
 use halcyon_suites::{
@@ -56,6 +57,18 @@ pub(crate) enum Unsealable {
     Seal(#[from] SealError),
 }
 
+impl Unsealable {
+    /// Says whether it helps to wait: the device may come back and give a prekey (SND-4).
+    pub(crate) fn may_pass(&self) -> bool {
+        use SealError::{BadBundle, NoPrekey, PrekeyRolledBack, StalePrekey};
+        match self {
+            Self::NoAddress | Self::Prekey(_) => true,
+            Self::Seal(error) => matches!(error, NoPrekey | StalePrekey | PrekeyRolledBack | BadBundle(_)),
+            Self::Choice(_) | Self::ForcedUnknown(_) => false,
+        }
+    }
+}
+
 /// What a fan-out is made with.
 pub(crate) struct FanOut<'a> {
     pub(crate) plaintext: &'a [u8],
@@ -75,24 +88,29 @@ pub(crate) struct FanOut<'a> {
 }
 
 impl FanOut<'_> {
-    /// Seals for those devices of an account that `wanted` names, in the order of device ids. `sessions` holds the present session
-    /// with each; one that is missing is new.
+    /// Seals for those devices of an account that `copies` names, in the order of device ids: each with its present session and the
+    /// place of its copy.
     pub(crate) fn seal(
         &self,
         devices: &VerifiedDevices,
-        wanted: impl Fn(DeviceId) -> bool,
-        mut sessions: BTreeMap<DeviceId, Session>,
+        mut copies: BTreeMap<DeviceId, (Session, Place)>,
         rng: &mut dyn Rng,
     ) -> Vec<Fanned> {
-        let mut fanned = Vec::with_capacity(devices.devices().len());
-        for device in devices.devices().iter().filter(|device| wanted(device.device_id())) {
-            let session = sessions.remove(&device.device_id()).unwrap_or_default();
-            fanned.push(Fanned { device: device.device_id(), outcome: self.seal_one(device, session, rng) });
+        let mut fanned = Vec::with_capacity(copies.len());
+        for device in devices.devices() {
+            let Some((session, place)) = copies.remove(&device.device_id()) else { continue };
+            fanned.push(Fanned { device: device.device_id(), outcome: self.seal_one(device, session, &place, rng) });
         }
         fanned
     }
 
-    fn seal_one(&self, device: &VerifiedDevice, session: Session, rng: &mut dyn Rng) -> Result<SealedFor, Unsealable> {
+    fn seal_one(
+        &self,
+        device: &VerifiedDevice,
+        session: Session,
+        place: &Place,
+        rng: &mut dyn Rng,
+    ) -> Result<SealedFor, Unsealable> {
         let push_token = *device.push_token().ok_or(Unsealable::NoAddress)?;
         let suite = self.choose(device)?;
         let peer = peer_device(device, suite.suite())?;
@@ -106,7 +124,8 @@ impl FanOut<'_> {
             recipient_push_token: push_token,
         };
         let outgoing = Outgoing { account: self.account, auth_data: &auth_data, now: self.now };
-        let (sealed, next) = session.seal(suite, self.own, &peer, &outgoing, rng, self.plaintext)?;
+        let plaintext = halcyon_content::with_place(self.plaintext, place); // CON-8
+        let (sealed, next) = session.seal(suite, self.own, &peer, &outgoing, rng, &plaintext)?;
         Ok(SealedFor {
             envelope: auth_data.envelope,
             push_token,

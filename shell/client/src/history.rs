@@ -8,7 +8,12 @@ use crate::{
     error::ProfileError,
     event::{ShownDelivery, ShownMessage},
     outbox,
-    ports::store::{Conversation, NewMessage},
+    ports::store::{Conversation, Heard, NewMessage},
+    repair::{
+        ShownGap,
+        gaps::{self, Hole},
+        shown_gap,
+    },
     state::State,
 };
 
@@ -33,7 +38,25 @@ impl Client {
     ) -> Result<Vec<ShownMessage>, ProfileError> {
         let mut state = self.inner.state();
         let records = state.store().history(conversation, before, limit)?;
-        Ok(records.into_iter().map(|record| shown(&mut state, record.number, record.message)).collect())
+        let gaps = state.store().repairs().gaps()?;
+        Ok(records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect())
+    }
+
+    /// Returns what is missing or lost behind the last message that came of each device, in one conversation: it has no message that it
+    /// could be shown before (REP-31).
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn gaps_at_end(&self, conversation: ConversationId) -> Result<Vec<ShownGap>, ProfileError> {
+        let mut state = self.inner.state();
+        let mut ends = Vec::new();
+        for heard in state.store().repairs().gaps()?.into_iter().filter(|heard| heard.conversation == conversation) {
+            let Hole { missing, lost } = gaps::hole_before(&heard, heard.high.saturating_add(1));
+            if !(missing.is_empty() && lost.is_empty()) {
+                ends.push(shown_gap(&mut state, Heard { missing, lost, ..heard }));
+            }
+        }
+        Ok(ends)
     }
 
     /// Returns how far a message came, device by device.
@@ -54,8 +77,9 @@ impl Client {
     }
 }
 
-/// Returns a message as it is shown.
-pub(crate) fn shown(state: &mut State, number: u64, message: NewMessage) -> ShownMessage {
+/// Returns a message as it is shown, given those streams of which something is missing or lost.
+pub(crate) fn shown(state: &mut State, number: u64, message: NewMessage, gaps: &[Heard]) -> ShownMessage {
+    let (missing_before, lost_before) = hole(&message, gaps);
     // Whatever this version cannot read any more is shown as such, and kept (CON-5).
     let content = halcyon_content::decode(&message.content).ok();
     let recipients = content.as_ref().map(|content| content.members.recipients().to_vec()).unwrap_or_default();
@@ -76,5 +100,18 @@ pub(crate) fn shown(state: &mut State, number: u64, message: NewMessage) -> Show
         sent: message.sent,
         stored: message.stored,
         text,
+        missing_before,
+        lost_before,
     }
+}
+
+/// REP-31: how much belongs directly before a message and is missing, or lost.
+fn hole(message: &NewMessage, gaps: &[Heard]) -> (u64, u64) {
+    let Some(place) = message.place else { return (0, 0) };
+    let is_its = |heard: &&Heard| {
+        (heard.device, heard.conversation, heard.stream) == (message.sender_device, message.conversation, place.stream)
+    };
+    let Some(heard) = gaps.iter().find(is_its) else { return (0, 0) };
+    let hole = gaps::hole_before(heard, place.number);
+    (gaps::count(&hole.missing), gaps::count(&hole.lost))
 }

@@ -11,6 +11,7 @@ pub(crate) mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use halcyon_content::Place;
 use halcyon_directory::VerifiedDevices;
 use halcyon_suites::Session;
 use halcyon_types::{AccountId, DeviceId, Duration, Handle, MessageId, Timestamp};
@@ -22,8 +23,9 @@ use crate::{
     fanout::{FanOut, Fanned},
     ports::{
         Change, Commit,
-        store::{Delivery, DeliveryState, OutboxEnvelope, OutboxJob, OutboxTarget, TargetState},
+        store::{Delivery, DeliveryState, OutboxEnvelope, OutboxJob, OutboxTarget, StreamPlace, TargetState},
     },
+    repair::numbers::Numbering,
     resolve::{Freshness, Resolved},
     state::{PortRng, State},
 };
@@ -36,6 +38,8 @@ pub(crate) const OUTBOX_AGE_MAX: Duration = Duration::from_days(30);
 /// SND-3: the first pause, and the longest.
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LONGEST: Duration = Duration::from_mins(5);
+/// SND-4: a device that is away for weeks uploads a prekey as soon as it is back.
+const PREKEY_RETRY: Duration = Duration::from_mins(60);
 
 /// SND-3: 1 second doubling to 5 minutes, the half of it at random, so that clients that failed together do not come back together.
 pub(crate) fn backoff(attempts: u32, rng: &mut PortRng<'_>) -> Duration {
@@ -66,6 +70,7 @@ pub(crate) fn expect_devices(
                     account: kept.known.account(),
                     device,
                     suite: None,
+                    place: None,
                     state: DeliveryState::Waiting,
                 };
                 commit.push(Change::PutDelivery(waiting));
@@ -99,12 +104,18 @@ pub(crate) fn seal_job(
                     Sealing { inner, state: &mut *state, job: &*job, commit: &mut *commit, events: &mut events };
                 let mut sealed = target.clone();
                 // A second handle of an account that has the message already adds nothing.
-                let covered = job.targets.iter().any(|other| other.state == TargetState::Sealed(devices.account()));
+                let covers = |other: &OutboxTarget| {
+                    other.only.is_none() && other.state == TargetState::Sealed(devices.account())
+                };
+                let covered = target.only.is_none() && job.targets.iter().any(covers);
+                let mut waits = Vec::new();
                 if !covered {
-                    envelopes += sealing.seal(&mut sealed, devices, &kept)?;
+                    let made;
+                    (made, waits) = sealing.seal(&mut sealed, devices, &kept)?;
+                    envelopes += made;
                 }
                 sealed.state = TargetState::Sealed(devices.account());
-                job.targets[at] = sealed;
+                wait_for_prekeys(job, at, sealed, waits, inner.now());
             }
             Some(Resolved::Unknown) => {
                 let account = state.known_handle(&target.handle)?.map(|pin| pin.account());
@@ -129,6 +140,23 @@ pub(crate) fn seal_job(
     Ok(events)
 }
 
+/// SND-4: puts a target back that was sealed for, and beside it one for each device that could not be sealed for now.
+fn wait_for_prekeys(job: &mut OutboxJob, at: usize, mut sealed: OutboxTarget, waits: Vec<DeviceId>, now: Timestamp) {
+    let not_before = now.plus(PREKEY_RETRY);
+    match sealed.only {
+        Some(device) if waits.contains(&device) => {
+            sealed = OutboxTarget { state: TargetState::ToSeal, not_before, ..sealed };
+        }
+        Some(_) => {}
+        None => {
+            sealed.done.extend(&waits);
+            let wait = |device| OutboxTarget { not_before, ..OutboxTarget::only(sealed.handle.clone(), device) };
+            job.targets.extend(waits.into_iter().map(wait));
+        }
+    }
+    job.targets[at] = sealed;
+}
+
 /// Says whether nothing is left to do for a job that has so many envelopes.
 fn is_done(job: &OutboxJob, envelopes: usize) -> bool {
     envelopes == 0 && job.targets.iter().all(|target| target.state != TargetState::ToSeal)
@@ -144,20 +172,19 @@ struct Sealing<'a> {
 }
 
 impl Sealing<'_> {
-    /// Seals for the devices of one account that need the message still, and returns how many envelopes that made.
+    /// Seals for the devices of one account that need the message still. Returns how many envelopes that made, and the devices that
+    /// could not be sealed for now.
     fn seal(
         &mut self,
         target: &mut OutboxTarget,
         devices: &VerifiedDevices,
         kept: &[OutboxEnvelope],
-    ) -> Result<usize, ProfileError> {
-        let own_device = self.state.own()?.device;
-        let under_way: BTreeSet<DeviceId> = kept.iter().map(|envelope| envelope.device).collect();
-        let done: BTreeSet<DeviceId> = target.done.iter().copied().collect();
-        let wanted = |device| device != own_device && !under_way.contains(&device) && !done.contains(&device);
-        let mut sessions: BTreeMap<DeviceId, Session> = BTreeMap::new();
-        for device in devices.devices().iter().map(|device| device.device_id()).filter(|device| wanted(*device)) {
-            sessions.insert(device, self.state.session(device)?);
+    ) -> Result<(usize, Vec<DeviceId>), ProfileError> {
+        let numbering = Numbering::of(self.state, self.job)?;
+        let copies = self.copies(&numbering, target, devices, kept)?;
+        let places: BTreeMap<DeviceId, Place> = copies.iter().map(|(device, (_, place))| (*device, *place)).collect();
+        if !places.is_empty() {
+            self.commit.push(numbering.epoch_change()); // REP-20
         }
         let own = self.state.own()?;
         let fan_out = FanOut {
@@ -171,12 +198,13 @@ impl Sealing<'_> {
             forced: self.job.forced_suite,
             now: self.inner.now(),
         };
-        let fanned = fan_out.seal(devices, wanted, sessions, self.inner.rng().as_rng());
-        let mut envelopes = 0;
+        let fanned = fan_out.seal(devices, copies, self.inner.rng().as_rng());
+        let (mut envelopes, mut waits) = (0, Vec::new());
         for Fanned { device, outcome } in fanned {
             match outcome {
                 Ok(sealed) => {
                     let session = sealed.next.to_secret_bytes();
+                    let place = places.get(&device).copied().unwrap_or_default();
                     self.commit.push(Change::PutSession { device, session });
                     self.commit.push(Change::PutOutboxEnvelope(OutboxEnvelope {
                         id: sealed.envelope,
@@ -189,20 +217,49 @@ impl Sealing<'_> {
                         suite: sealed.suite,
                         payload: sealed.payload,
                         attempts: target.attempts,
-                        not_before: target.not_before,
+                        // A target waits for a prekey (SND-4), an envelope only after a failure of its kind (SND-3).
+                        not_before: if target.attempts > 0 { target.not_before } else { Timestamp::default() },
                     }));
                     envelopes += 1;
-                    self.note(devices.account(), device, Some(sealed.suite), DeliveryState::Waiting)?;
+                    let place = numbering.given(device, &place, self.commit);
+                    self.note(devices.account(), device, Some(sealed.suite), place, DeliveryState::Waiting)?;
                 }
                 // SND-4
                 Err(unsealable) => {
-                    target.done.push(device);
-                    self.note(devices.account(), device, None, DeliveryState::Failed(unsealable.to_string()))?;
+                    match unsealable.may_pass() {
+                        true => waits.push(device),
+                        false => target.done.push(device),
+                    }
+                    let failed = DeliveryState::Failed(unsealable.to_string());
+                    self.note(devices.account(), device, None, None, failed)?;
                 }
             }
         }
         self.fail_those_that_left(devices)?;
-        Ok(envelopes)
+        Ok((envelopes, waits))
+    }
+
+    /// Returns the session with each device that needs the message still, and the place of its copy (REP-1).
+    fn copies(
+        &self,
+        numbering: &Numbering,
+        target: &OutboxTarget,
+        devices: &VerifiedDevices,
+        kept: &[OutboxEnvelope],
+    ) -> Result<BTreeMap<DeviceId, (Session, Place)>, ProfileError> {
+        let own_device = self.state.own()?.device;
+        let under_way: BTreeSet<DeviceId> = kept.iter().map(|envelope| envelope.device).collect();
+        let done: BTreeSet<DeviceId> = target.done.iter().copied().collect();
+        let wanted = |device: &DeviceId| {
+            let chosen = target.only.is_none_or(|only| only == *device);
+            chosen && *device != own_device && !under_way.contains(device) && !done.contains(device)
+        };
+        let mut copies = BTreeMap::new();
+        for device in devices.devices().iter().map(|device| device.device_id()).filter(wanted) {
+            let place = Place { mends: target.mends, ..numbering.place(self.state, device)? };
+            copies.insert(device, (self.state.session(device, self.inner.now())?, place));
+        }
+        Ok(copies)
     }
 
     fn note(
@@ -210,9 +267,10 @@ impl Sealing<'_> {
         account: AccountId,
         device: DeviceId,
         suite: Option<halcyon_types::SuiteId>,
+        place: Option<StreamPlace>,
         state: DeliveryState,
     ) -> Result<(), ProfileError> {
-        let delivery = Delivery { message: self.job.message, account, device, suite, state };
+        let delivery = Delivery { message: self.job.message, account, device, suite, place, state };
         note(self.state, self.job, delivery, self.commit, self.events)
     }
 
@@ -232,9 +290,17 @@ fn note(
     commit: &mut Commit,
     events: &mut Vec<Event>,
 ) -> Result<(), ProfileError> {
-    if job.receipt {
+    if job.silent {
         return Ok(());
     }
+    let kept = state.store().deliveries(job.message)?;
+    let before = kept.into_iter().find(|before| before.device == delivery.device);
+    // What the device said that it has stays so, whatever is sent again (REP-12); and a number is given once (REP-1).
+    if before.as_ref().is_some_and(|before| matches!(before.state, DeliveryState::Delivered(_))) {
+        return Ok(());
+    }
+    let place = delivery.place.or(before.and_then(|before| before.place));
+    let delivery = Delivery { place, ..delivery };
     events.push(Event::Delivery { message: job.message, delivery: shown_delivery(state, &delivery)? });
     commit.push(Change::PutDelivery(delivery));
     Ok(())
@@ -260,7 +326,8 @@ fn fail(
     let Some(account) = account else { return Ok(()) };
     for device in devices {
         let failed = DeliveryState::Failed(reason.to_owned());
-        let delivery = Delivery { message: job.message, account, device: *device, suite: None, state: failed };
+        let delivery =
+            Delivery { message: job.message, account, device: *device, suite: None, place: None, state: failed };
         note(state, job, delivery, commit, events)?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use crate::{
     outbox,
     ports::{
         Change, Commit,
-        store::{Delivery, DeliveryState, OutboxJob, OutboxTarget, PendingReceipt},
+        store::{Delivery, DeliveryState, OutboxJob, OutboxTarget, PendingReceipt, TargetState},
     },
     state::State,
 };
@@ -51,7 +51,15 @@ impl Client {
         let mut events = self.subscribe();
         loop {
             let deliveries = self.deliveries(message)?;
-            let in_outbox = self.inner.state().store().outbox_job(message)?.is_some();
+            // Devices that cannot be sealed for are shown as such, and tried for weeks (SND-4).
+            let job = self.inner.state().store().outbox_job(message)?;
+            let waits = |target: &OutboxTarget| target.state == TargetState::ToSeal && target.only.is_none();
+            let in_outbox = match &job {
+                Some(job) => {
+                    job.targets.iter().any(waits) || !self.inner.state().store().outbox_envelopes(message)?.is_empty()
+                }
+                None => false,
+            };
             let settled = match until {
                 Until::Accepted => !in_outbox,
                 Until::Delivered => true,
@@ -117,10 +125,11 @@ impl Inner {
             sent: self.now(),
             members: ConversationMembers::new(from.clone(), [to.clone()]).ok()?,
             kind: Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids }),
+            place: None,
         };
         Some(OutboxJob {
             message: content.message_id,
-            receipt: true,
+            silent: true,
             sender: from.clone(),
             content: halcyon_content::encode(&content).ok()?.into(),
             forced_suite: None,
@@ -151,10 +160,19 @@ pub(crate) fn take_receipt(
         if before.as_ref().is_some_and(|delivery| matches!(delivery.state, DeliveryState::Delivered(_))) {
             continue;
         }
-        let suite = before.and_then(|delivery| delivery.suite);
-        let delivery = Delivery { message: *id, account, device, suite, state: DeliveryState::Delivered(now) };
-        events.push(Event::Delivery { message: *id, delivery: outbox::shown_delivery(state, &delivery)? });
-        commit.push(Change::PutDelivery(delivery));
+        let suite = before.as_ref().and_then(|delivery| delivery.suite);
+        let place = before.and_then(|delivery| delivery.place);
+        let delivery = Delivery { message: *id, account, device, suite, place, state: DeliveryState::Delivered(now) };
+        events.push(delivered(state, delivery, commit)?);
     }
     Ok(events)
+}
+
+/// Adds to a commit that a device has a message, and returns what is to be told.
+pub(crate) fn delivered(state: &mut State, delivery: Delivery, commit: &mut Commit) -> Result<Event, ProfileError> {
+    let (message, device) = (delivery.message, delivery.device);
+    let event = Event::Delivery { message, delivery: outbox::shown_delivery(state, &delivery)? };
+    commit.push(Change::PutDelivery(delivery));
+    commit.push(Change::RemoveSentEnvelopes { message, device }); // REP-12
+    Ok(event)
 }

@@ -10,14 +10,14 @@
 //! Next: [`crate::receipts`] answers.
 
 use halcyon_content::{Content, Kind};
-use halcyon_courier::{Envelope, envelope::Sender, link::Delivery};
+use halcyon_courier::{Envelope, Origin, envelope::Sender, link::Delivery};
 use halcyon_crypto::{SecretBytes, hash::sha256};
 use halcyon_directory::{
     VerifiedDevice,
     alert::{Alert, AlertEvent},
 };
 use halcyon_failpoint::{Point, hit};
-use halcyon_suites::{Incoming, OpenError, Opened, Suite};
+use halcyon_suites::{Incoming, OpenError, Opened, Session, Suite};
 use halcyon_types::{DeviceId, EnvelopeId, Handle, MessageId, Timestamp, Topic};
 
 use crate::{
@@ -29,9 +29,12 @@ use crate::{
     history,
     ports::{
         Change, Commit,
-        store::{MessageKind, NewMessage, Origin, PendingReceipt, SeenMark, UnopenedRecord},
+        store::{
+            MessageKind, NewMessage, Origin as MessageOrigin, PendingReceipt, SeenMark, StreamPlace, UnopenedRecord,
+        },
     },
     receipts,
+    repair::{self, Peer, Why},
     resolve::{Freshness, Resolved},
     send,
     state::State,
@@ -54,6 +57,7 @@ enum Cause {
     RefusedSender,
     UnknownDevice,
     Unauthentic,
+    NoKey,
     Forked,
     SuiteNotSpoken,
     Content,
@@ -67,11 +71,30 @@ impl Cause {
             Self::RefusedSender => "refused-sender",
             Self::UnknownDevice => "unknown-device",
             Self::Unauthentic => "unauthentic",
-            Self::Forked => "forked",
+            Self::NoKey => repair::NO_KEY,
+            Self::Forked => repair::FORKED,
             Self::SuiteNotSpoken => "suite-not-spoken",
             Self::Content => "content",
         }
     }
+}
+
+/// Causes that a newer device list or an accepted account can end.
+const SENDER_CAUSES: [&str; 3] =
+    [Cause::UnknownSender.name(), Cause::RefusedSender.name(), Cause::UnknownDevice.name()];
+/// Of these, what is tried again in an hour: each may take a lookup.
+const OPENED_AGAIN_MAX: usize = 32;
+
+/// What a message that opened led to.
+#[derive(Default)]
+struct Taken {
+    events: Vec<Event>,
+    /// To be shown, once it is committed.
+    shown: Option<NewMessage>,
+    /// Whether something came that was missing.
+    progress: bool,
+    /// The epoch that the sender's device remembers of this one (REP-22).
+    epoch_seen: u64,
 }
 
 /// What the sender's device turned out to be.
@@ -91,10 +114,10 @@ impl Inner {
             return self.keep_unopened(None, delivery, Cause::Malformed);
         };
         let sender = match &envelope.origin {
-            halcyon_courier::Origin::Server => return self.take_alert(envelope, delivery),
-            halcyon_courier::Origin::Device(sender) if envelope.topic == Topic::message() => sender,
+            Origin::Server => return self.take_alert(envelope, delivery),
+            Origin::Device(sender) if envelope.topic == Topic::message() => sender,
             // A topic that this version did not ask for.
-            halcyon_courier::Origin::Device(_) => return Ok(Received::Committed),
+            Origin::Device(_) => return Ok(Received::Committed),
         };
         // 1. Seen before?
         if self.state().store().has_seen(&payload_mark(sender, &envelope.payload))? {
@@ -152,6 +175,7 @@ impl Inner {
                 let cause = match error {
                     OpenError::NotSpoken => Cause::SuiteNotSpoken,
                     OpenError::Forked => Cause::Forked,
+                    OpenError::NoKey => Cause::NoKey,
                     _ => Cause::Unauthentic,
                 };
                 let kept = self.keep_unopened(Some(envelope), delivery, cause)?;
@@ -162,43 +186,81 @@ impl Inner {
                 return Ok(kept);
             }
         };
-        let session = Change::PutSession { device: sender.device, session: opened.next.to_secret_bytes() };
+        let put_session =
+            |session: &Session| Change::PutSession { device: sender.device, session: session.to_secret_bytes() };
         let Ok(content) = halcyon_content::decode(opened.plaintext.expose()) else {
-            let mut commit = self.seen(sender, envelope, None).with(session);
+            let mut commit = self.seen(sender, envelope, None).with(put_session(&opened.next));
             let event = self.unopened(Some(envelope), delivery, Cause::Content, &mut commit);
             state.commit(&commit)?;
             drop(state);
             self.tell(event);
             return Ok(Received::Committed);
         };
-        let mut commit = self.seen(sender, envelope, Some(content.message_id)).with(session);
-        // RCV-4: the marks are forgotten some day, and suite `pair` opens a replay for ever; the history is not forgotten.
-        let duplicate = state.store().has_seen(&message_mark(sender.device, content.message_id))?
-            || state.store().has_message(sender.device, content.message_id)?;
-        let mut events = Vec::new();
-        let mut shown = None;
-        if !duplicate && state.is_addressed(&content, sender, opened.recipient.as_ref())? {
-            match &content.kind {
-                Kind::Receipt(receipt) => {
-                    let from = (&sender.handle, sender.account, sender.device);
-                    events = receipts::take_receipt(&mut state, receipt, from, self.now(), &mut commit)?;
-                }
-                _ => shown = Some(self.add_message(&state, &content, sender, &opened.plaintext, &mut commit)?),
-            }
+        let mut commit = self.seen(sender, envelope, Some(content.message_id));
+        let mut session = opened.next;
+        let mut taken = Taken::default();
+        if state.is_addressed(&content, sender, opened.recipient.as_ref())? {
+            taken = self.take(&mut state, &content, sender, &opened.plaintext, &mut session, &mut commit)?;
         }
+        commit.push(put_session(&session));
         hit(Point::ClientOpened);
         state.commit(&commit)?;
         hit(Point::ClientReceived);
-        if let Some(message) = shown {
-            let history = state.store().history(message.conversation, u64::MAX, 1)?;
-            let number = history.last().map_or(0, |record| record.number);
-            events.push(Event::Message(history::shown(&mut state, number, message)));
-            self.outbox.notify_one(); // A receipt may wait.
+        if let Some(message) = taken.shown {
+            let number = state.store().repairs().number_of(message.sender_device, message.id)?;
+            let heard = match message.place {
+                Some(place) => {
+                    state.store().repairs().heard_in(message.sender_device, message.conversation, place.stream)?
+                }
+                None => None,
+            };
+            taken.events.push(Event::Message(history::shown(&mut state, number, message, heard.as_slice())));
         }
         drop(state);
-        self.tell_all(events);
+        self.outbox.notify_one(); // A receipt may wait, a question, or an answer.
+        self.tell_all(taken.events);
         hit(Point::ClientShown);
+        if taken.progress || matches!(content.kind, Kind::Repair(_)) {
+            self.repaired(sender.device, taken.progress)?;
+        }
+        self.told_epoch(taken.epoch_seen)?; // REP-22
         Ok(Received::Committed)
+    }
+
+    /// Adds to the commit what a message that opened, from a member and to one, calls for.
+    fn take(
+        &self,
+        state: &mut State,
+        content: &Content,
+        sender: &Sender,
+        plaintext: &SecretBytes,
+        session: &mut Session,
+        commit: &mut Commit,
+    ) -> Result<Taken, ProfileError> {
+        let peer = Peer { device: sender.device, account: sender.account, handle: sender.handle.clone() };
+        let mut taken = Taken { progress: self.place(state, content, &peer, commit)?, ..Taken::default() };
+        // RCV-4: the marks are forgotten some day, and suite `pair` opens a replay for ever; the history is not forgotten.
+        let duplicate = state.store().has_seen(&message_mark(sender.device, content.message_id))?
+            || state.store().has_message(sender.device, content.message_id)?;
+        if duplicate {
+            return Ok(taken);
+        }
+        match &content.kind {
+            Kind::Receipt(receipt) => {
+                let from = (&sender.handle, sender.account, sender.device);
+                taken.events = receipts::take_receipt(state, receipt, from, self.now(), commit)?;
+            }
+            Kind::Repair(repair) => {
+                let answered = self.take_repair(state, repair, &peer, session, commit)?;
+                (taken.events, taken.epoch_seen) = (answered.events, answered.epoch);
+            }
+            Kind::Forward(forward) => {
+                taken.shown = repair::forward::take(self, state, forward, &peer, commit)?;
+                taken.progress |= taken.shown.is_some();
+            }
+            _ => taken.shown = Some(self.add_message(state, content, sender, plaintext, commit)?),
+        }
+        Ok(taken)
     }
 
     /// Adds a message, its conversation, and the receipt that it calls for (RCV-5, RCV-6).
@@ -214,7 +276,7 @@ impl Inner {
         let message = NewMessage {
             id: content.message_id,
             conversation: content.members.id(),
-            origin: if from_own { Origin::OwnDevice } else { Origin::Peer },
+            origin: if from_own { MessageOrigin::OwnDevice } else { MessageOrigin::Peer },
             kind: if matches!(content.kind, Kind::Message(_)) {
                 MessageKind::Message
             } else {
@@ -227,10 +289,14 @@ impl Inner {
             sent: content.sent,
             stored: self.now(),
             content: bytes::Bytes::copy_from_slice(plaintext.expose()),
+            place: content
+                .place
+                .filter(|place| place.number > 0)
+                .map(|place| StreamPlace { stream: place.stream, number: place.number }),
         };
         commit.push(Change::AddConversation(send::conversation(&content.members)));
         commit.push(Change::AddMessage(message.clone()));
-        if message.origin == Origin::Peer && message.kind == MessageKind::Message {
+        if message.origin == MessageOrigin::Peer && message.kind == MessageKind::Message {
             let own_handles = state.store().own_handles()?;
             if let Some(from) = content.members.recipients().iter().find(|handle| own_handles.contains(handle)) {
                 commit.push(Change::AddPendingReceipt(PendingReceipt {
@@ -279,24 +345,65 @@ impl Inner {
     ) -> Result<Received, ProfileError> {
         let mut commit = Commit::new();
         let event = self.unopened(envelope, delivery, cause, &mut commit);
-        self.state().commit(&commit)?;
+        let mut state = self.state();
+        let origin = envelope.map(|envelope| &envelope.origin);
+        if let (Cause::NoKey | Cause::Forked, Some(Origin::Device(sender))) = (cause, origin) {
+            let peer = Peer { device: sender.device, account: sender.account, handle: sender.handle.clone() };
+            repair::schedule(&state, &peer, Why::Unopened, self.now(), &mut commit)?; // REP-11
+        }
+        state.commit(&commit)?;
+        drop(state);
         self.tell(event);
+        self.outbox.notify_one(); // The sender is to be asked.
         Ok(Received::Committed)
     }
 
     fn unopened(&self, envelope: Option<&Envelope>, delivery: &Delivery, cause: Cause, commit: &mut Commit) -> Event {
         let id = envelope.map_or_else(|| EnvelopeId::from_bytes(self.rng().array()), |envelope| envelope.id);
+        let device = envelope.and_then(|envelope| match &envelope.origin {
+            Origin::Device(sender) => Some(sender.device),
+            Origin::Server => None,
+        });
+        commit.push(Change::CountUp(format!("decrypt_failures_total{{cause=\"{}\"}}", cause.name()))); // REP-30
+        // One that was kept for another cause before (REP-19) has this one now.
+        commit.push(Change::RemoveUnopened(id));
         commit.push(Change::AddUnopened(UnopenedRecord {
             id,
             envelope: delivery.bytes.clone(),
+            device,
             cause: cause.name().to_owned(),
             at: self.now(),
+            gone: false,
         }));
-        let device = envelope.and_then(|envelope| match &envelope.origin {
-            halcyon_courier::Origin::Device(sender) => Some(sender.device),
-            halcyon_courier::Origin::Server => None,
-        });
         Event::Unopened { device, cause: cause.name().to_owned() }
+    }
+
+    /// Tries again what was not opened because its sender's device was not known: lists change, and people accept accounts (REP-19).
+    pub(crate) async fn open_again(&self) -> Result<(), ProfileError> {
+        let waits = |record: &UnopenedRecord| SENDER_CAUSES.contains(&record.cause.as_str());
+        let records: Vec<_> =
+            self.state().store().unopened()?.into_iter().filter(waits).take(OPENED_AGAIN_MAX).collect();
+        for record in records {
+            let Ok(envelope) = Envelope::decode(record.envelope.clone()) else { continue };
+            let Origin::Device(sender) = envelope.origin.clone() else { continue };
+            if !matches!(self.find_sender(&sender).await?, Found::Device(_)) {
+                continue;
+            }
+            let mark = payload_mark(&sender, &envelope.payload);
+            let delivery = Delivery {
+                seq: 0,
+                envelope: Ok(envelope),
+                bytes: record.envelope,
+                from_storage: true,
+                last_from_storage: false,
+            };
+            let _ = self.receive(&delivery).await?;
+            let mut state = self.state();
+            if state.store().has_seen(&mark)? {
+                state.commit(&Commit::new().with(Change::RemoveUnopened(record.id)))?;
+            }
+        }
+        Ok(())
     }
 
     /// RCV-4: both marks of a delivery.
@@ -342,7 +449,7 @@ impl State {
         if Suite::try_from(sender.suite).is_ok_and(|suite| !self.suites().contains(&suite)) {
             return Err(Unopened::Suite(OpenError::NotSpoken));
         }
-        let session = self.session(sender.device).map_err(Unopened::Profile)?;
+        let session = self.session(sender.device, now).map_err(Unopened::Profile)?;
         let own = self.own().map_err(Unopened::Profile)?;
         let incoming = Incoming {
             account: own.account,

@@ -9,7 +9,7 @@
 
 use halcyon_content::{Content, ConversationMembers, Kind, Message};
 use halcyon_failpoint::{Point, hit};
-use halcyon_types::{Handle, MessageId, SuiteId};
+use halcyon_types::{DeviceId, Handle, MessageId, SuiteId};
 
 use crate::{
     client::{Client, Inner},
@@ -76,6 +76,7 @@ impl Inner {
             sent: self.now(),
             members: ConversationMembers::new(sender, draft.recipients.iter().cloned())?,
             kind: Kind::Message(Message::text(draft.text.clone())),
+            place: None,
         })
     }
 
@@ -121,7 +122,7 @@ impl Inner {
         hit(Point::ClientCommitted);
 
         let number = state.store().own_message(message.id)?.map_or(0, |record| record.number);
-        let shown = history::shown(&mut state, number, message);
+        let shown = history::shown(&mut state, number, message, &[]);
         let deliveries = outbox::shown_deliveries(&mut state, content.message_id)?;
         drop(state);
         let sent = SentMessage { message: shown.clone(), unsealed, deliveries };
@@ -140,7 +141,7 @@ fn new_job(content: &Content, plaintext: Vec<u8>, forced: Option<SuiteId>, now: 
     let own = std::iter::once(members.sender());
     OutboxJob {
         message: content.message_id,
-        receipt: false,
+        silent: false,
         sender: members.sender().clone(),
         content: plaintext.into(),
         forced_suite: forced,
@@ -163,6 +164,7 @@ fn new_message(state: &State, job: &OutboxJob, content: &Content, inner: &Inner)
         sent: content.sent,
         stored: inner.now(),
         content: job.content.clone(),
+        place: None,
     })
 }
 
@@ -177,6 +179,19 @@ pub(crate) fn conversation(members: &ConversationMembers) -> Conversation {
 impl OutboxTarget {
     /// Returns a target for which nothing was done yet.
     pub(crate) fn new(handle: Handle) -> Self {
-        Self { handle, state: TargetState::ToSeal, done: Vec::new(), attempts: 0, not_before: Default::default() }
+        Self {
+            handle,
+            state: TargetState::ToSeal,
+            done: Vec::new(),
+            attempts: 0,
+            not_before: Default::default(),
+            only: None,
+            mends: None,
+        }
+    }
+
+    /// Returns a target for one device, for which nothing was done yet.
+    pub(crate) fn only(handle: Handle, device: DeviceId) -> Self {
+        Self { only: Some(device), ..Self::new(handle) }
     }
 }

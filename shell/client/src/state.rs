@@ -4,7 +4,7 @@
 //!
 //! - Memory follows the store: a value changes here only after the commit that changed it there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use halcyon_crypto::{CryptoRng, Rng, RngCore, Secret, SigningKey, rng::RngError};
 use halcyon_directory::{KnownAccount, KnownHandle, lookup::Addresses};
@@ -17,6 +17,7 @@ use crate::{
         Change, Commit, Random, Store, StoreError,
         store::{AddressesRecord, KnownAccountRecord, KnownHandleRecord, Profile, Stage},
     },
+    repair::Resent,
 };
 
 /// The profile, in memory and on disk.
@@ -29,6 +30,10 @@ pub(crate) struct State {
     /// Answers in a row by which the courier contradicted the directory, for accounts with any (SND-3). Not on disk: after a
     /// restart it takes as many again.
     pub(crate) stale_in_a_row: HashMap<AccountId, u32>,
+    /// What was sent again lately, and to whom (REP-18). Not on disk, for the same reason.
+    pub(crate) resent: Resent,
+    /// Devices of which a watcher was told that something is being repaired.
+    pub(crate) shown_repairs: HashSet<DeviceId>,
 }
 
 /// Who this device is, decoded.
@@ -54,7 +59,15 @@ impl State {
     pub(crate) fn open(store: Box<dyn Store>) -> Result<Self, ProfileError> {
         let own = store.profile()?.map(|profile| Own::decode(&profile)).transpose()?;
         let suites_off = store.setting(SUITES_OFF)?.map(|names| read_suites(&names)).unwrap_or_default();
-        Ok(Self { store, own, accounts: HashMap::new(), suites_off, stale_in_a_row: HashMap::new() })
+        Ok(Self {
+            store,
+            own,
+            accounts: HashMap::new(),
+            suites_off,
+            stale_in_a_row: HashMap::new(),
+            resent: Resent::default(),
+            shown_repairs: HashSet::new(),
+        })
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
@@ -155,12 +168,16 @@ impl State {
         Ok(addresses.map(|addresses| addresses.session().token))
     }
 
-    /// Returns the session with a device, a fresh one if there was none.
-    pub(crate) fn session(&self, device: DeviceId) -> Result<Session, ProfileError> {
-        match self.store.session(device)? {
-            Some(bytes) => Ok(Session::from_secret_bytes(bytes.expose())?),
-            None => Ok(Session::default()),
-        }
+    /// Returns the session with a device, a fresh one if there was none. One that cannot be read is as good as lost: what is sealed
+    /// begins anew, and what does not open is asked for again (REP-16).
+    pub(crate) fn session(&self, device: DeviceId, now: Timestamp) -> Result<Session, ProfileError> {
+        let Some(bytes) = self.store.session(device)? else { return Ok(Session::default()) };
+        Ok(Session::from_secret_bytes(bytes.expose()).unwrap_or_else(|error| {
+            tracing::warn!(%device, %error, "a session cannot be read; it begins anew");
+            let mut fresh = Session::default();
+            fresh.restart(now);
+            fresh
+        }))
     }
 
     /// Returns what a device is called, if its account's list is known.

@@ -105,7 +105,7 @@ impl Client {
         {
             let seen = kept.known.strongest_seen(entry.id()).and_then(|id| Suite::try_from(id).ok());
             let suite = choice::choose(&used, entry.suites(), seen).ok().map(|chosen| chosen.suite());
-            let security = state.session(entry.id())?.security();
+            let security = state.session(entry.id(), self.inner.now())?.security();
             devices.push(DeviceSecurity {
                 device: entry.id(),
                 name: entry.name().to_owned(),

@@ -1,19 +1,24 @@
 //! The real store of a client, watched: what it says is committed is compared with what its disk would keep (I1, I2, I8).
 //!
-//! Owns nothing but the watching, and the ways in which a test makes a store betray its client.
+//! Owns nothing but the watching, and the ways in which a test makes a store betray its client, or fate a disk.
+
+use std::collections::BTreeSet;
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
-    KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store,
-    StoreError, UnopenedRecord,
+    KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, RepairQueries,
+    SeenMark, Store, StoreError, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_directory::lookup::Addresses;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
+use rand::rngs::StdRng;
+use rand::{Rng, RngCore};
 
 use crate::disk::SimDisk;
-use crate::ledger::{ClientTruth, Ledger, Outcome};
+use crate::ledger::{Found, Ledger, Outcome};
 use crate::sabotage::Sabotage;
+use crate::trouble::Kept;
 use crate::watch::Watcher;
 
 /// A watched store.
@@ -33,34 +38,48 @@ pub struct WatchedStore {
 }
 
 impl WatchedStore {
-    /// Tells the ledger what is found on the disk at the start of a process.
+    /// Tells the ledger what is found on the disk at the start of a process. Returns the messages in it.
     ///
     /// # Errors
     /// The store's.
-    pub fn reopened(&self) -> Result<(), StoreError> {
-        let mut found = ClientTruth::default();
-        let mut own = Vec::new();
+    pub fn reopened(&self) -> Result<BTreeSet<MessageId>, StoreError> {
+        let mut all = Found::default();
+        let found = &mut all.truth;
         for conversation in self.inner.conversations()? {
             for record in self.inner.history(conversation.id, u64::MAX, usize::MAX >> 1)? {
                 found.messages.insert(record.message.id);
                 if record.message.origin == Origin::Here {
-                    own.push(record.message.id);
+                    all.own.push(record.message.id);
+                    all.deliveries.extend(self.inner.deliveries(record.message.id)?);
                 }
             }
         }
-        found.unopened = self.inner.unopened()?.into_iter().map(|unopened| unopened.id).collect();
+        found.unopened = self.inner.unopened()?.iter().map(|unopened| (unopened.id, Kept::of(unopened))).collect();
         found.alerts = self.inner.alerts()?.into_iter().map(|alert| alert.id).collect();
         for account in self.ledger.accounts() {
             if let Some(known) = self.known_account(account)? {
                 found.lists.insert(account, known.version);
             }
         }
-        let mut outbox = Vec::new();
         for job in self.inner.outbox_jobs()? {
-            outbox.extend(self.inner.outbox_envelopes(job.message)?);
+            all.outbox.extend(self.inner.outbox_envelopes(job.message)?);
         }
-        self.ledger.reopened(self.client, &found, &outbox, &own);
-        Ok(())
+        self.ledger.reopened(self.client, &all);
+        Ok(all.truth.messages)
+    }
+
+    /// Writes nonsense over one session, if there is one.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn damage_session(&mut self, rng: &mut StdRng) -> Result<bool, StoreError> {
+        let devices = self.inner.repairs().session_devices()?;
+        let Some(device) = devices.get(rng.gen_range(0..devices.len().max(1))).copied() else { return Ok(false) };
+        let mut session = vec![0; rng.gen_range(0..200)];
+        rng.fill_bytes(&mut session);
+        let session = SecretBytes::copy_of(&session);
+        self.inner.commit(&Commit::new().with(Change::PutSession { device, session }))?;
+        Ok(true)
     }
 }
 
@@ -199,6 +218,10 @@ impl Store for WatchedStore {
         self.inner.pending_receipts()
     }
 
+    fn repairs(&self) -> &dyn RepairQueries {
+        self.inner.repairs()
+    }
+
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
         self.inner.session(device)
     }
@@ -220,9 +243,10 @@ impl Store for WatchedStore {
     }
 }
 
-/// A commit by which a sender is told what is not so.
+/// A commit by which a sender is told what is not so, or a receiver forgets to ask.
 fn betrayed(commit: &Commit, sabotage: Sabotage) -> Option<Commit> {
     let betray = |change: &Change| match (sabotage, change) {
+        (Sabotage::NobodyAsks, Change::PutRepair(record)) => Change::RemoveRepair(record.device),
         (Sabotage::DeliveredTooEarly, Change::PutDelivery(delivery)) => {
             let mut delivery = delivery.clone();
             if let DeliveryState::Accepted(at) = delivery.state {
@@ -232,7 +256,7 @@ fn betrayed(commit: &Commit, sabotage: Sabotage) -> Option<Commit> {
         }
         _ => change.clone(),
     };
-    (sabotage == Sabotage::DeliveredTooEarly)
+    matches!(sabotage, Sabotage::DeliveredTooEarly | Sabotage::NobodyAsks)
         .then(|| commit.changes().iter().map(betray).fold(Commit::new(), Commit::with))
 }
 

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord,
-    MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, Store, StoreError,
-    UnopenedRecord,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, Heard, KnownAccountRecord,
+    KnownHandleRecord, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile,
+    RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError, StreamPlace, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -51,6 +51,14 @@ struct State {
     seen: BTreeMap<SeenMark, Timestamp>,
     unopened: Vec<UnopenedRecord>,
     alerts: Vec<AlertRecord>,
+    sent_ends: BTreeMap<(DeviceId, ConversationId, u64), u64>,
+    heard: BTreeMap<(DeviceId, ConversationId, u64), Heard>,
+    epochs_seen: BTreeMap<DeviceId, u64>,
+    repairs: BTreeMap<DeviceId, RepairRecord>,
+    sent_envelopes: Vec<SentEnvelope>,
+    counters: BTreeMap<String, u64>,
+    /// Messages that came late: before which number they stand, and in which order there.
+    late: BTreeMap<u64, (u64, u64)>,
 }
 
 impl MemoryDisk {
@@ -142,7 +150,7 @@ impl Store for MemoryStore {
                     .messages
                     .iter()
                     .filter(|record| record.message.conversation == conversation.id)
-                    .map(|record| record.number)
+                    .map(|record| state.order(record).0)
                     .max()
             };
             let mut conversations = state.conversations.clone();
@@ -162,11 +170,13 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         self.read(|state| {
-            let wanted =
-                |record: &&MessageRecord| record.message.conversation == conversation && record.number < before;
-            let mut newest: Vec<_> = state.messages.iter().filter(wanted).rev().take(limit).cloned().collect();
-            newest.reverse();
-            newest
+            let inside = state.messages.iter().filter(|record| record.message.conversation == conversation);
+            let mut shown: Vec<MessageRecord> = inside.cloned().collect();
+            shown.sort_by_key(|record| state.order(record));
+            let end = shown.iter().position(|record| record.number == before);
+            let end = end.unwrap_or_else(|| shown.partition_point(|record| state.order(record) < (before, 0, 0)));
+            shown.truncate(end);
+            shown.split_off(end.saturating_sub(limit))
         })
     }
 
@@ -209,6 +219,10 @@ impl Store for MemoryStore {
         self.read(|state| state.receipts.clone())
     }
 
+    fn repairs(&self) -> &dyn RepairQueries {
+        self
+    }
+
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
         self.read(|state| state.sessions.get(&device).cloned())
     }
@@ -230,7 +244,162 @@ impl Store for MemoryStore {
     }
 }
 
+impl RepairQueries for MemoryStore {
+    fn sent_end(&self, device: DeviceId, conversation: ConversationId, stream: u64) -> Result<u64, StoreError> {
+        self.read(|state| state.sent_ends.get(&(device, conversation, stream)).copied().unwrap_or(0))
+    }
+
+    fn sent_ends(&self, of: DeviceId) -> Result<Vec<SentEnd>, StoreError> {
+        self.read(|state| {
+            let ends = state.sent_ends.iter().filter(|((device, ..), _)| *device == of);
+            ends.map(|(&(device, conversation, stream), &last)| SentEnd { device, conversation, stream, last })
+                .collect()
+        })
+    }
+
+    fn delivery_at(
+        &self,
+        device: DeviceId,
+        conversation: ConversationId,
+        place: StreamPlace,
+    ) -> Result<Option<Delivery>, StoreError> {
+        self.read(|state| {
+            let is_it = |delivery: &&Delivery| {
+                delivery.device == device
+                    && delivery.place == Some(place)
+                    && state.conversation_of(delivery.message) == Some(conversation)
+            };
+            state.deliveries.iter().find(is_it).cloned()
+        })
+    }
+
+    fn unconfirmed(&self, device: DeviceId, before: Timestamp) -> Result<Vec<SentEnd>, StoreError> {
+        self.read(|state| {
+            let waiting = |end: &SentEnd| {
+                let accepted =
+                    |delivery: &Delivery| matches!(delivery.state, DeliveryState::Accepted(at) if at < before);
+                state.in_stream(end).iter().any(accepted)
+            };
+            let ends = state.sent_ends.iter().filter(|((of, ..), _)| *of == device);
+            ends.map(|(&(device, conversation, stream), &last)| SentEnd { device, conversation, stream, last })
+                .filter(waiting)
+                .collect()
+        })
+    }
+
+    fn oldest_unconfirmed(&self, device: DeviceId) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|state| {
+            let accepted = |delivery: &Delivery| match delivery.state {
+                DeliveryState::Accepted(at) if delivery.device == device && delivery.place.is_some() => Some(at),
+                _ => None,
+            };
+            state.deliveries.iter().filter_map(accepted).min()
+        })
+    }
+
+    fn unconfirmed_up_to(&self, end: &SentEnd) -> Result<Vec<Delivery>, StoreError> {
+        self.read(|state| {
+            let mut found = state.in_stream(end);
+            found.retain(|delivery| matches!(delivery.state, DeliveryState::Accepted(_)));
+            found
+        })
+    }
+
+    fn sent_envelope(&self, id: EnvelopeId) -> Result<Option<SentEnvelope>, StoreError> {
+        self.read(|state| state.sent_envelopes.iter().find(|sent| sent.id == id).cloned())
+    }
+
+    fn heard(&self, device: DeviceId) -> Result<Vec<Heard>, StoreError> {
+        self.read(|state| state.heard.values().filter(|heard| heard.device == device).cloned().collect())
+    }
+
+    fn heard_in(
+        &self,
+        device: DeviceId,
+        conversation: ConversationId,
+        stream: u64,
+    ) -> Result<Option<Heard>, StoreError> {
+        self.read(|state| state.heard.get(&(device, conversation, stream)).cloned())
+    }
+
+    fn gaps(&self) -> Result<Vec<Heard>, StoreError> {
+        let has_gaps = |heard: &&Heard| !heard.missing.is_empty() || !heard.lost.is_empty();
+        self.read(|state| state.heard.values().filter(has_gaps).cloned().collect())
+    }
+
+    fn epoch_seen(&self, device: DeviceId) -> Result<u64, StoreError> {
+        self.read(|state| state.epochs_seen.get(&device).copied().unwrap_or(0))
+    }
+
+    fn repairs(&self) -> Result<Vec<RepairRecord>, StoreError> {
+        self.read(|state| {
+            let mut repairs: Vec<RepairRecord> = state.repairs.values().cloned().collect();
+            repairs.sort_by_key(|repair| (repair.due, repair.device));
+            repairs
+        })
+    }
+
+    fn repair(&self, device: DeviceId) -> Result<Option<RepairRecord>, StoreError> {
+        self.read(|state| state.repairs.get(&device).cloned())
+    }
+
+    fn session_devices(&self) -> Result<Vec<DeviceId>, StoreError> {
+        self.read(|state| state.sessions.keys().copied().collect())
+    }
+
+    fn stored_since(&self, time: Timestamp, after: u64, limit: usize) -> Result<Vec<MessageRecord>, StoreError> {
+        let wanted = |record: &&MessageRecord| record.message.stored >= time && record.number > after;
+        self.read(|state| state.messages.iter().filter(wanted).take(limit).cloned().collect())
+    }
+
+    fn number_of(&self, sender_device: DeviceId, message: MessageId) -> Result<u64, StoreError> {
+        let same =
+            |record: &&MessageRecord| (record.message.sender_device, record.message.id) == (sender_device, message);
+        self.read(|state| state.messages.iter().find(same).map_or(0, |record| record.number))
+    }
+
+    fn newest_received(&self) -> Result<Option<Timestamp>, StoreError> {
+        let received = |record: &&MessageRecord| record.message.origin != Origin::Here;
+        self.read(|state| state.messages.iter().filter(received).map(|record| record.message.stored).max())
+    }
+
+    fn counters(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.read(|state| state.counters.iter().map(|(name, count)| (name.clone(), *count)).collect())
+    }
+}
+
 impl State {
+    /// Where a message stands in its conversation (REP-15).
+    fn order(&self, record: &MessageRecord) -> (u64, u64, u64) {
+        let (anchor, rank) = self.late.get(&record.number).copied().unwrap_or((record.number, u64::MAX));
+        (anchor, rank, record.number)
+    }
+
+    fn next_in_stream(&self, message: &NewMessage) -> Option<&MessageRecord> {
+        let place = message.place?;
+        let follows = |record: &&MessageRecord| {
+            let other = &record.message;
+            other.sender_device == message.sender_device
+                && other.conversation == message.conversation
+                && other.place.is_some_and(|other| other.stream == place.stream && other.number > place.number)
+        };
+        self.messages.iter().filter(follows).min_by_key(|record| record.message.place.map(|place| place.number))
+    }
+
+    fn conversation_of(&self, message: MessageId) -> Option<ConversationId> {
+        let own = |record: &&MessageRecord| record.message.id == message && record.message.origin != Origin::Peer;
+        self.messages.iter().find(own).map(|record| record.message.conversation)
+    }
+
+    fn in_stream(&self, end: &SentEnd) -> Vec<Delivery> {
+        let inside = |delivery: &&Delivery| {
+            delivery.device == end.device
+                && delivery.place.is_some_and(|place| place.stream == end.stream && place.number <= end.last)
+                && self.conversation_of(delivery.message) == Some(end.conversation)
+        };
+        self.deliveries.iter().filter(inside).cloned().collect()
+    }
+
     fn apply(&mut self, change: Change) {
         match change {
             Change::PutProfile(profile) => self.profile = Some(profile),
@@ -249,7 +418,12 @@ impl State {
                 let same = |a: &MessageRecord, b: &MessageRecord| {
                     (a.message.sender_device, a.message.id) == (b.message.sender_device, b.message.id)
                 };
-                add(&mut self.messages, MessageRecord { number, message }, same);
+                let record = MessageRecord { number, message };
+                let late = self.next_in_stream(&record.message).map(|next| self.order(next).0);
+                if let (Some(anchor), Some(place)) = (late, record.message.place) {
+                    self.late.insert(number, (anchor, place.number));
+                }
+                add(&mut self.messages, record, same);
             }
             Change::PutDelivery(delivery) => {
                 put(&mut self.deliveries, delivery, |a, b| (a.message, a.device) == (b.message, b.device))
@@ -270,6 +444,29 @@ impl State {
             Change::AddUnopened(record) => add(&mut self.unopened, record, |a, b| a.id == b.id),
             Change::RemoveUnopened(id) => self.unopened.retain(|record| record.id != id),
             Change::ForgetUnopenedBefore(time) => self.unopened.retain(|record| record.at >= time),
+            Change::MarkUnopenedGone(id) => {
+                self.unopened.iter_mut().filter(|record| record.id == id).for_each(|record| record.gone = true)
+            }
+            Change::PutSentEnd(end) => {
+                self.sent_ends.insert((end.device, end.conversation, end.stream), end.last);
+            }
+            Change::PutHeard(heard) => drop(self.heard.insert((heard.device, heard.conversation, heard.stream), heard)),
+            Change::RaiseEpochSeen { device, epoch } => {
+                let seen = self.epochs_seen.entry(device).or_default();
+                *seen = epoch.max(*seen);
+            }
+            Change::PutRepair(repair) => drop(self.repairs.insert(repair.device, repair)),
+            Change::RemoveRepair(device) => drop(self.repairs.remove(&device)),
+            Change::PutSentEnvelope(sent) => put(&mut self.sent_envelopes, sent, |a, b| a.id == b.id),
+            Change::RemoveSentEnvelopes { message, device } => {
+                self.sent_envelopes.retain(|sent| (sent.message, sent.device) != (message, device))
+            }
+            Change::ForgetSentEnvelopes { before, keep } => {
+                self.sent_envelopes.retain(|sent| sent.at >= before);
+                let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+                self.sent_envelopes.drain(..self.sent_envelopes.len().saturating_sub(keep));
+            }
+            Change::CountUp(name) => *self.counters.entry(name).or_default() += 1,
             Change::AddAlert(alert) => add(&mut self.alerts, alert, |a, b| a.id == b.id),
             Change::MarkAlertSeen(id) => {
                 self.alerts.iter_mut().filter(|alert| alert.id == id).for_each(|alert| alert.seen = true)

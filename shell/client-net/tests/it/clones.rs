@@ -1,10 +1,15 @@
 //! A copied device: whoever has all of its state writes as it does, but not unnoticed.
 
-use halcyon_client::{Event, Until, event::Notice};
+use halcyon_client::{
+    Event, Until,
+    event::Notice,
+    ports::{Change, Commit, Store as _},
+};
 
 use crate::world::{World, event};
 
-/// PQ3-26: a thief copies Alice's disk, and both go on. Bob shows what came first, keeps the other sealed, and is told that her
+/// PQ3-26: a thief copies Alice's disk, and both go on; the thief makes the copy look newer than it is (REP-20), so that the server
+/// has nothing to say. Bob shows what came first, keeps the other sealed, and is told that her
 /// phone was copied.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_of_a_device_that_goes_on_sending_alarms() {
@@ -16,6 +21,8 @@ async fn a_copy_of_a_device_that_goes_on_sending_alarms() {
     alice.offline().await;
     let mut thief = world.device("alice", "phone");
     thief.disk = alice.disk.copy();
+    let newer = Change::PutSetting { name: "repair.epoch".to_owned(), value: "1000".to_owned() };
+    thief.disk.open().commit(&Commit::new().with(newer)).unwrap();
     thief.restart(&world).await;
 
     alice.online().await;

@@ -10,4 +10,5 @@ mod first_talk;
 mod handles;
 mod linking;
 mod loss;
+mod repair;
 mod world;

@@ -93,6 +93,23 @@ impl World {
         self.server.take().expect("the server runs").shutdown().await;
     }
 
+    /// Stops the server for as long as its folder is copied.
+    pub(crate) async fn copy_of_server(&mut self) -> tempfile::TempDir {
+        self.stop_server().await;
+        let copy = tempfile::tempdir().unwrap();
+        copy_folder(self.folder.path(), copy.path());
+        self.start_server().await;
+        copy
+    }
+
+    /// Goes on with an older folder.
+    pub(crate) async fn bring_back_server(&mut self, older: tempfile::TempDir) {
+        self.stop_server().await;
+        std::fs::remove_dir_all(self.folder.path()).unwrap();
+        copy_folder(older.path(), self.folder.path());
+        self.start_server().await;
+    }
+
     pub(crate) fn address(&self) -> ServerAddress {
         format!("https://localhost:{}", self.settings.https_listen.port()).parse().unwrap()
     }
@@ -175,6 +192,17 @@ impl World {
     }
 }
 
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &to.join(entry.file_name())),
+            false => drop(std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap()),
+        }
+    }
+}
+
 /// The approver's half runs while the newcomer's does, as two people would.
 pub(crate) struct Approving(tokio::task::JoinHandle<halcyon_client::Approval>);
 
@@ -234,12 +262,20 @@ impl Device {
 
     /// Waits until this device shows this many messages.
     pub(crate) async fn has(&self, count: usize) -> Vec<ShownMessage> {
-        within("messages", async {
+        let come = async {
             while self.messages().len() < count {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-        })
-        .await;
+        };
+        let came = tokio::time::timeout(PATIENCE, come).await;
+        assert!(
+            came.is_ok(),
+            "{} has {:?}, not {count} messages; {:?} {:?}",
+            self.name,
+            self.texts(),
+            self.client.repairs(),
+            self.client.outbox_len()
+        );
         self.messages()
     }
 }

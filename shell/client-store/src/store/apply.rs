@@ -3,10 +3,11 @@
 //! Owns the SQL of each [`Change`]. Does not know when the transaction ends.
 
 use halcyon_client::ports::store::{Change, Delivery, NewMessage, OutboxEnvelope, OutboxJob, Profile, TargetState};
-use rusqlite::{Connection, Params, params};
+use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::{
     columns::{self, at, count},
+    repairs,
     schema::TABLES,
 };
 
@@ -81,11 +82,28 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::ForgetSeenBefore(time) => run(db, "DELETE FROM seen WHERE at < ?1", [at(*time)]),
         Change::AddUnopened(record) => run(
             db,
-            "INSERT OR IGNORE INTO unopened (id, envelope, cause, at) VALUES (?1, ?2, ?3, ?4)",
-            params![record.id.as_bytes(), &record.envelope[..], record.cause, at(record.at)],
+            "INSERT OR IGNORE INTO unopened (id, envelope, device, cause, at, gone) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            params![
+                record.id.as_bytes(),
+                &record.envelope[..],
+                record.device.as_ref().map(|device| device.as_bytes().as_slice()),
+                record.cause,
+                at(record.at),
+                record.gone,
+            ],
         ),
         Change::RemoveUnopened(id) => run(db, "DELETE FROM unopened WHERE id = ?1", [id.as_bytes()]),
         Change::ForgetUnopenedBefore(time) => run(db, "DELETE FROM unopened WHERE at < ?1", [at(*time)]),
+        Change::MarkUnopenedGone(id) => run(db, "UPDATE unopened SET gone = 1 WHERE id = ?1", [id.as_bytes()]),
+        Change::PutSentEnd(_)
+        | Change::PutHeard(_)
+        | Change::RaiseEpochSeen { .. }
+        | Change::PutRepair(_)
+        | Change::RemoveRepair(_)
+        | Change::PutSentEnvelope(_)
+        | Change::RemoveSentEnvelopes { .. }
+        | Change::ForgetSentEnvelopes { .. }
+        | Change::CountUp(_) => repairs::apply(db, change),
         Change::AddAlert(alert) => run(
             db,
             "INSERT OR IGNORE INTO alert (id, at, body, seen) VALUES (?1, ?2, ?3, ?4)",
@@ -95,7 +113,7 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
     }
 }
 
-fn run(db: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<()> {
+pub(super) fn run(db: &Connection, sql: &str, params: impl Params) -> rusqlite::Result<()> {
     db.prepare_cached(sql)?.execute(params).map(drop)
 }
 
@@ -120,13 +138,14 @@ fn put_profile(db: &Connection, profile: &Profile) -> rusqlite::Result<()> {
 
 fn add_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
     // Not OR IGNORE: AUTOINCREMENT would take a number for a row that is then not there.
-    run(
-        db,
-        "INSERT INTO message
-         (id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent, stored, content)
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11
-         WHERE NOT EXISTS (SELECT 1 FROM message WHERE id = ?1 AND sender_device = ?7)",
-        params![
+    let added = db
+        .prepare_cached(
+            "INSERT INTO message (id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent,
+             stored, content, stream, place)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+             WHERE NOT EXISTS (SELECT 1 FROM message WHERE id = ?1 AND sender_device = ?7)",
+        )?
+        .execute(params![
             message.id.as_bytes(),
             message.conversation.as_bytes(),
             columns::origin(message.origin),
@@ -138,17 +157,36 @@ fn add_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
             at(message.sent),
             at(message.stored),
             &message.content[..],
-        ],
-    )
+            message.place.map(|place| count(place.stream)),
+            message.place.map(|place| count(place.number)),
+        ])?;
+    if added == 0 { Ok(()) } else { put_in_order(db, message, db.last_insert_rowid()) }
+}
+
+/// REP-15: right before the next of its sender's stream, if that is there already; else at the end.
+fn put_in_order(db: &Connection, message: &NewMessage, number: i64) -> rusqlite::Result<()> {
+    let mut next = None;
+    if let Some(place) = message.place {
+        let sql =
+            "SELECT anchor FROM message WHERE sender_device = ?1 AND conversation = ?2 AND stream = ?3 AND place > ?4
+                   ORDER BY place LIMIT 1";
+        let (device, conversation) = (message.sender_device.as_bytes(), message.conversation.as_bytes());
+        let params = params![device, conversation, count(place.stream), count(place.number)];
+        let anchor: Option<i64> = db.prepare_cached(sql)?.query_row(params, |row| row.get(0)).optional()?;
+        next = anchor.map(|anchor| (anchor, i64::try_from(place.number).unwrap_or(i64::MAX - 1)));
+    }
+    let (anchor, rank) = next.unwrap_or((number, i64::MAX));
+    run(db, "UPDATE message SET anchor = ?2, rank = ?3 WHERE number = ?1", [number, anchor, rank])
 }
 
 fn put_delivery(db: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
     let (state, time, reason) = columns::delivery_state(&delivery.state);
     run(
         db,
-        "INSERT INTO delivery (message, account, device, suite, state, at, reason)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (message, device) DO UPDATE SET account = ?2, suite = ?4, state = ?5, at = ?6, reason = ?7",
+        "INSERT INTO delivery (message, account, device, suite, state, at, reason, stream, number)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+         ON CONFLICT (message, device) DO UPDATE SET account = ?2, suite = ?4, state = ?5, at = ?6, reason = ?7,
+         stream = ?8, number = ?9",
         params![
             delivery.message.as_bytes(),
             delivery.account.as_bytes(),
@@ -157,6 +195,8 @@ fn put_delivery(db: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
             state,
             time,
             reason,
+            delivery.place.map(|place| count(place.stream)),
+            delivery.place.map(|place| count(place.number)),
         ],
     )
 }
@@ -164,13 +204,13 @@ fn put_delivery(db: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
 fn put_outbox_job(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> {
     run(
         db,
-        "INSERT INTO outbox_job (message, receipt, sender, content, forced_suite, created)
+        "INSERT INTO outbox_job (message, silent, sender, content, forced_suite, created)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (message) DO UPDATE SET
-         receipt = ?2, sender = ?3, content = ?4, forced_suite = ?5, created = ?6",
+         silent = ?2, sender = ?3, content = ?4, forced_suite = ?5, created = ?6",
         params![
             job.message.as_bytes(),
-            job.receipt,
+            job.silent,
             job.sender.as_uri(),
             &job.content[..],
             job.forced_suite.map(|suite| suite.as_u32()),
@@ -186,8 +226,9 @@ fn put_outbox_job(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> {
         };
         run(
             db,
-            "INSERT INTO outbox_target (message, place, handle, state, account, done, attempts, not_before)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            "INSERT INTO outbox_target
+             (message, place, handle, state, account, done, attempts, not_before, only_device, mends)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             params![
                 job.message.as_bytes(),
                 place,
@@ -197,6 +238,8 @@ fn put_outbox_job(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> {
                 columns::join_devices(&target.done),
                 target.attempts,
                 at(target.not_before),
+                target.only.as_ref().map(|device| device.as_bytes().as_slice()),
+                target.mends.as_ref().map(|envelope| envelope.as_bytes().as_slice()),
             ],
         )?;
     }

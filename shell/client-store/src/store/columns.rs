@@ -8,17 +8,20 @@
 use bytes::Bytes;
 use halcyon_client::ports::store::{
     Conversation, Delivery, DeliveryState, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob,
-    OutboxTarget, Profile, Stage, TargetState,
+    OutboxTarget, Profile, Stage, StreamPlace, TargetState,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{DeviceId, Handle, SuiteId, Timestamp};
-use rusqlite::{Result, Row, types::Type};
+use rusqlite::{
+    Result, Row,
+    types::{Type, ValueRef},
+};
 
 const STAGE_REGISTERING: i64 = 1;
 const STAGE_READY: i64 = 2;
 const STAGE_REMOVED: i64 = 3;
 
-const ORIGIN_HERE: i64 = 1;
+pub(super) const ORIGIN_HERE: i64 = 1;
 const ORIGIN_OWN_DEVICE: i64 = 2;
 pub(super) const ORIGIN_PEER: i64 = 3;
 
@@ -61,7 +64,7 @@ pub(super) fn number(row: &Row<'_>, column: usize) -> Result<u64> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(|_| malformed(column))
 }
 
-fn small_number(row: &Row<'_>, column: usize) -> Result<u32> {
+pub(super) fn small_number(row: &Row<'_>, column: usize) -> Result<u32> {
     u32::try_from(row.get::<_, i64>(column)?).map_err(|_| malformed(column))
 }
 
@@ -74,6 +77,46 @@ pub(super) fn id<T: for<'a> TryFrom<&'a [u8]>>(row: &Row<'_>, column: usize) -> 
     T::try_from(bytes).map_err(|_| malformed(column))
 }
 
+/// Reads an id that may be absent.
+pub(super) fn optional_id<T: for<'a> TryFrom<&'a [u8]>>(row: &Row<'_>, column: usize) -> Result<Option<T>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => id(row, column).map(Some),
+    }
+}
+
+/// Reads a time that may be absent.
+pub(super) fn optional_millis(row: &Row<'_>, column: usize) -> Result<Option<Timestamp>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => millis(row, column).map(Some),
+    }
+}
+
+/// Reads a stream and the number in it, which are absent together.
+fn stream_place(row: &Row<'_>, column: usize) -> Result<Option<StreamPlace>> {
+    match row.get_ref(column)? {
+        ValueRef::Null => Ok(None),
+        _ => Ok(Some(StreamPlace { stream: counted(row, column)?, number: counted(row, column + 1)? })),
+    }
+}
+
+/// First and last number of each range, 8 bytes each.
+pub(super) fn join_ranges(ranges: &[(u64, u64)]) -> Vec<u8> {
+    ranges.iter().flat_map(|(first, last)| [first.to_be_bytes(), last.to_be_bytes()]).flatten().collect()
+}
+
+/// Reads what [`join_ranges`] wrote.
+pub(super) fn ranges(row: &Row<'_>, column: usize) -> Result<Vec<(u64, u64)>> {
+    let bytes = row.get_ref(column)?.as_blob().map_err(|_| malformed(column))?;
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    let (pairs, odd) = numbers.as_chunks::<2>();
+    if !rest.is_empty() || !odd.is_empty() {
+        return Err(malformed(column));
+    }
+    Ok(pairs.iter().map(|[first, last]| (u64::from_be_bytes(*first), u64::from_be_bytes(*last))).collect())
+}
+
 pub(super) fn handle(row: &Row<'_>, column: usize) -> Result<Handle> {
     let uri = row.get_ref(column)?.as_str().map_err(|_| malformed(column))?;
     Handle::parse(uri).map_err(|_| malformed(column))
@@ -84,7 +127,7 @@ pub(super) fn secret(row: &Row<'_>, column: usize) -> Result<SecretBytes> {
     Ok(SecretBytes::copy_of(row.get_ref(column)?.as_blob().map_err(|_| malformed(column))?))
 }
 
-fn blob(row: &Row<'_>, column: usize) -> Result<Bytes> {
+pub(super) fn blob(row: &Row<'_>, column: usize) -> Result<Bytes> {
     row.get::<_, Vec<u8>>(column).map(Bytes::from)
 }
 
@@ -184,6 +227,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<MessageRecord> {
         sent: millis(row, 9)?,
         stored: millis(row, 10)?,
         content: blob(row, 11)?,
+        place: stream_place(row, 12)?,
     };
     Ok(MessageRecord { number: number(row, 0)?, message })
 }
@@ -196,14 +240,21 @@ pub(super) fn delivery(row: &Row<'_>) -> Result<Delivery> {
         DELIVERY_FAILED => DeliveryState::Failed(row.get(6)?),
         _ => return Err(malformed(4)),
     };
-    Ok(Delivery { message: id(row, 0)?, account: id(row, 1)?, device: id(row, 2)?, suite: suite(row, 3)?, state })
+    Ok(Delivery {
+        message: id(row, 0)?,
+        account: id(row, 1)?,
+        device: id(row, 2)?,
+        suite: suite(row, 3)?,
+        place: stream_place(row, 7)?,
+        state,
+    })
 }
 
 /// Reads a job without its targets, which are rows of their own.
 pub(super) fn outbox_job(row: &Row<'_>) -> Result<OutboxJob> {
     Ok(OutboxJob {
         message: id(row, 0)?,
-        receipt: row.get(1)?,
+        silent: row.get(1)?,
         sender: handle(row, 2)?,
         content: blob(row, 3)?,
         forced_suite: suite(row, 4)?,
@@ -230,6 +281,8 @@ pub(super) fn outbox_target(row: &Row<'_>) -> Result<OutboxTarget> {
         done: done.iter().copied().map(DeviceId::from_bytes).collect(),
         attempts: small_number(row, 4)?,
         not_before: millis(row, 5)?,
+        only: optional_id(row, 6)?,
+        mends: optional_id(row, 7)?,
     })
 }
 

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::store_error;
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 1] = [FIRST];
+const STEPS: [&str; 2] = [FIRST, REPAIRS];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -79,8 +79,58 @@ CREATE TABLE alert (
 ) STRICT;
 ";
 
+/// Numbers, gaps and what may be asked for again (61-repair.md). `anchor` and `rank` are a message's order in its conversation: its
+/// own number and the highest rank, or, if it came late, those of the one that it stands before.
+const REPAIRS: &str = "
+ALTER TABLE message ADD COLUMN stream INTEGER;
+ALTER TABLE message ADD COLUMN place INTEGER;
+ALTER TABLE message ADD COLUMN anchor INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN rank INTEGER NOT NULL DEFAULT 9223372036854775807;
+UPDATE message SET anchor = number;
+DROP INDEX message_by_conversation;
+CREATE INDEX message_by_order ON message (conversation, anchor, rank, number);
+CREATE INDEX message_by_place ON message (sender_device, conversation, stream, place) WHERE stream IS NOT NULL;
+CREATE INDEX message_by_time ON message (stored);
+
+ALTER TABLE delivery ADD COLUMN stream INTEGER;
+ALTER TABLE delivery ADD COLUMN number INTEGER;
+CREATE INDEX delivery_by_place ON delivery (device, stream, number) WHERE stream IS NOT NULL;
+CREATE INDEX delivery_unconfirmed ON delivery (device, at) WHERE state = 2 AND stream IS NOT NULL;
+
+ALTER TABLE outbox_job RENAME COLUMN receipt TO silent;
+ALTER TABLE outbox_target ADD COLUMN only_device BLOB;
+ALTER TABLE outbox_target ADD COLUMN mends BLOB;
+ALTER TABLE unopened ADD COLUMN device BLOB;
+ALTER TABLE unopened ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE sent_end (
+    device BLOB NOT NULL, conversation BLOB NOT NULL, stream INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (device, conversation, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE heard (
+    device BLOB NOT NULL, conversation BLOB NOT NULL, stream INTEGER NOT NULL,
+    account BLOB NOT NULL, handle TEXT NOT NULL, high INTEGER NOT NULL,
+    missing BLOB NOT NULL, lost BLOB NOT NULL, since INTEGER NOT NULL,
+    PRIMARY KEY (device, conversation, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE epoch_seen (device BLOB PRIMARY KEY, epoch INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE repair (
+    device BLOB PRIMARY KEY, account BLOB NOT NULL, handle TEXT NOT NULL,
+    since INTEGER NOT NULL, due INTEGER NOT NULL, asked INTEGER, attempts INTEGER NOT NULL, job BLOB,
+    counts_wanted INTEGER NOT NULL, forward_since INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE TABLE sent_envelope (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE, device BLOB NOT NULL, message BLOB NOT NULL, content BLOB, sender TEXT NOT NULL,
+    at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sent_envelope_by_message ON sent_envelope (message, device);
+CREATE INDEX sent_envelope_by_time ON sent_envelope (at);
+CREATE TABLE counter (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+";
+
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
-pub(super) const TABLES: [&str; 17] = [
+pub(super) const TABLES: [&str; 23] = [
     "profile",
     "own_handle",
     "setting",
@@ -98,6 +148,12 @@ pub(super) const TABLES: [&str; 17] = [
     "seen",
     "unopened",
     "alert",
+    "sent_end",
+    "heard",
+    "epoch_seen",
+    "repair",
+    "sent_envelope",
+    "counter",
 ];
 
 /// Takes the steps that are missing, each in its own transaction.

@@ -53,13 +53,17 @@ pub(super) async fn run(
         Ok(channel) => channel,
         Err(error) => return (error.into(), false),
     };
-    let device = match inner.state().any_own() {
-        Some(own) => own.device,
-        None => return (ProfileError::NoAccount.into(), false),
+    let (device, epoch) = {
+        let state = inner.state();
+        match (state.any_own(), state.epoch()) {
+            (Some(own), Ok(epoch)) => (own.device, epoch),
+            (None, _) => return (ProfileError::NoAccount.into(), false),
+            (_, Err(error)) => return (error.into(), false),
+        }
     };
     let config = LinkConfig {
         device,
-        epoch: 0,
+        epoch, // REP-20
         audience: inner.server.host().to_owned(),
         binding: channel.binding,
         topics: Topics::messages_and_alerts(),
@@ -204,8 +208,9 @@ impl Session {
         for event in out {
             match event {
                 LinkEvent::Write(frame) => self.writer.write(frame.encode()),
-                LinkEvent::Connected(_) => {
+                LinkEvent::Connected(connected) => {
                     let now = self.inner.now();
+                    self.inner.compare_epochs(connected.epoch)?; // REP-21: before anything leaves
                     self.inner.connected(now)?;
                     // SND-6: what is too old is not sent any more, however long this device was away.
                     self.inner.give_up_old_jobs(now)?;
@@ -263,6 +268,7 @@ impl Session {
     fn send_planned(&mut self) -> Result<(), ProfileError> {
         self.inner.gather_receipts()?;
         let now = self.inner.now();
+        let next_question = self.inner.ask_due(now)?; // REP-11
         let under_way: HashSet<DeviceId> = self.under_way.values().flatten().copied().collect();
         let room = halcyon_courier::link::SENDS_UNANSWERED_MAX.saturating_sub(self.under_way.len());
         let planned = plan::plan(&mut self.inner.state(), &under_way, room, now)?;
@@ -276,7 +282,8 @@ impl Session {
                 }
             }
         }
-        self.plan_at = planned.next.map(|next| tokio::time::Instant::now() + next.since(now).to_std());
+        let next = [planned.next, next_question].into_iter().flatten().min();
+        self.plan_at = next.map(|next| tokio::time::Instant::now() + next.since(now).to_std());
         self.begin_sealing(planned.look_up.into_iter().collect());
         Ok(())
     }
@@ -359,12 +366,13 @@ impl Inner {
         let now = self.now();
         self.forget_old(now)?;
         self.give_up_old_jobs(now)?;
+        self.forget_sent(now)?;
         // The server may be busy, or its word is not believed: then the person was alarmed, and the next hour comes.
         if let Ok(answer) = self.fetch_own().await {
             self.keep_handles(&answer.handles)?;
             let _ = self.accept_answer(answer);
         }
         let _ = self.roll_prekeys().await?;
-        Ok(())
+        self.open_again().await
     }
 }

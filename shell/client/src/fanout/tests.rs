@@ -73,17 +73,28 @@ fn fan_out<'a>(own: &'a DeviceKeys, forced: Option<SuiteId>) -> FanOut<'a> {
     }
 }
 
+/// A first copy for each device that is wanted.
+fn copies(devices: &VerifiedDevices, wanted: impl Fn(DeviceId) -> bool) -> BTreeMap<DeviceId, (Session, Place)> {
+    let ids = devices.devices().iter().map(|device| device.device_id()).filter(|device| wanted(*device));
+    ids.map(|device| (device, Default::default())).collect()
+}
+
+fn seal_all(fan_out: &FanOut<'_>, bob: &Bob, rng: &mut StdRng) -> Vec<Fanned> {
+    let devices = bob.resolved();
+    fan_out.seal(&devices, copies(&devices, |_| true), rng)
+}
+
 /// SND-1, SUI-3, SUI-5: each device gets its own sealed copy, in the strongest suite that it shares with us.
 #[test]
 fn every_device_gets_its_own() {
     let rng = &mut StdRng::seed_from_u64(1);
     let (alice, bob) = (alice(rng), Bob::with(&[&Suite::SPOKEN, &Suite::SPOKEN], rng));
-    let fanned = fan_out(&alice, None).seal(&bob.resolved(), |_| true, BTreeMap::new(), rng);
+    let fanned = seal_all(&fan_out(&alice, None), &bob, rng);
     let sealed: Vec<&SealedFor> = fanned.iter().map(|fanned| fanned.outcome.as_ref().unwrap()).collect();
     assert!(sealed.iter().all(|sealed| sealed.suite == SuiteId::PQ3));
     assert_ne!(sealed[0].payload, sealed[1].payload);
     assert!(fanned.is_sorted_by_key(|fanned| fanned.device));
-    let forced = fan_out(&alice, Some(SuiteId::PAIR)).seal(&bob.resolved(), |_| true, BTreeMap::new(), rng);
+    let forced = seal_all(&fan_out(&alice, Some(SuiteId::PAIR)), &bob, rng);
     assert!(forced.iter().all(|fanned| fanned.outcome.as_ref().unwrap().suite == SuiteId::PAIR));
 }
 
@@ -94,11 +105,11 @@ fn only_wanted_devices_are_sealed_for() {
     let (alice, bob) = (alice(rng), Bob::with(&[&Suite::SPOKEN, &Suite::SPOKEN], rng));
     let devices = bob.resolved();
     let (has_it, wants_it) = (devices.devices()[0].device_id(), devices.devices()[1].device_id());
-    let first = fan_out(&alice, None).seal(&devices, |device| device != has_it, BTreeMap::new(), rng).remove(0);
+    let first = fan_out(&alice, None).seal(&devices, copies(&devices, |device| device != has_it), rng).remove(0);
     assert_eq!(first.device, wants_it);
     let session = first.outcome.unwrap().next;
-    let sessions = BTreeMap::from([(wants_it, session.clone())]);
-    let second = fan_out(&alice, None).seal(&devices, |device| device == wants_it, sessions, rng).remove(0);
+    let again = BTreeMap::from([(wants_it, (session.clone(), Place::default()))]);
+    let second = fan_out(&alice, None).seal(&devices, again, rng).remove(0);
     assert_ne!(second.outcome.unwrap().next, session, "no counter is used twice");
 }
 
@@ -114,7 +125,7 @@ fn one_device_does_not_keep_the_others_from_it() {
     addresses[1].prekeys.clear();
     addresses[2].prekeys = prekeys::newest(&mallory, &Suite::SPOKEN);
     let absent = addresses.remove(3).device;
-    let fanned = fan_out(&alice, None).seal(&bob.resolved(), |_| true, BTreeMap::new(), rng);
+    let fanned = seal_all(&fan_out(&alice, None), &bob, rng);
     let outcome = |device| fanned.iter().find(|fanned| fanned.device == device).unwrap().outcome.as_ref();
     assert_eq!(outcome(absent).unwrap_err(), &Unsealable::NoAddress);
     assert_eq!(outcome(silent).unwrap_err(), &Unsealable::Seal(SealError::NoPrekey));
@@ -128,9 +139,7 @@ fn one_device_does_not_keep_the_others_from_it() {
 fn a_forced_suite_must_be_common() {
     let rng = &mut StdRng::seed_from_u64(4);
     let (alice, bob) = (alice(rng), Bob::with(&[&[Suite::PairEc]], rng));
-    let forced = |suite, rng: &mut StdRng| {
-        fan_out(&alice, Some(suite)).seal(&bob.resolved(), |_| true, BTreeMap::new(), rng).remove(0).outcome
-    };
+    let forced = |suite, rng: &mut StdRng| seal_all(&fan_out(&alice, Some(suite)), &bob, rng).remove(0).outcome;
     assert_eq!(forced(SuiteId::PAIR, rng).unwrap_err(), Unsealable::Choice(ChoiceError::NotCommon(Suite::Pair)));
     let unknown = SuiteId::from_u32(9);
     assert_eq!(forced(unknown, rng).unwrap_err(), Unsealable::ForcedUnknown(unknown));
@@ -143,7 +152,7 @@ fn suites_that_are_switched_off_are_not_used() {
     let (alice, bob) = (alice(rng), Bob::with(&[&[Suite::Pair, Suite::PairEc]], rng));
     let mut seal = |allowed: &[Suite]| {
         let fan_out = FanOut { allowed, ..fan_out(&alice, None) };
-        fan_out.seal(&bob.resolved(), |_| true, BTreeMap::new(), rng).remove(0).outcome
+        seal_all(&fan_out, &bob, rng).remove(0).outcome
     };
     assert_eq!(seal(&Suite::SPOKEN).unwrap().suite, SuiteId::PAIR_EC);
     assert_eq!(seal(&[Suite::Pair, Suite::Pq3]).unwrap().suite, SuiteId::PAIR);

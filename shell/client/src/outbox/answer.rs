@@ -18,6 +18,7 @@ use crate::{
         Change, Commit,
         store::{Delivery, DeliveryState, OutboxEnvelope, OutboxJob, TargetState},
     },
+    repair,
     state::State,
 };
 
@@ -211,20 +212,18 @@ impl Answer<'_> {
         for target in job.targets.iter_mut().filter(|target| target.handle == envelope.handle) {
             target.done.push(envelope.device);
         }
-        let kept = state.store().deliveries(job.message)?;
-        let told = kept.iter().any(|delivery| {
-            delivery.device == envelope.device && matches!(delivery.state, DeliveryState::Delivered(_))
-        });
-        if told {
-            return Ok(()); // The receipt overtook the answer.
+        if let DeliveryState::Accepted(at) = reached {
+            repair::expect_receipt(state, job, envelope, at, &mut self.commit)?; // REP-12, REP-13
         }
         let delivery = Delivery {
             message: job.message,
             account: envelope.account,
             device: envelope.device,
             suite: Some(envelope.suite),
+            place: None,
             state: reached,
         };
+        // A receipt may have overtaken the answer: `note` leaves it.
         note(state, job, delivery, &mut self.commit, &mut self.events)
     }
 

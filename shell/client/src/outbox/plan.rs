@@ -3,7 +3,7 @@
 //! Owns the order: an envelope for a device waits until every earlier one for it was answered.
 //! Does not seal, look up or send.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use halcyon_courier::send::{Destination, Expiry, Part, Sealed, SendRequest};
@@ -50,6 +50,7 @@ pub(crate) fn plan(
         plan: Plan::default(),
         blocked_devices: under_way.clone(),
         blocked_accounts: HashSet::new(),
+        waiting: HashMap::new(),
         sends_max,
         now,
     };
@@ -65,6 +66,8 @@ struct Planner {
     blocked_devices: HashSet<DeviceId>,
     /// Accounts for which something earlier is not even sealed yet.
     blocked_accounts: HashSet<AccountId>,
+    /// Devices that could not be sealed for, with their handles.
+    waiting: HashMap<DeviceId, Handle>,
     sends_max: usize,
     now: Timestamp,
 }
@@ -73,6 +76,9 @@ impl Planner {
     fn add(&mut self, state: &mut State, job: &OutboxJob) -> Result<(), ProfileError> {
         let mut ready = Vec::new();
         for envelope in state.store().outbox_envelopes(job.message)? {
+            if let Some(handle) = self.waiting.remove(&envelope.device) {
+                self.plan.look_up.insert(handle);
+            }
             let free =
                 !self.blocked_accounts.contains(&envelope.account) && self.blocked_devices.insert(envelope.device);
             if !free {
@@ -89,8 +95,17 @@ impl Planner {
         }
         self.add_sends(state, job, ready)?;
         for target in job.targets.iter().filter(|target| target.state == TargetState::ToSeal) {
-            if let Some(pin) = state.known_handle(&target.handle)? {
-                self.blocked_accounts.insert(pin.account());
+            match target.only {
+                // SND-4: nothing waits for a device without prekeys, until something later could be sealed for it.
+                Some(device) if target.not_before > self.now => {
+                    drop(self.waiting.insert(device, target.handle.clone()))
+                }
+                Some(device) => drop(self.blocked_devices.insert(device)),
+                None => {
+                    if let Some(pin) = state.known_handle(&target.handle)? {
+                        self.blocked_accounts.insert(pin.account());
+                    }
+                }
             }
             if target.not_before > self.now {
                 self.wake_at(target.not_before);
@@ -109,6 +124,7 @@ impl Planner {
     ) -> Result<(), ProfileError> {
         let own_account = state.own()?.account;
         let own_version = state.known(own_account)?.map_or(0, |known| known.version());
+        let epoch = state.epoch()?;
         let mut sends: Vec<PlannedSend> = Vec::new();
         let mut payload_bytes = 0;
         for (token, envelope) in ready {
@@ -117,7 +133,7 @@ impl Planner {
                 |send: &PlannedSend| payload_bytes <= SEND_PAYLOAD_BYTES_MAX && send.devices.len() < SEND_ENVELOPES_MAX;
             if !sends.last().is_some_and(fits) {
                 payload_bytes = envelope.payload.len();
-                sends.push(PlannedSend::new(job, own_version));
+                sends.push(PlannedSend::new(job, own_version, epoch));
             }
             let send = sends.last_mut().expect("one was pushed if there was none");
             send.add(token, envelope);
@@ -133,14 +149,14 @@ impl Planner {
 }
 
 impl PlannedSend {
-    fn new(job: &OutboxJob, own_version: u64) -> Self {
+    fn new(job: &OutboxJob, own_version: u64, epoch: u64) -> Self {
         let request = SendRequest {
             id: 0, // set by the link
             topic: Topic::message(),
             sender_handle: job.sender.clone(),
             sender_list_version: own_version,
             expiry: Expiry::At(job.created.plus(OUTBOX_AGE_MAX)),
-            epoch: 0,
+            epoch, // REP-20
             destinations: Vec::new(),
         };
         Self { request, devices: Vec::new() }

@@ -11,6 +11,7 @@
 
 mod change;
 mod record;
+mod repair;
 
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
@@ -18,8 +19,9 @@ pub use change::{Change, Commit};
 pub use record::{
     AddressesRecord, AlertRecord, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord,
     MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile,
-    SeenMark, Stage, TargetState, UnopenedRecord,
+    SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
 };
+pub use repair::{Heard, RepairQueries, RepairRecord, SentEnd, SentEnvelope};
 
 use halcyon_crypto::SecretBytes;
 
@@ -102,7 +104,9 @@ pub trait Store: Send {
     /// [`StoreError`]
     fn conversation(&self, id: ConversationId) -> Result<Option<Conversation>, StoreError>;
 
-    /// Returns up to `limit` messages of a conversation with a number below `before`, the newest of them, oldest first.
+    /// Returns up to `limit` messages of a conversation that stand before the one with the number `before` (`u64::MAX`: all), the
+    /// last of them, in their order: that of their numbers, but for a message that came late: it stands right before the next of its
+    /// sender's stream that is there (REP-15).
     ///
     /// # Errors
     /// [`StoreError`]
@@ -164,6 +168,9 @@ pub trait Store: Send {
     fn pending_receipts(&self) -> Result<Vec<PendingReceipt>, StoreError>;
 
     // Sessions.
+
+    /// Returns the queries of repairs.
+    fn repairs(&self) -> &dyn RepairQueries;
 
     /// Returns the session with a peer's device.
     ///

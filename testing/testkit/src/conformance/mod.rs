@@ -3,4 +3,6 @@
 #[cfg(feature = "server")]
 pub mod mailboxes;
 #[cfg(feature = "client")]
+mod repairs;
+#[cfg(feature = "client")]
 pub mod store;

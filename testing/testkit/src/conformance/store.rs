@@ -7,7 +7,7 @@ use bytes::Bytes;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
     KnownHandleRecord, MessageKind, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt,
-    Profile, SeenMark, Stage, Store, TargetState, UnopenedRecord,
+    Profile, SeenMark, Stage, Store, StreamPlace, TargetState, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{
@@ -41,6 +41,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     alerts_are_shown_until_seen(&mut fresh());
     a_later_change_of_a_commit_sees_the_earlier(&mut fresh());
     wiping_leaves_nothing(&mut fresh());
+    super::repairs::run(&mut fresh);
 }
 
 fn a_new_profile_is_empty(world: &mut impl World) {
@@ -206,6 +207,7 @@ fn deliveries_are_kept_per_device(world: &mut impl World) {
         account: account(2),
         device: device(n),
         suite: Some(SuiteId::PAIR_EC),
+        place: (n > 1).then_some(StreamPlace { stream: u64::MAX, number: n.into() }),
         state,
     };
     put(
@@ -355,8 +357,10 @@ fn unopened_deliveries_are_kept_and_forgotten(world: &mut impl World) {
     let unopened = |n, time| UnopenedRecord {
         id: envelope_id(n),
         envelope: vec![n; 3].into(),
+        device: (n > 1).then(|| device(n)),
         cause: "unauthentic".into(),
         at: at(time),
+        gone: n == 3,
     };
     put(
         &mut store,
@@ -372,6 +376,8 @@ fn unopened_deliveries_are_kept_and_forgotten(world: &mut impl World) {
     assert_eq!(store.unopened().unwrap(), [unopened(2, 10), unopened(1, 20), unopened(3, 30)]);
     put(&mut store, [Change::ForgetUnopenedBefore(at(20)), Change::RemoveUnopened(envelope_id(3))]);
     assert_eq!(store.unopened().unwrap(), [unopened(1, 20)]);
+    put(&mut store, [Change::MarkUnopenedGone(envelope_id(1))]);
+    assert_eq!(store.unopened().unwrap(), [UnopenedRecord { gone: true, ..unopened(1, 20) }]);
 }
 
 /// DIR-40
@@ -434,45 +440,45 @@ fn wiping_leaves_nothing(world: &mut impl World) {
     assert_eq!(store.outbox_envelope(envelope_id(1)).unwrap(), None);
 }
 
-fn put(store: &mut Box<dyn Store>, changes: impl IntoIterator<Item = Change>) {
+pub(super) fn put(store: &mut Box<dyn Store>, changes: impl IntoIterator<Item = Change>) {
     let mut commit = Commit::new();
     changes.into_iter().for_each(|change| commit.push(change));
     store.commit(&commit).unwrap();
 }
 
-fn alice() -> Handle {
+pub(super) fn alice() -> Handle {
     Handle::parse("mailto:alice@example.org").unwrap()
 }
 
-fn bob() -> Handle {
+pub(super) fn bob() -> Handle {
     Handle::parse("mailto:bob@example.org").unwrap()
 }
 
-fn at(millis: u64) -> Timestamp {
+pub(super) fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn account(n: u8) -> AccountId {
+pub(super) fn account(n: u8) -> AccountId {
     AccountId::from_bytes([n; 16])
 }
 
-fn device(n: u8) -> DeviceId {
+pub(super) fn device(n: u8) -> DeviceId {
     DeviceId::from_bytes([n; 16])
 }
 
-fn message_id(n: u8) -> MessageId {
+pub(super) fn message_id(n: u8) -> MessageId {
     MessageId::from_bytes([n; 16])
 }
 
-fn envelope_id(n: u8) -> EnvelopeId {
+pub(super) fn envelope_id(n: u8) -> EnvelopeId {
     EnvelopeId::from_bytes([n; 16])
 }
 
-fn conversation_id(n: u8) -> ConversationId {
+pub(super) fn conversation_id(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
 }
 
-fn conversation(n: u8) -> Conversation {
+pub(super) fn conversation(n: u8) -> Conversation {
     Conversation { id: conversation_id(n), members: vec![alice(), bob()] }
 }
 
@@ -489,7 +495,7 @@ fn profile(stage: Stage, push_token: Option<PushToken>) -> Profile {
     }
 }
 
-fn message(n: u8, conversation: u8, origin: Origin) -> NewMessage {
+pub(super) fn message(n: u8, conversation: u8, origin: Origin) -> NewMessage {
     NewMessage {
         id: message_id(n),
         conversation: conversation_id(conversation),
@@ -502,20 +508,23 @@ fn message(n: u8, conversation: u8, origin: Origin) -> NewMessage {
         sent: at(n.into()),
         stored: at(u64::MAX >> 1),
         content: Bytes::from(vec![n; 300]),
+        place: None,
     }
 }
 
-fn job(n: u8, state: TargetState) -> OutboxJob {
+pub(super) fn job(n: u8, state: TargetState) -> OutboxJob {
     let target = |handle, state| OutboxTarget {
         handle,
         state,
         done: (0..n).map(device).collect(),
         attempts: n.into(),
         not_before: at(n.into()),
+        only: (n == 1).then(|| device(5)),
+        mends: (n == 1).then(|| envelope_id(6)),
     };
     OutboxJob {
         message: message_id(n),
-        receipt: n == 4,
+        silent: n == 4,
         sender: alice(),
         content: Bytes::from(vec![n; 20]),
         forced_suite: (n == 1).then_some(SuiteId::PAIR),

@@ -3,9 +3,12 @@
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
-use super::record::{
-    AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, NewMessage,
-    OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, UnopenedRecord,
+use super::{
+    record::{
+        AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, NewMessage,
+        OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, UnopenedRecord,
+    },
+    repair::{Heard, RepairRecord, SentEnd, SentEnvelope},
 };
 
 /// Changes that happen together or not at all. Built in one place, then handed over once: that place shows what is atomic.
@@ -127,6 +130,42 @@ pub enum Change {
     RemoveUnopened(EnvelopeId),
     /// Removes the deliveries that were kept before a time.
     ForgetUnopenedBefore(Timestamp),
+    /// Notes that a kept delivery cannot be sent again (REP-14).
+    MarkUnopenedGone(EnvelopeId),
+
+    /// Replaces how much was sealed for a device (REP-1).
+    PutSentEnd(SentEnd),
+    /// Replaces what came of a stream (REP-10).
+    PutHeard(Heard),
+    /// Notes the epoch that a device showed, if it is higher than those before (REP-22).
+    RaiseEpochSeen {
+        /// The device.
+        device: DeviceId,
+        /// Its epoch.
+        epoch: u64,
+    },
+    /// Replaces what is to be repaired with a device (REP-11).
+    PutRepair(RepairRecord),
+    /// Removes it, as when nothing is left to repair.
+    RemoveRepair(DeviceId),
+    /// Adds an envelope that may have to be sent again (REP-12).
+    PutSentEnvelope(SentEnvelope),
+    /// Removes the envelopes with a message for a device that has it.
+    RemoveSentEnvelopes {
+        /// The message.
+        message: MessageId,
+        /// The device.
+        device: DeviceId,
+    },
+    /// Removes the envelopes that were accepted before a time, and the oldest beyond so many.
+    ForgetSentEnvelopes {
+        /// The time.
+        before: Timestamp,
+        /// How many stay.
+        keep: u64,
+    },
+    /// Adds one to a counter.
+    CountUp(String),
     /// Adds an alert; no effect if its id is there.
     AddAlert(AlertRecord),
     /// Notes that the person saw an alert.

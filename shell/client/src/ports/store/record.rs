@@ -142,6 +142,17 @@ pub struct NewMessage {
     pub stored: Timestamp,
     /// The encoded `Content`, unknown fields kept.
     pub content: Bytes,
+    /// Where it stands in its sender's numbering; none for one written here, or of a sender that does not number (REP-1).
+    pub place: Option<StreamPlace>,
+}
+
+/// A number in a stream: of one sending device, in one conversation, for one receiving device (REP-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamPlace {
+    /// The stream.
+    pub stream: u64,
+    /// The number in it, from 1.
+    pub number: u64,
 }
 
 impl fmt::Debug for NewMessage {
@@ -170,6 +181,8 @@ pub struct Delivery {
     pub device: DeviceId,
     /// The suite that it was sealed with; none if it was not.
     pub suite: Option<SuiteId>,
+    /// Where it stands among what was sealed for that device; none before it is sealed for the first time (REP-1).
+    pub place: Option<StreamPlace>,
     /// How far it came.
     pub state: DeliveryState,
 }
@@ -195,8 +208,8 @@ pub enum DeliveryState {
 pub struct OutboxJob {
     /// The content's message id, which names the job.
     pub message: MessageId,
-    /// Whether it is shown as a message, or is a receipt.
-    pub receipt: bool,
+    /// Whether it is not shown as a message: a receipt, or what devices tell one another (REP-2).
+    pub silent: bool,
     /// The handle it is sent from.
     pub sender: Handle,
     /// The encoded `Content`.
@@ -228,6 +241,10 @@ pub struct OutboxTarget {
     pub attempts: u32,
     /// Not to be looked up before this.
     pub not_before: Timestamp,
+    /// The one device that it is for; none: every device of the account that is not among `done`.
+    pub only: Option<DeviceId>,
+    /// The envelope that did not open, and in whose place this one comes (REP-12).
+    pub mends: Option<EnvelopeId>,
 }
 
 /// What was done for one addressee.
@@ -298,10 +315,14 @@ pub struct UnopenedRecord {
     pub id: EnvelopeId,
     /// The encoded `Envelope`.
     pub envelope: Bytes,
+    /// The device that it is from, as the server says; none if the envelope says no device.
+    pub device: Option<DeviceId>,
     /// The name of the cause, for counting.
     pub cause: String,
     /// When it was kept.
     pub at: Timestamp,
+    /// Whether its sender said that it cannot send it again (REP-14).
+    pub gone: bool,
 }
 
 impl fmt::Debug for UnopenedRecord {

@@ -1,0 +1,403 @@
+//! What a device asks and tells in a repair, and what follows. Spec: 61-repair.md §3 (REP-12 to REP-18).
+//!
+//! Owns the answer: what is sent again, what is gone, what is confirmed. Does not decide when to ask.
+//!
+//! - Only what this device sealed for the asking device is sent to it, so nobody learns what was not for them.
+//! - The work of one request is bounded, and what is left is asked for again (REP-18).
+
+use std::collections::{BTreeMap, HashMap};
+
+use halcyon_content::{Kind, Repair, RepairCause, SPANS_MAX, Span, StreamEnd};
+use halcyon_suites::Session;
+use halcyon_types::{DeviceId, Duration, EnvelopeId, Handle, MessageId, Timestamp};
+
+use super::{Peer, Why, counter, forward, gaps, schedule, stream_end};
+use crate::{
+    client::Inner,
+    error::ProfileError,
+    event::Event,
+    ports::{
+        Change, Commit,
+        store::{DeliveryState, Heard, OutboxJob, OutboxTarget, RepairRecord, SentEnd, StreamPlace, TargetState},
+    },
+    receipts,
+    state::State,
+};
+
+/// REP-18: the same message is not sent again to the same device before this; requests may come in a heap after weeks.
+const RESEND_PAUSE: Duration = Duration::from_mins(1);
+/// REP-18: what one request makes.
+const RESENDS_A_REQUEST: usize = 256;
+/// REP-18: what one device's requests make in an hour.
+const RESENDS_AN_HOUR: u32 = 1024;
+/// Messages sent again that are remembered at most.
+const REMEMBERED_MAX: usize = 16_384;
+
+/// What was sent again, and to whom, lately.
+#[derive(Debug, Default)]
+pub(crate) struct Resent {
+    at: HashMap<(MessageId, DeviceId), Timestamp>,
+    hours: HashMap<DeviceId, (Timestamp, u32)>,
+}
+
+impl Resent {
+    /// Says whether a message may be sent again to a device now, and counts it.
+    fn may(&mut self, message: MessageId, device: DeviceId, now: Timestamp) -> bool {
+        let last = self.at.get(&(message, device));
+        if last.is_some_and(|last| now.since(*last) < RESEND_PAUSE) {
+            return false;
+        }
+        let (begun, count) = self.hours.entry(device).or_insert((now, 0));
+        if now.since(*begun) >= Duration::from_mins(60) {
+            (*begun, *count) = (now, 0);
+        }
+        if *count >= RESENDS_AN_HOUR {
+            return false;
+        }
+        *count += 1;
+        if self.at.len() >= REMEMBERED_MAX {
+            self.at.retain(|_, at| now.since(*at) < RESEND_PAUSE);
+        }
+        self.at.insert((message, device), now);
+        true
+    }
+}
+
+/// What became of one thing that was asked for.
+enum Asked {
+    /// It is on its way, again or still.
+    Coming,
+    /// It cannot be sent again.
+    Gone,
+}
+
+/// One repair while it is answered.
+struct Answering<'a> {
+    inner: &'a Inner,
+    state: &'a mut State,
+    from: &'a Peer,
+    now: Timestamp,
+    commit: &'a mut Commit,
+    jobs: BTreeMap<MessageId, OutboxJob>,
+    reply: Repair,
+    events: Vec<Event>,
+    /// Whether the peer saw one key of this device on two messages (REP-22).
+    forked: bool,
+}
+
+/// What a repair led to.
+pub(crate) struct Answered {
+    /// To be told once it is committed.
+    pub(crate) events: Vec<Event>,
+    /// The highest epoch that this device must have shown (REP-22).
+    pub(crate) epoch: u64,
+}
+
+impl Inner {
+    /// Adds to a commit what follows from a device's repair. `session` is the one in which it came, and changes where the peer
+    /// cannot open what was sealed (REP-16, REP-17).
+    pub(crate) fn take_repair(
+        &self,
+        state: &mut State,
+        repair: &Repair,
+        from: &Peer,
+        session: &mut Session,
+        commit: &mut Commit,
+    ) -> Result<Answered, ProfileError> {
+        let now = self.now();
+        if repair.unopened.iter().any(|one| one.cause == RepairCause::NoKey) {
+            session.rejected();
+        }
+        if repair.restart {
+            session.restart(now);
+        }
+        let (jobs, reply, events) = (BTreeMap::new(), Repair::default(), Vec::new());
+        let mut answering = Answering { inner: self, state, from, now, commit, jobs, reply, events, forked: false };
+        answering.unopened(repair)?;
+        answering.wanted(&repair.wanted)?;
+        answering.counts(&repair.counts)?;
+        answering.confirmed(&repair.had)?;
+        answering.gone(repair)?;
+        answering.all_counts(repair)?;
+        answering.forwards(repair)?;
+        answering.answered(repair)?;
+        let forked = answering.forked;
+        let events = answering.finish()?;
+        let own = if forked { state.epoch()?.saturating_add(1) } else { 0 };
+        Ok(Answered { events, epoch: repair.epoch_seen.max(own) })
+    }
+}
+
+impl Answering<'_> {
+    /// REP-12
+    fn unopened(&mut self, repair: &Repair) -> Result<(), ProfileError> {
+        for one in &repair.unopened {
+            match self.resend_envelope(one.envelope)? {
+                // What somebody else sealed with a copy of this device's keys is not known here.
+                Asked::Coming => self.forked |= one.cause == RepairCause::Forked,
+                Asked::Gone => self.reply.gone_envelopes.push(one.envelope), // REP-14; as many as were asked for at most
+            }
+        }
+        Ok(())
+    }
+
+    fn resend_envelope(&mut self, id: EnvelopeId) -> Result<Asked, ProfileError> {
+        // The server delivered it, and its answer is on its way still: then it is not the one that helps.
+        if let Some(waiting) = self.state.store().outbox_envelope(id)?.filter(|one| one.device == self.from.device) {
+            self.commit.push(Change::RemoveOutboxEnvelope(id));
+            return self.resend(waiting.message, None, Some(id));
+        }
+        let sent = self.state.store().repairs().sent_envelope(id)?.filter(|sent| sent.device == self.from.device);
+        match sent {
+            None => Ok(Asked::Gone),
+            Some(sent) => self.resend(sent.message, sent.content.map(|content| (content, sent.sender)), Some(id)),
+        }
+    }
+
+    /// REP-10, REP-12
+    fn wanted(&mut self, wanted: &[Span]) -> Result<(), ProfileError> {
+        let mut left = RESENDS_A_REQUEST;
+        for span in wanted {
+            let last = self.state.store().repairs().sent_end(self.from.device, span.conversation, span.stream)?;
+            for number in span.first..=span.last.min(last) {
+                if left == 0 {
+                    return Ok(());
+                }
+                left -= 1;
+                let place = StreamPlace { stream: span.stream, number };
+                let delivery = self.state.store().repairs().delivery_at(self.from.device, span.conversation, place)?;
+                let asked = match delivery {
+                    Some(delivery) => self.resend(delivery.message, None, None)?,
+                    None => Asked::Gone,
+                };
+                if let Asked::Gone = asked {
+                    self.tell_gone(Span { first: number, last: number, ..*span });
+                }
+            }
+            if span.last > last {
+                self.tell_gone(Span { first: span.first.max(last + 1), ..*span }); // never sealed, or forgotten
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_gone(&mut self, span: Span) {
+        if let Some(before) = self.reply.gone.last_mut()
+            && (before.conversation, before.stream) == (span.conversation, span.stream)
+            && before.last.saturating_add(1) == span.first
+        {
+            before.last = span.last;
+        } else if self.reply.gone.len() < SPANS_MAX {
+            self.reply.gone.push(span);
+        }
+    }
+
+    /// Puts a message into the outbox again, for the asking device alone, under the same id and number.
+    fn resend(
+        &mut self,
+        message: MessageId,
+        silent: Option<(bytes::Bytes, Handle)>,
+        mends: Option<EnvelopeId>,
+    ) -> Result<Asked, ProfileError> {
+        let device = self.from.device;
+        let kept = match self.jobs.remove(&message) {
+            Some(job) => Some(job),
+            None => self.state.store().outbox_job(message)?,
+        };
+        let mut job = match kept {
+            Some(job) => job,
+            None => match self.new_job(message, silent)? {
+                Some(job) => job,
+                None => return Ok(Asked::Gone),
+            },
+        };
+        let waits = |target: &OutboxTarget| target.only == Some(device) && target.state == TargetState::ToSeal;
+        let under_way = self
+            .state
+            .store()
+            .outbox_envelopes(message)?
+            .iter()
+            .any(|one| one.device == device && Some(one.id) != mends);
+        let comes = under_way || job.targets.iter().any(waits);
+        if !comes && self.state.resent.may(message, device, self.now) {
+            let handle = self.address(&job)?;
+            job.targets.retain(|target| target.only != Some(device));
+            job.targets.push(OutboxTarget { mends, ..OutboxTarget::only(handle, device) });
+            self.commit.push(Change::PutOutboxJob(job.clone()));
+            self.jobs.insert(message, job);
+        }
+        Ok(Asked::Coming)
+    }
+
+    fn new_job(
+        &self,
+        message: MessageId,
+        silent: Option<(bytes::Bytes, Handle)>,
+    ) -> Result<Option<OutboxJob>, ProfileError> {
+        let is_silent = silent.is_some();
+        let (content, sender) = match silent {
+            Some(kept) => kept,
+            None => {
+                let own_device = self.state.own()?.device;
+                let own = self.state.store().own_message(message)?;
+                let Some(own) = own.filter(|own| own.message.sender_device == own_device) else { return Ok(None) };
+                (own.message.content, own.message.sender)
+            }
+        };
+        Ok(Some(OutboxJob {
+            message,
+            silent: is_silent,
+            sender,
+            content,
+            forced_suite: None,
+            targets: Vec::new(),
+            created: self.now,
+        }))
+    }
+
+    /// The handle of the asking account among the members of a message, since it counts only for a member (CON-7).
+    fn address(&self, job: &OutboxJob) -> Result<Handle, ProfileError> {
+        let Ok(content) = halcyon_content::decode(&job.content) else { return Ok(self.from.handle.clone()) };
+        if self.state.own()?.account == self.from.account {
+            return Ok(content.members.sender().clone());
+        }
+        for handle in content.members.recipients() {
+            if self.state.known_handle(handle)?.is_some_and(|pin| pin.account() == self.from.account) {
+                return Ok(handle.clone());
+            }
+        }
+        Ok(self.from.handle.clone())
+    }
+
+    /// REP-13: what the sender counted and did not come is asked for; what is all here is said to be.
+    fn counts(&mut self, counts: &[StreamEnd]) -> Result<(), ProfileError> {
+        let mut missing = false;
+        for count in counts {
+            let kept = self.state.store().repairs().heard_in(self.from.device, count.conversation, count.stream)?;
+            let mut heard = kept.unwrap_or_else(|| new_heard(self.from, count, self.now));
+            if gaps::hear_of(&mut heard, count.last, self.now) {
+                self.commit.push(Change::PutHeard(heard.clone()));
+            }
+            missing |= !heard.missing.is_empty();
+            let last = gaps::complete_to(&heard).min(count.last);
+            if last > 0 {
+                self.reply.had.push(StreamEnd { last, ..*count });
+            }
+        }
+        if missing {
+            schedule(self.state, self.from, Why::Missing, self.now, self.commit)?;
+        }
+        Ok(())
+    }
+
+    /// REP-13: as good as a receipt for each.
+    fn confirmed(&mut self, had: &[StreamEnd]) -> Result<(), ProfileError> {
+        for end in had {
+            let StreamEnd { conversation, stream, last } = *end;
+            let end = SentEnd { device: self.from.device, conversation, stream, last };
+            for mut delivery in self.state.store().repairs().unconfirmed_up_to(&end)? {
+                delivery.state = DeliveryState::Delivered(self.now);
+                self.events.push(receipts::delivered(self.state, delivery, self.commit)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// REP-14
+    fn gone(&mut self, repair: &Repair) -> Result<(), ProfileError> {
+        let mut changed: BTreeMap<_, Heard> = BTreeMap::new();
+        for span in &repair.gone {
+            let key = (span.conversation, span.stream);
+            let kept = match changed.remove(&key) {
+                Some(heard) => Some(heard),
+                None => self.state.store().repairs().heard_in(self.from.device, span.conversation, span.stream)?,
+            };
+            let Some(mut heard) = kept else { continue };
+            if gaps::lose(&mut heard, span.first, span.last) {
+                self.commit.push(Change::CountUp(counter("gap", "gone")));
+            }
+            changed.insert(key, heard);
+        }
+        for heard in changed.into_values() {
+            self.commit.push(Change::PutHeard(heard));
+        }
+        let unopened = self.state.store().unopened()?;
+        for record in unopened.iter().filter(|record| record.device == Some(self.from.device) && !record.gone) {
+            if repair.gone_envelopes.contains(&record.id) {
+                self.commit.push(Change::MarkUnopenedGone(record.id));
+                self.commit.push(Change::CountUp(counter(&record.cause, "gone")));
+            }
+        }
+        Ok(())
+    }
+
+    /// REP-23
+    fn all_counts(&mut self, repair: &Repair) -> Result<(), ProfileError> {
+        if !repair.counts_wanted {
+            return Ok(());
+        }
+        let ends = self.state.store().repairs().sent_ends(self.from.device)?;
+        let ends: Vec<StreamEnd> = ends.iter().map(stream_end).collect();
+        for chunk in ends.chunks(SPANS_MAX) {
+            self.tell(Repair { counts: chunk.to_vec(), ..Repair::default() })?;
+        }
+        self.reply.answered = repair.forward_since.is_none();
+        Ok(())
+    }
+
+    /// REP-24
+    fn forwards(&mut self, repair: &Repair) -> Result<(), ProfileError> {
+        let Some(since) = repair.forward_since else { return Ok(()) };
+        if self.state.own()?.account != self.from.account {
+            return Ok(());
+        }
+        let (jobs, all) = forward::jobs(self.inner, self.state, self.from, since, self.now)?;
+        self.commit.append(jobs);
+        self.reply.answered = all;
+        Ok(())
+    }
+
+    /// What this device asked for is told, or on its way.
+    fn answered(&mut self, repair: &Repair) -> Result<(), ProfileError> {
+        if !repair.answered {
+            return Ok(());
+        }
+        if let Some(record) = self.state.store().repairs().repair(self.from.device)? {
+            let record = RepairRecord { counts_wanted: false, forward_since: None, ..record };
+            self.commit.push(Change::PutRepair(record));
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, repair: Repair) -> Result<(), ProfileError> {
+        let epoch_seen = self.state.store().repairs().epoch_seen(self.from.device)?;
+        let repair = Repair { epoch_seen, ..repair };
+        if let Some(job) = self.inner.note_to(self.state, self.from, Kind::Repair(repair), self.now)? {
+            self.commit.push(Change::PutOutboxJob(job));
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<Event>, ProfileError> {
+        let reply = std::mem::take(&mut self.reply);
+        if !reply.is_empty() {
+            self.tell(reply)?;
+        }
+        Ok(self.events)
+    }
+}
+
+/// A stream of which nothing came yet.
+pub(crate) fn new_heard(from: &Peer, end: &StreamEnd, now: Timestamp) -> Heard {
+    Heard {
+        device: from.device,
+        account: from.account,
+        conversation: end.conversation,
+        stream: end.stream,
+        handle: from.handle.clone(),
+        high: 0,
+        missing: Vec::new(),
+        lost: Vec::new(),
+        since: now,
+    }
+}
