@@ -11,6 +11,7 @@ use halcyon_types::{Handle, LinkId, SuiteId};
 use rand::Rng;
 
 use crate::Options;
+use crate::damage;
 use crate::device::Device;
 use crate::disk::Fuse;
 use crate::ledger::Membership;
@@ -73,9 +74,6 @@ fn burst(world: &Rc<World>, person: usize) {
 }
 
 fn send_from(world: &Rc<World>, device: &Rc<Device>, suite: Option<SuiteId>) {
-    let Some(client) = device.client() else { return };
-    let number = world.texts.get() + 1;
-    world.texts.set(number);
     let recipients = world.draw(|rng| {
         let people = world.people.borrow();
         let others: Vec<_> = (0..people.len()).filter(|other| *other != device.person).collect();
@@ -84,7 +82,35 @@ fn send_from(world: &Rc<World>, device: &Rc<Device>, suite: Option<SuiteId>) {
         let chosen = (0..count).map(|at| &people[others[(first + at) % others.len()]]);
         chosen.map(|person| person.handles[rng.gen_range(0..person.handles.len())].clone()).collect::<Vec<Handle>>()
     });
-    let draft = Draft { recipients, from: None, text: format!("{TEXT_MARK} text number {number}"), suite };
+    send_to(world, device, recipients, None, suite);
+}
+
+/// Writes to each conversation of a device.
+pub fn send_in_each_conversation(world: &Rc<World>, device: &Rc<Device>) {
+    let conversations = device.client().and_then(|client| client.conversations().ok()).unwrap_or_default();
+    for conversation in conversations {
+        let (own, others): (Vec<Handle>, Vec<Handle>) = {
+            let state = world.ledger.state();
+            let is_own = |handle: &Handle| state.handles.get(handle) == Some(&device.person);
+            conversation.members.into_iter().partition(is_own)
+        };
+        if let (Some(from), false) = (own.into_iter().next(), others.is_empty()) {
+            send_to(world, device, others, Some(from), None);
+        }
+    }
+}
+
+fn send_to(
+    world: &Rc<World>,
+    device: &Rc<Device>,
+    recipients: Vec<Handle>,
+    from: Option<Handle>,
+    suite: Option<SuiteId>,
+) {
+    let Some(client) = device.client() else { return };
+    let number = world.texts.get() + 1;
+    world.texts.set(number);
+    let draft = Draft { recipients, from, text: format!("{TEXT_MARK} text number {number}"), suite };
     let (world, this) = (world.clone(), device.clone());
     world.ledger.say(&format!("{} writes message {number} to {}", this.name, draft.recipients.len()));
     device.act(async move {
@@ -314,6 +340,9 @@ pub async fn holiday(world: &Rc<World>, options: Options) {
             world.server_off_for.set(Some(off));
             world.kill_server();
         } else {
+            if options.has_repairs {
+                damage::maybe(world);
+            }
             one(world, options);
         }
     }

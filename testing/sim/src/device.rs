@@ -21,6 +21,7 @@ use crate::keys;
 use crate::server::HOST;
 use crate::store::WatchedStore;
 use crate::time::{SimClock, SimRandom, fork};
+use crate::trouble::NO_KEY;
 use crate::world::World;
 
 /// One device.
@@ -49,6 +50,12 @@ pub struct Device {
     pub is_gone: Cell<bool>,
     /// It is being registered or linked: nothing else is begun on it.
     pub is_joining: Cell<bool>,
+    /// A copy of its disk that was made at some time.
+    pub copy: RefCell<Option<SimDisk>>,
+    /// What its disk is replaced by when it dies next.
+    pub replacement: RefCell<Option<SimDisk>>,
+    /// One of its sessions is damaged when it starts next.
+    pub is_to_damage: Cell<bool>,
     tasks: RefCell<Vec<tokio::task::AbortHandle>>,
     told: RefCell<BTreeSet<MessageId>>,
 }
@@ -73,6 +80,9 @@ impl Device {
             id: Cell::new(None),
             is_gone: Cell::new(false),
             is_joining: Cell::new(false),
+            copy: RefCell::default(),
+            replacement: RefCell::default(),
+            is_to_damage: Cell::new(false),
             tasks: RefCell::default(),
             told: RefCell::default(),
         })
@@ -114,7 +124,7 @@ impl Device {
         let pages: Box<StdRng> = Box::new(purpose("pages"));
         let database =
             if profile.exists()? { profile.open(&passphrase, pages)? } else { profile.create(&passphrase, pages)? };
-        let store = WatchedStore {
+        let mut store = WatchedStore {
             inner: Box::new(SqliteStore::new(database)?),
             client: self.index,
             disk: disk.clone(),
@@ -122,7 +132,14 @@ impl Device {
             watcher: world.watcher.clone(),
             sabotage: world.sabotage,
         };
-        store.reopened()?;
+        let is_restored = world.ledger.state().trouble.restoring.contains(&self.index);
+        let found = store.reopened()?;
+        if is_restored {
+            self.told.borrow_mut().retain(|message| found.contains(message));
+        }
+        if self.is_to_damage.take() && store.damage_session(&mut purpose("damage"))? {
+            world.ledger.say(&format!("a session of {} is damaged", self.name));
+        }
         let way = Arc::new(world.net.of(self.index, disk));
         let parts = Parts {
             store: Box::new(store),
@@ -174,7 +191,8 @@ impl Device {
                 let sender = device.and_then(|device| world.member(device));
                 let who = sender.as_ref().map_or("somebody", |sender| &sender.name);
                 ledger.say(&format!("{} cannot open something from {who}: {cause}", self.name));
-                if sender.as_ref().is_none_or(|sender| sender.removed.is_none()) {
+                let is_repaired = world.options.has_repairs && cause == NO_KEY;
+                if sender.as_ref().is_none_or(|sender| sender.removed.is_none()) && !is_repaired {
                     ledger.violated("I3", &format!("{} cannot open something from {who}: {cause}", self.name));
                 }
             }
@@ -184,6 +202,9 @@ impl Device {
                 }
                 Notice::LinkTampered { .. } => {
                     ledger.violated("I6", &format!("{} finds a link tampered with", self.name));
+                }
+                Notice::DeviceCopied { .. } => {
+                    ledger.violated("REP-21", &format!("{} finds that a device was copied", self.name));
                 }
                 Notice::Removed if !self.was_removed(world) => {
                     ledger.violated("I8", &format!("{} is told that it was removed", self.name));

@@ -191,6 +191,26 @@ impl SimDisk {
         })
     }
 
+    /// Returns a copy of what is durable, as a backup keeps it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let state = self.state();
+        let copy = |file: &SimFile| SimFile {
+            content: file.durable.clone(),
+            durable: file.durable.clone(),
+            ..SimFile::default()
+        };
+        let next = State {
+            files: state.files.iter().map(copy).collect(),
+            names: state.durable_names.clone(),
+            durable_names: state.durable_names.clone(),
+            syncs: state.syncs,
+            watcher: state.watcher.clone(),
+            ..State::default()
+        };
+        Self { state: Arc::new(Mutex::new(next)), dark: Arc::default() }
+    }
+
     /// Returns how many syncs there were.
     #[must_use]
     pub fn syncs(&self) -> u64 {

@@ -7,17 +7,30 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use halcyon_client::{Client, ShownGap};
 use halcyon_types::{DeviceId, MessageId};
+use rand::Rng;
 use tokio::time::Instant;
 
-use crate::acts;
 use crate::device::{Device, number};
 use crate::net::Weather;
 use crate::world::World;
+use crate::{acts, damage};
 
 /// How long a world may need to come to rest: the longest pause between two tries is five minutes, and a silent connection is found
 /// out after an interval of at most 30.
 const REST_MAX: Duration = Duration::from_secs(4 * 3600);
+/// The same where there is something to repair: who was asked for long without an answer is asked once a day (REP-11), and what it
+/// sends may be lost once more.
+const REPAIR_MAX: Duration = Duration::from_secs(4 * 86_400);
+/// From then on it is looked at less often: what is waited for are the long pauses of repairs.
+const SOON: Duration = Duration::from_secs(20 * 60);
+/// How often then.
+const LOOK_LATER_EVERY: Duration = Duration::from_secs(5 * 60);
+/// Whoever goes back to a time before they knew somebody hears of them when they write, as they do in one of so many worlds anyway.
+const WORLDS_PER_LAST_WORD: u32 = 2;
+/// REP-13: what was accepted before that is not counted any more.
+const COUNTED_FOR: Duration = Duration::from_secs(29 * 86_400);
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How often, in looks, it is seen whether somebody still has to be removed.
@@ -26,10 +39,17 @@ const REMOVE_EVERY: u32 = 6;
 /// Mends everything, waits, and checks.
 pub async fn end(world: &Rc<World>) {
     heal(world).await;
+    if world.options.has_repairs {
+        let anyway = world.draw(|rng| rng.gen_ratio(1, WORLDS_PER_LAST_WORD));
+        if anyway || !world.ledger.state().trouble.restored.is_empty() {
+            damage::last_words(world);
+        }
+    }
     let began = Instant::now();
+    let rest_max = if world.options.has_repairs { REPAIR_MAX } else { REST_MAX };
     let (mut unrest, mut looks) = (Vec::new(), 0);
-    while began.elapsed() < REST_MAX {
-        tokio::time::sleep(LOOK_EVERY).await;
+    while began.elapsed() < rest_max {
+        tokio::time::sleep(if began.elapsed() < SOON { LOOK_EVERY } else { LOOK_LATER_EVERY }).await;
         if world.ledger.has_violations() {
             return;
         }
@@ -42,6 +62,7 @@ pub async fn end(world: &Rc<World>) {
             break;
         }
     }
+    count_open(world);
     for what in unrest {
         world.ledger.violated("I3", &format!("hours after all was well, {what}"));
     }
@@ -107,6 +128,7 @@ async fn unrest_of(world: &Rc<World>) -> Vec<String> {
     let mut unrest = Vec::new();
     let Some(server) = world.server() else { return vec!["the server is not there".to_owned()] };
     for (device, _) in staying(world) {
+        unrest.extend(repairs_of(world, &device));
         match device.client().map(|client| client.outbox_len()) {
             Some(Ok(0)) => {}
             Some(Ok(waiting)) => unrest.push(format!("{waiting} jobs are in the outbox of {}", device.name)),
@@ -122,6 +144,50 @@ async fn unrest_of(world: &Rc<World>) -> Vec<String> {
         }
     }
     unrest
+}
+
+/// Says what a device still has to repair.
+fn repairs_of(world: &World, device: &Device) -> Vec<String> {
+    let mut unrest = Vec::new();
+    let Some(client) = device.client() else { return unrest };
+    let repairs = client.repairs().map_or(1, |repairs| repairs.len());
+    let missing = missing(&client);
+    let state = world.ledger.state();
+    let unreadable = state.unreadable(device.index).into_iter();
+    unrest.extend(unreadable.map(|what| format!("{} keeps {what} unopened", device.name)));
+    for (count, what) in [(repairs as u64, "repairs"), (missing, "missing messages")] {
+        if count > 0 {
+            unrest.push(format!("{} has {count} {what}", device.name));
+        }
+    }
+    if !world.options.has_repairs {
+        return unrest;
+    }
+    let stays = |device: &DeviceId| state.devices.get(device).is_some_and(|member| member.removed.is_none());
+    let counts = |(message, to): &&(MessageId, DeviceId)| {
+        let sent = state.sends.get(message);
+        stays(to) && sent.is_some_and(|sent| sent.from == device.index && sent.at.elapsed() < COUNTED_FOR)
+    };
+    let unconfirmed = state.trouble.unconfirmed.iter().filter(counts).count();
+    if unconfirmed > 0 {
+        unrest.push(format!("{} does not know of {unconfirmed} deliveries", device.name));
+    }
+    unrest
+}
+
+fn missing(client: &Client) -> u64 {
+    client.gaps().map_or(1, |gaps| gaps.iter().map(ShownGap::missing_count).sum())
+}
+
+/// Counts what nobody can read, and what did not come, for the report.
+fn count_open(world: &World) {
+    for (device, _) in staying(world) {
+        let missing = device.client().map_or(0, |client| missing(&client));
+        let mut state = world.ledger.state();
+        let unreadable = state.unreadable(device.index).len() as u64;
+        state.totals.unreadable += unreadable;
+        state.totals.gaps_open += missing;
+    }
 }
 
 /// I3, I10: what was accepted was shown, once.
@@ -170,7 +236,8 @@ fn check(world: &Rc<World>) {
             // What a removed device left behind cannot be verified any more, or never left it. What expired was seen to, and what was
             // given up was said to the sender.
             let is_told = state.expired.contains(&key) || state.given_up.contains_key(&key) && !accepted;
-            if sender.is_gone.get() || is_told {
+            let is_lost = state.trouble.may_be_missing(*message, *device, member.client, accepted);
+            if sender.is_gone.get() || is_told || is_lost {
                 continue;
             }
             let so_far = if accepted { "was accepted by the server" } else { "was committed, not given up" };

@@ -17,6 +17,8 @@ use halcyon_crypto::hash::sha256;
 use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 use tokio::time::Instant;
 
+use crate::trouble::{Kept, Trouble};
+
 /// A shared ledger.
 #[derive(Clone)]
 pub struct Ledger {
@@ -38,6 +40,8 @@ pub struct State {
     pub sends: BTreeMap<MessageId, Sent>,
     attempts: BTreeMap<MessageId, Sent>,
     sealed: BTreeMap<EnvelopeId, Sealed>,
+    /// What has to be repaired, and what cannot be.
+    pub trouble: Trouble,
     /// When the server accepted a message for a device.
     pub accepted: BTreeMap<(MessageId, DeviceId), Instant>,
     /// Messages that a sender gave up for a device, and why.
@@ -96,11 +100,24 @@ pub struct ClientTruth {
     /// Messages in its history.
     pub messages: BTreeSet<MessageId>,
     /// Envelopes kept unopened.
-    pub unopened: BTreeSet<EnvelopeId>,
+    pub unopened: BTreeMap<EnvelopeId, Kept>,
     /// Alerts.
     pub alerts: BTreeSet<EnvelopeId>,
     /// The newest list that was accepted of each account: version, and a hash of it.
     pub lists: BTreeMap<AccountId, u64>,
+}
+
+/// What a client finds on its disk when it starts.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// What it has durably.
+    pub truth: ClientTruth,
+    /// What waits to be sent.
+    pub outbox: Vec<OutboxEnvelope>,
+    /// Messages that were written on it.
+    pub own: Vec<MessageId>,
+    /// How far these came.
+    pub deliveries: Vec<Delivery>,
 }
 
 /// Counts.
@@ -110,8 +127,18 @@ pub struct Totals {
     pub messages: u64,
     /// Messages that devices opened and committed.
     pub opened: u64,
-    /// Deliveries that were kept unopened.
+    /// Deliveries that were kept unopened, for a while or for ever.
+    pub unopened: u64,
+    /// Of these and of what did not come, what was there in the end.
+    pub repaired: u64,
+    /// Deliveries that were unopened at the end of their world, without a reason.
     pub unreadable: u64,
+    /// Numbers that were missing at the end of their world.
+    pub gaps_open: u64,
+    /// Sessions and profiles that were lost, damaged or went back.
+    pub damages: u64,
+    /// Envelopes that the server dropped.
+    pub dropped: u64,
     /// Device deliveries that senders gave up.
     pub given_up: u64,
     /// Device deliveries that were too old when their device came back.
@@ -133,7 +160,12 @@ impl Totals {
     pub fn add(&mut self, other: &Self) {
         self.messages += other.messages;
         self.opened += other.opened;
+        self.unopened += other.unopened;
+        self.repaired += other.repaired;
         self.unreadable += other.unreadable;
+        self.gaps_open += other.gaps_open;
+        self.damages += other.damages;
+        self.dropped += other.dropped;
         self.given_up += other.given_up;
         self.expired += other.expired;
         self.disk_faults += other.disk_faults;
@@ -167,6 +199,7 @@ impl Ledger {
             sends: BTreeMap::new(),
             attempts: BTreeMap::new(),
             sealed: BTreeMap::new(),
+            trouble: Trouble::default(),
             accepted: BTreeMap::new(),
             given_up: BTreeMap::new(),
             waiting: BTreeSet::new(),
@@ -213,9 +246,10 @@ impl Ledger {
         }
     }
 
-    /// Sees what a client finds on its disk when it starts. Whatever it had committed must be there (I2).
-    pub fn reopened(&self, client: usize, found: &ClientTruth, outbox: &[OutboxEnvelope], own: &[MessageId]) {
-        self.state().reopened(client, found, outbox, own);
+    /// Sees what a client finds on its disk when it starts. Whatever it had committed must be there (I2), unless an older copy was put
+    /// in its place.
+    pub fn reopened(&self, client: usize, found: &Found) {
+        self.state().reopened(client, found);
     }
 
     /// Returns every account that a client accepted a list of.
@@ -224,17 +258,15 @@ impl Ledger {
         self.state().clients.values().flat_map(|client| client.lists.keys().copied()).collect()
     }
 
-    /// Forgets what a client had: its disk is new.
-    pub fn forget(&self, client: usize) {
-        self.state().clients.remove(&client);
-    }
-
     /// I1: sees an envelope leave a client.
     pub fn leaves(&self, id: EnvelopeId, payload: &[u8], suite: SuiteId) {
         let mut state = self.state();
         match state.sealed.get(&id) {
             Some(sealed) if sealed.payload == sha256(&[payload]) => {
                 *state.totals.by_suite.entry(suite.as_u32()).or_default() += 1;
+                if suite == SuiteId::PQ3 && !state.trouble.is_new_key(payload) {
+                    state.violated("REP-21", "a key is used twice");
+                }
             }
             Some(_) => state.violated("I1", "an envelope leaves with other bytes than were committed"),
             None => state.violated("I1", "an envelope leaves that was not committed"),
@@ -245,7 +277,7 @@ impl Ledger {
     pub fn acknowledged(&self, client: usize, id: EnvelopeId) {
         let mut state = self.state();
         let Some(truth) = state.clients.get(&client) else { return };
-        if truth.unopened.contains(&id) || truth.alerts.contains(&id) {
+        if truth.unopened.contains_key(&id) || truth.alerts.contains(&id) {
             return;
         }
         let Some(sealed) = state.sealed.get(&id).cloned() else { return };
@@ -277,6 +309,23 @@ impl Ledger {
     /// Forgets to look after an envelope: its device took it, or it is gone.
     pub fn settled(&self, expires: Timestamp, id: EnvelopeId) {
         self.state().waiting.remove(&(expires, id));
+    }
+
+    /// Says whether an envelope is to be dropped on its way into a mailbox, of a server that lies.
+    #[must_use]
+    pub fn is_to_drop(&self, device: DeviceId) -> bool {
+        self.state().trouble.is_to_drop(device)
+    }
+
+    /// Sees the server drop an envelope.
+    pub fn dropped(&self, id: EnvelopeId) {
+        let mut state = self.state();
+        let Some(sealed) = state.sealed.get(&id).cloned() else { return };
+        state.trouble.dropped.insert((sealed.message, sealed.device));
+        state.totals.dropped += 1;
+        let name = state.devices.get(&sealed.device).map(|member| member.name.clone()).unwrap_or_default();
+        let what = if state.sends.contains_key(&sealed.message) { "a message" } else { "something" };
+        state.say(&format!("the server drops {what} for {name}"));
     }
 
     /// Sees the mailboxes delete an envelope by age. Whoever is there had the time to take it (I3).
@@ -361,6 +410,7 @@ impl State {
         for change in commit.changes() {
             if let Change::AddMessage(message) = change
                 && message.origin == Origin::Here
+                && !self.sends.contains_key(&message.id)
             {
                 let people: BTreeSet<usize> =
                     members.iter().flatten().filter_map(|handle| self.handles.get(handle).copied()).collect();
@@ -377,13 +427,26 @@ impl State {
         let mut truth = self.clients.remove(&client).unwrap_or_default();
         for change in commit.changes() {
             match change {
-                Change::AddMessage(message) if truth.messages.insert(message.id) => match message.origin {
-                    Origin::Here => self.promote(message.id),
-                    Origin::OwnDevice | Origin::Peer => self.totals.opened += 1,
-                },
+                Change::AddMessage(message) if truth.messages.insert(message.id) => {
+                    self.trouble.had.insert((client, message.id));
+                    match message.origin {
+                        Origin::Here => self.promote(message.id),
+                        Origin::OwnDevice | Origin::Peer => self.totals.opened += 1,
+                    }
+                }
                 Change::AddUnopened(unopened) => {
-                    truth.unopened.insert(unopened.id);
-                    self.totals.unreadable += 1;
+                    truth.unopened.entry(unopened.id).or_insert_with(|| Kept::of(unopened));
+                    self.totals.unopened += 1;
+                }
+                Change::RemoveUnopened(id) => drop(truth.unopened.remove(id)),
+                Change::ForgetUnopenedBefore(time) => truth.unopened.retain(|_, kept| kept.at >= *time),
+                Change::MarkUnopenedGone(id) => {
+                    if let Some(kept) = truth.unopened.get_mut(id) {
+                        kept.gone = true;
+                    }
+                }
+                Change::CountUp(name) if name.starts_with("repairs_total") && name.contains("\"repaired\"") => {
+                    self.totals.repaired += 1;
                 }
                 Change::AddAlert(alert) => drop(truth.alerts.insert(alert.id)),
                 Change::PutOutboxEnvelope(envelope) => self.sealed(envelope),
@@ -395,6 +458,18 @@ impl State {
         self.clients.insert(client, truth);
     }
 
+    /// Returns the message in an envelope.
+    #[must_use]
+    pub fn message_of(&self, envelope: EnvelopeId) -> Option<MessageId> {
+        self.sealed.get(&envelope).map(|sealed| sealed.message)
+    }
+
+    /// Returns what a client has.
+    #[must_use]
+    pub fn truth(&self, client: usize) -> Option<&ClientTruth> {
+        self.clients.get(&client)
+    }
+
     /// Says whether a device has a message.
     fn has(&self, client: usize, message: MessageId) -> bool {
         self.clients.get(&client).is_some_and(|truth| truth.messages.contains(&message))
@@ -404,11 +479,12 @@ impl State {
     fn delivery(&mut self, client: usize, delivery: &Delivery) {
         let key = (delivery.message, delivery.device);
         let Some(member) = self.devices.get(&delivery.device).cloned() else { return };
+        self.trouble.delivery(delivery);
         match &delivery.state {
             DeliveryState::Accepted(_) if !self.accepted.contains_key(&key) => {
                 self.violated("I3, I10", "a message is shown as accepted that the server did not accept");
             }
-            DeliveryState::Delivered(_) if !self.has(member.client, delivery.message) => {
+            DeliveryState::Delivered(_) if !self.trouble.had.contains(&(member.client, delivery.message)) => {
                 self.violated(
                     "I3",
                     &format!("a message is shown as delivered to {}, which does not have it", member.name),
@@ -466,8 +542,19 @@ impl State {
         }
     }
 
-    fn reopened(&mut self, client: usize, found: &ClientTruth, outbox: &[OutboxEnvelope], own: &[MessageId]) {
+    fn reopened(&mut self, client: usize, found: &Found) {
+        let Found { truth: found, outbox, own, deliveries } = found;
         let before = self.clients.remove(&client).unwrap_or_default();
+        self.trouble.had.extend(found.messages.iter().map(|message| (client, *message)));
+        let of_client = |message: &MessageId| self.sends.get(message).is_some_and(|sent| sent.from == client);
+        self.trouble.unconfirmed.retain(|(message, _)| !of_client(message));
+        deliveries.iter().for_each(|delivery| self.trouble.delivery(delivery));
+        if self.trouble.restoring.remove(&client) {
+            let lost = before.messages.difference(&found.messages).copied();
+            self.trouble.lost_at_source.extend(lost.filter(of_client));
+            self.clients.insert(client, found.clone());
+            return;
+        }
         if !before.messages.is_subset(&found.messages) {
             self.violated("I2", "messages that were committed are gone after a crash");
         }

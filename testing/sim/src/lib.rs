@@ -7,10 +7,11 @@
 //!   on their bytes, and their length is always the same.
 //! - Every invariant can be broken on purpose ([`sabotage::Sabotage`]), and is then found out.
 //!
-//! Next: [`run`] plays one world; [`world`] puts it together, [`acts`] says what happens in it, [`ledger`] what is true, [`end`] what must
-//! be.
+//! Next: [`run`] plays one world; [`world`] puts it together, [`acts`] and [`damage`] say what happens in it, [`ledger`] what is true,
+//! [`end`] what must be.
 
 pub mod acts;
+pub mod damage;
 pub mod device;
 pub mod disk;
 pub mod end;
@@ -22,6 +23,7 @@ pub mod sabotage;
 pub mod server;
 pub mod store;
 pub mod time;
+pub mod trouble;
 pub mod watch;
 pub mod world;
 
@@ -70,6 +72,8 @@ pub struct Options {
     pub is_kind: bool,
     /// Every world has a time in which people are away for weeks, not only some.
     pub has_holiday: bool,
+    /// Sessions are lost, disks go back to older copies, the server drops what it accepted.
+    pub has_repairs: bool,
 }
 
 /// Plays the world of a seed to its end.
@@ -87,7 +91,7 @@ pub fn run(seed: u64, options: Options) -> anyhow::Result<Report> {
 
 async fn play(seed: u64, options: Options) -> anyhow::Result<Report> {
     let began = tokio::time::Instant::now();
-    let world = World::new(seed, options.sabotage).await?;
+    let world = World::new(seed, options).await?;
     let _logs = tracing::subscriber::set_default(logs::Logs(world.watcher.clone()));
     let people = world.draw(|rng| rng.gen_range(2..=3));
     for _ in 0..people {
@@ -106,6 +110,9 @@ async fn play(seed: u64, options: Options) -> anyhow::Result<Report> {
         }
         if world.ledger.has_violations() {
             break;
+        }
+        if options.has_repairs {
+            damage::maybe(&world);
         }
         acts::one(&world, options);
     }

@@ -33,6 +33,12 @@ struct Arguments {
     /// People are away for weeks in every world, not only in some.
     #[arg(long)]
     weeks: bool,
+    /// Sessions are lost, disks go back, and the server drops what it accepted in every world, not only in those with an even seed.
+    #[arg(long)]
+    repairs: bool,
+    /// None of that in any world.
+    #[arg(long, conflicts_with = "repairs")]
+    no_repairs: bool,
     /// Make so many keys for the pool instead, and print them.
     #[arg(long, hide = true)]
     make_keys: Option<usize>,
@@ -99,7 +105,8 @@ fn main() -> anyhow::Result<ExitCode> {
                 if seed >= arguments.seed + arguments.seeds {
                     return anyhow::Ok(());
                 }
-                let report = run(seed, options)?;
+                let has_repairs = arguments.repairs || seed.is_multiple_of(2) && !arguments.no_repairs;
+                let report = run(seed, Options { has_repairs, ..options })?;
                 sum.lock().unwrap_or_else(PoisonError::into_inner).add(report);
             }
         };
@@ -112,7 +119,12 @@ fn main() -> anyhow::Result<ExitCode> {
     println!("seeds {}", arguments.seeds);
     println!("messages {}", totals.messages);
     println!("opened {}", totals.opened);
+    println!("repaired {}", totals.repaired);
     println!("unreadable {}", totals.unreadable);
+    println!("gaps_open {}", totals.gaps_open);
+    println!("unopened_for_a_while {}", totals.unopened);
+    println!("damages {}", totals.damages);
+    println!("dropped {}", totals.dropped);
     println!("given_up {}", totals.given_up);
     println!("expired {}", totals.expired);
     println!("holidays {}", totals.holidays);

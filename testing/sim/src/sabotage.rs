@@ -38,4 +38,8 @@ pub enum Sabotage {
     DeliveredTooEarly,
     /// The server goes on after a failed sync (I10).
     FailedSyncIsIgnored,
+    /// The server hides how far a device was, so that one that went back does not notice (REP-21).
+    EpochIsHidden,
+    /// Nobody asks for what is missing or does not open (I3).
+    NobodyAsks,
 }

@@ -19,6 +19,7 @@ use rand::rngs::StdRng;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::Options;
 use crate::device::Device;
 use crate::disk::{Crash, SimDisk};
 use crate::ledger::{Ledger, Membership};
@@ -44,6 +45,8 @@ pub struct World {
     pub net: Net,
     /// What is broken on purpose.
     pub sabotage: Sabotage,
+    /// What kind of world it is.
+    pub options: Options,
     machine: RefCell<Machine>,
     process: RefCell<Option<Arc<Process>>>,
     processes: Cell<u64>,
@@ -89,7 +92,8 @@ impl World {
     ///
     /// # Errors
     /// The server does not start.
-    pub async fn new(seed: u64, sabotage: Sabotage) -> anyhow::Result<Rc<Self>> {
+    pub async fn new(seed: u64, options: Options) -> anyhow::Result<Rc<Self>> {
+        let sabotage = options.sabotage;
         let began = Instant::now();
         let ledger = Ledger::new();
         let watcher = Watcher::new(ledger.clone());
@@ -121,6 +125,7 @@ impl World {
             watcher,
             net,
             sabotage,
+            options,
             machine: RefCell::new(machine),
             process: RefCell::new(None),
             processes: Cell::new(0),
@@ -229,6 +234,7 @@ impl World {
 
     /// Ends the kindness.
     pub fn heal(&self) {
+        self.ledger.state().trouble.drops.clear();
         self.is_healed.set(true);
         self.healed.notify_waiters();
     }
@@ -387,6 +393,13 @@ impl World {
         self.sleep_unless_healed(down).await;
         let disk = self.draw(|rng| device.disk.borrow().after(crash, rng));
         *device.disk.borrow_mut() = disk;
+        if let Some(older) = device.replacement.take() {
+            self.ledger.say(&format!("{}'s disk is replaced by an older copy", device.name));
+            let mut state = self.ledger.state();
+            state.trouble.restoring.insert(device.index);
+            state.trouble.restored.insert(device.index);
+            *device.disk.borrow_mut() = older;
+        }
         self.ledger.say(&format!("{} starts again", device.name));
         if let Err(error) = device.start(&self) {
             if device.disk.borrow().is_dark() {

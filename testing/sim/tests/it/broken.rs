@@ -58,6 +58,18 @@ fn i3_a_mailbox_that_deletes_too_early_is_caught() {
     is_caught_in_weeks(Sabotage::MailboxExpiresEarly, "I3");
 }
 
+/// REP-21: a device that went back to an older copy of itself and does not notice seals with keys that it has used before.
+#[test]
+fn a_key_that_is_used_twice_is_caught() {
+    is_caught_in(Options { sabotage: Sabotage::EpochIsHidden, has_repairs: true, ..Options::default() }, "REP-21");
+}
+
+/// I3: what does not come and does not open stays so where nobody asks for it.
+#[test]
+fn i3_a_client_that_does_not_ask_is_caught() {
+    is_caught_in(Options { sabotage: Sabotage::NobodyAsks, has_repairs: true, ..Options::default() }, "I3");
+}
+
 /// I4
 #[test]
 fn i4_a_text_in_a_request_is_caught() {
