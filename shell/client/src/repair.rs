@@ -29,7 +29,6 @@ use crate::{
     error::ProfileError,
     event::{Event, RepairStep},
     handles,
-    outbox::OUTBOX_AGE_MAX,
     ports::{
         Change, Commit,
         store::{OutboxEnvelope, OutboxJob, OutboxTarget, RepairRecord, SentEnd, SentEnvelope, UnopenedRecord},
@@ -126,6 +125,14 @@ fn new_record(peer: &Peer, now: Timestamp, due: Timestamp) -> RepairRecord {
         counts_wanted: false,
         forward_since: None,
     }
+}
+
+/// Says whether this device and another have anything to tell each other: they are of one account, or have talked (REP-18).
+pub(crate) fn has_talked(state: &State, peer: &Peer) -> Result<bool, ProfileError> {
+    let queries = state.store().repairs();
+    Ok(state.own()?.account == peer.account
+        || !queries.sent_ends(peer.device)?.is_empty()
+        || !queries.heard(peer.device)?.is_empty())
 }
 
 /// Adds to a commit what follows from the server's having an envelope: it can be sent again (REP-12), and its device is told of it if
@@ -293,10 +300,11 @@ fn restart(state: &State, device: DeviceId, now: Timestamp, commit: &mut Commit)
 /// Returns what a device is to be asked and told; none if nothing is left.
 fn compose(state: &State, record: &RepairRecord, now: Timestamp) -> Result<Option<Repair>, ProfileError> {
     let queries = state.store().repairs();
+    let asks_still = now.since(record.since) < ASK_AGE_MAX; // REP-23
     let mut repair = Repair {
         unopened: unopened(state, record.device)?,
-        counts_wanted: record.counts_wanted,
-        forward_since: record.forward_since,
+        counts_wanted: record.counts_wanted && asks_still,
+        forward_since: record.forward_since.filter(|_| asks_still),
         epoch_seen: queries.epoch_seen(record.device)?,
         ..Repair::default()
     };
@@ -306,7 +314,7 @@ fn compose(state: &State, record: &RepairRecord, now: Timestamp) -> Result<Optio
         repair.wanted.extend(heard.missing.iter().map(span));
     }
     repair.wanted.truncate(SPANS_MAX);
-    let ends = queries.unconfirmed(record.device, now.minus(COUNT_AFTER))?;
+    let ends = queries.unconfirmed(record.device, now.minus(ASK_AGE_MAX)..now.minus(COUNT_AFTER))?;
     repair.counts = ends.iter().take(SPANS_MAX).map(stream_end).collect();
     repair.restart = record.attempts >= RESTART_AFTER && !repair.wanted.is_empty();
     Ok((!repair.is_empty()).then_some(repair))
@@ -342,15 +350,15 @@ fn finish(
     if was_shown {
         events.push(Event::Repair { step: RepairStep::Done, repair: shown::done(state, &record)? });
     }
-    match state.store().repairs().oldest_unconfirmed(record.device)? {
-        // REP-13: 30 days after, the server has forgotten it, too, and the next message shows the gap.
-        Some(oldest) if now.since(oldest) < OUTBOX_AGE_MAX => {
+    // REP-13: 30 days after, the server has forgotten it, too, and the next message shows the gap.
+    match state.store().repairs().oldest_unconfirmed(record.device, now.minus(ASK_AGE_MAX))? {
+        Some(oldest) => {
             let due = oldest.plus(COUNT_AFTER).max(now.plus(PAUSES[0]));
             let waiting = RepairRecord { since: now, due, asked: None, attempts: 0, job: None, ..record };
             state.commit(&Commit::new().with(Change::PutRepair(waiting)))?;
             Ok(Some(due))
         }
-        _ => {
+        None => {
             state.commit(&Commit::new().with(Change::RemoveRepair(record.device)))?;
             Ok(None)
         }

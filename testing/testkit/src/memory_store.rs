@@ -5,6 +5,7 @@
 //! - A commit applies to a copy, which then replaces the original: all or nothing, as on a real disk.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
@@ -273,11 +274,11 @@ impl RepairQueries for MemoryStore {
         })
     }
 
-    fn unconfirmed(&self, device: DeviceId, before: Timestamp) -> Result<Vec<SentEnd>, StoreError> {
+    fn unconfirmed(&self, device: DeviceId, when: Range<Timestamp>) -> Result<Vec<SentEnd>, StoreError> {
         self.read(|state| {
             let waiting = |end: &SentEnd| {
                 let accepted =
-                    |delivery: &Delivery| matches!(delivery.state, DeliveryState::Accepted(at) if at < before);
+                    |delivery: &Delivery| matches!(delivery.state, DeliveryState::Accepted(at) if when.contains(&at));
                 state.in_stream(end).iter().any(accepted)
             };
             let ends = state.sent_ends.iter().filter(|((of, ..), _)| *of == device);
@@ -287,10 +288,12 @@ impl RepairQueries for MemoryStore {
         })
     }
 
-    fn oldest_unconfirmed(&self, device: DeviceId) -> Result<Option<Timestamp>, StoreError> {
+    fn oldest_unconfirmed(&self, device: DeviceId, since: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.read(|state| {
             let accepted = |delivery: &Delivery| match delivery.state {
-                DeliveryState::Accepted(at) if delivery.device == device && delivery.place.is_some() => Some(at),
+                DeliveryState::Accepted(at) if delivery.device == device && delivery.place.is_some() && at >= since => {
+                    Some(at)
+                }
                 _ => None,
             };
             state.deliveries.iter().filter_map(accepted).min()

@@ -3,9 +3,18 @@
 
 use std::collections::HashMap;
 
-use halcyon_client::{Client, Event, RepairStep, Until, event::Notice};
+use halcyon_client::{
+    Client, Event, RepairStep, Until,
+    event::Notice,
+    ports::{
+        Change, Commit, Store as _,
+        store::{OutboxJob, OutboxTarget, TargetState},
+    },
+};
+use halcyon_content::{Content, ConversationMembers, Kind, Repair, RepairCause, Unopened};
+use halcyon_crypto::SecretBytes;
 use halcyon_evil::Lie;
-use halcyon_types::Duration;
+use halcyon_types::{Duration, EnvelopeId, MessageId};
 use prost::Message as _;
 
 use crate::world::{Device, World, event, within};
@@ -89,6 +98,74 @@ async fn lost_sessions_mend() {
     let sent = bob.say(&alice, "five").await;
     bob.wait(&sent, Until::Delivered).await;
     alice.shows(&["one", "two", "three", "four", "five"]).await;
+}
+
+/// REP-16: a session record that cannot be read, as after a disk's fault or an upgrade that was taken back, is as good as lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_session_begins_anew() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "one").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let sent = bob.say(&alice, "two").await;
+    bob.wait(&sent, Until::Delivered).await;
+    let peer = bob.disk.open().repairs().session_devices().unwrap()[0];
+    let garbage = Change::PutSession { device: peer, session: SecretBytes::copy_of(b"\xff from a later version") };
+    bob.disk.open().commit(&Commit::new().with(garbage)).unwrap();
+    let to_bob = alice.say(&bob, "three").await;
+    bob.shows(&["one", "two", "three"]).await;
+    alice.wait(&to_bob, Until::Delivered).await;
+    let to_alice = bob.say(&alice, "four").await;
+    bob.wait(&to_alice, Until::Delivered).await;
+    bob.mended().await;
+}
+
+/// REP-18: Eve, with whom Bob never talked, asks for everything. She does not even learn that his phone is on.
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_not_answered() {
+    let world = World::start().await;
+    let (eve, bob) = (world.register("eve", "phone").await, world.register("bob", "phone").await);
+    let question = Repair {
+        unopened: vec![Unopened { envelope: EnvelopeId::from_bytes([1; 16]), cause: RepairCause::NoKey }],
+        counts_wanted: true,
+        ..Repair::default()
+    };
+    let content = Content {
+        message_id: MessageId::from_bytes([2; 16]),
+        sent: eve.messages().first().map_or_else(Default::default, |message| message.sent),
+        members: ConversationMembers::new(eve.handle.clone(), [bob.handle.clone()]).unwrap(),
+        kind: Kind::Repair(question),
+        place: None,
+    };
+    let target = OutboxTarget {
+        handle: bob.handle.clone(),
+        state: TargetState::ToSeal,
+        done: Vec::new(),
+        attempts: 0,
+        not_before: Default::default(),
+        only: None,
+        mends: None,
+    };
+    let job = OutboxJob {
+        message: content.message_id,
+        silent: true,
+        sender: eve.handle.clone(),
+        content: halcyon_content::encode(&content).unwrap().into(),
+        forced_suite: None,
+        targets: vec![target],
+        created: halcyon_client::ports::Clock::now(&*world.clock),
+    };
+    eve.offline().await;
+    eve.disk.open().commit(&Commit::new().with(Change::PutOutboxJob(job))).unwrap();
+    eve.online().await;
+    within("the question", async {
+        while bob.disk.open().repairs().session_devices().unwrap().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    assert!(bob.courier.sent().is_empty());
 }
 
 /// REP-16: both lose everything, and write at once.

@@ -2,6 +2,8 @@
 //!
 //! Owns the tables from `sent_end` to `counter`. Does not know what is asked of whom.
 
+use std::ops::Range;
+
 use halcyon_client::ports::store::{
     Change, Delivery, Heard, MessageRecord, RepairQueries, RepairRecord, SentEnd, SentEnvelope, StoreError, StreamPlace,
 };
@@ -185,21 +187,21 @@ impl RepairQueries for SqliteStore {
         self.one(sql, params, columns::delivery)
     }
 
-    fn unconfirmed(&self, device: DeviceId, before: Timestamp) -> Result<Vec<SentEnd>, StoreError> {
+    fn unconfirmed(&self, device: DeviceId, when: Range<Timestamp>) -> Result<Vec<SentEnd>, StoreError> {
         self.all(
             "SELECT DISTINCT e.device, e.conversation, e.stream, e.last FROM delivery AS d
              JOIN message AS m ON m.id = d.message AND m.origin <> ?3
              JOIN sent_end AS e ON e.device = d.device AND e.conversation = m.conversation AND e.stream = d.stream
-             WHERE d.device = ?1 AND d.state = 2 AND d.stream IS NOT NULL AND d.at < ?2
+             WHERE d.device = ?1 AND d.state = 2 AND d.stream IS NOT NULL AND d.at >= ?2 AND d.at < ?4
              ORDER BY e.conversation, e.stream",
-            params![device.as_bytes(), at(before), columns::ORIGIN_PEER],
+            params![device.as_bytes(), at(when.start), columns::ORIGIN_PEER, at(when.end)],
             sent_end,
         )
     }
 
-    fn oldest_unconfirmed(&self, device: DeviceId) -> Result<Option<Timestamp>, StoreError> {
-        let sql = "SELECT min(at) FROM delivery WHERE device = ?1 AND state = 2 AND stream IS NOT NULL";
-        Ok(self.one(sql, [device.as_bytes()], |row| optional_millis(row, 0))?.flatten())
+    fn oldest_unconfirmed(&self, device: DeviceId, since: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let sql = "SELECT min(at) FROM delivery WHERE device = ?1 AND state = 2 AND stream IS NOT NULL AND at >= ?2";
+        Ok(self.one(sql, params![device.as_bytes(), at(since)], |row| optional_millis(row, 0))?.flatten())
     }
 
     fn unconfirmed_up_to(&self, end: &SentEnd) -> Result<Vec<Delivery>, StoreError> {

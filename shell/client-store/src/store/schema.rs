@@ -171,3 +171,63 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A profile of the first version, with one message, one delivery and one that did not open.
+    fn first_version() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(FIRST).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        connection
+            .execute_batch(
+                "INSERT INTO message (id, conversation, origin, kind, sender, sender_account, sender_device, sent, stored, content)
+                 VALUES (x'01', x'02', 1, 1, 'mailto:alice@example.org', x'03', x'04', 0, 0, x'05'),
+                        (x'06', x'02', 3, 1, 'mailto:bob@example.org', x'07', x'08', 0, 0, x'09');
+                 INSERT INTO delivery (message, account, device, state) VALUES (x'01', x'03', x'04', 2);
+                 INSERT INTO outbox_job (message, receipt, sender, content, created) VALUES (x'01', 1, 'a', x'05', 0);
+                 INSERT INTO unopened (id, envelope, cause, at) VALUES (x'0a', x'0b', 'unauthentic', 0);",
+            )
+            .unwrap();
+        connection
+    }
+
+    fn version(connection: &Connection) -> i64 {
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    }
+
+    /// A profile of an older version keeps everything, in its order.
+    #[test]
+    fn an_older_profile_is_brought_to_this_version() {
+        let mut connection = first_version();
+        migrate(&mut connection).unwrap();
+        assert_eq!(version(&connection), i64::try_from(STEPS.len()).unwrap());
+        let mut statement =
+            connection.prepare("SELECT number, anchor, rank, place FROM message ORDER BY anchor, rank").unwrap();
+        let rows: Vec<(i64, i64, i64, Option<i64>)> = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+            .unwrap()
+            .map(Result::unwrap)
+            .collect();
+        assert_eq!(rows, [(1, 1, i64::MAX, None), (2, 2, i64::MAX, None)]);
+        let silent: bool = connection.query_row("SELECT silent FROM outbox_job", [], |row| row.get(0)).unwrap();
+        let gone: bool = connection.query_row("SELECT gone FROM unopened", [], |row| row.get(0)).unwrap();
+        assert!(silent && !gone);
+    }
+
+    /// An upgrade that was interrupted is begun again: a step happens wholly, with its version, or not at all.
+    #[test]
+    fn an_interrupted_step_leaves_the_profile_as_it_was() {
+        let mut connection = first_version();
+        // The last table of the step is in its way, so it breaks when nearly all of it is done.
+        connection.execute_batch("CREATE TABLE counter (other INTEGER)").unwrap();
+        assert!(migrate(&mut connection).is_err());
+        assert_eq!(version(&connection), 1);
+        assert!(connection.prepare("SELECT receipt FROM outbox_job").is_ok(), "nothing of the step is left");
+        connection.execute_batch("DROP TABLE counter").unwrap();
+        migrate(&mut connection).unwrap();
+        assert_eq!(version(&connection), 2);
+    }
+}

@@ -11,7 +11,7 @@ use halcyon_content::{Kind, Repair, RepairCause, SPANS_MAX, Span, StreamEnd};
 use halcyon_suites::Session;
 use halcyon_types::{DeviceId, Duration, EnvelopeId, Handle, MessageId, Timestamp};
 
-use super::{Peer, Why, counter, forward, gaps, schedule, stream_end};
+use super::{Peer, Why, counter, forward, gaps, has_talked, schedule, stream_end};
 use crate::{
     client::Inner,
     error::ProfileError,
@@ -105,6 +105,9 @@ impl Inner {
         commit: &mut Commit,
     ) -> Result<Answered, ProfileError> {
         let now = self.now();
+        if !has_talked(state, from)? && !knows_one(state, repair, from)? {
+            return Ok(Answered { events: Vec::new(), epoch: 0 }); // REP-18: a stranger learns nothing, not even that somebody is there
+        }
         if repair.unopened.iter().any(|one| one.cause == RepairCause::NoKey) {
             session.rejected();
         }
@@ -385,6 +388,17 @@ impl Answering<'_> {
         }
         Ok(self.events)
     }
+}
+
+/// Says whether this device sent one of the envelopes that did not open, as a receipt.
+fn knows_one(state: &State, repair: &Repair, from: &Peer) -> Result<bool, ProfileError> {
+    for one in &repair.unopened {
+        let sent = state.store().repairs().sent_envelope(one.envelope)?;
+        if sent.is_some_and(|sent| sent.device == from.device) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A stream of which nothing came yet.

@@ -8,7 +8,7 @@
 use halcyon_types::Timestamp;
 
 use super::{
-    ASK_UNOPENED, Peer, new_record,
+    ASK_UNOPENED, Peer, has_talked, new_record,
     numbers::{epoch_change, stream_change},
 };
 use crate::{
@@ -137,7 +137,7 @@ fn ask_everybody(state: &mut State, now: Timestamp, commit: &mut Commit) -> Resu
     let newest = state.store().repairs().newest_received()?;
     let since = newest.map_or(Timestamp::from_millis(1), |newest| newest.minus(FORWARD_MARGIN));
     for peer in known_devices(state)? {
-        if peer.device == own.1 {
+        if peer.device == own.1 || !has_talked(state, &peer)? {
             continue;
         }
         let record = new_record(&peer, now, now.plus(ASK_UNOPENED));

@@ -122,12 +122,14 @@ fn what_is_not_confirmed_is_found(world: &mut impl World) {
         ],
     );
     let repairs = store.repairs();
-    assert_eq!(repairs.unconfirmed(device(2), at(10)).unwrap(), []);
-    assert_eq!(repairs.unconfirmed(device(2), at(11)).unwrap(), [end(1, 3)]);
-    assert_eq!(repairs.unconfirmed(device(2), at(21)).unwrap(), [end(1, 3), end(2, 1)]);
-    assert_eq!(repairs.unconfirmed(device(1), at(21)).unwrap(), []);
-    assert_eq!(repairs.oldest_unconfirmed(device(2)).unwrap(), Some(at(10)));
-    assert_eq!(repairs.oldest_unconfirmed(device(1)).unwrap(), None);
+    assert_eq!(repairs.unconfirmed(device(2), at(0)..at(10)).unwrap(), []);
+    assert_eq!(repairs.unconfirmed(device(2), at(0)..at(11)).unwrap(), [end(1, 3)]);
+    assert_eq!(repairs.unconfirmed(device(2), at(0)..at(21)).unwrap(), [end(1, 3), end(2, 1)]);
+    assert_eq!(repairs.unconfirmed(device(1), at(0)..at(21)).unwrap(), []);
+    assert_eq!(repairs.oldest_unconfirmed(device(2), at(10)).unwrap(), Some(at(10)));
+    assert_eq!(repairs.oldest_unconfirmed(device(2), at(11)).unwrap(), Some(at(20)));
+    assert_eq!(repairs.unconfirmed(device(2), at(11)..at(21)).unwrap(), [end(2, 1)]);
+    assert_eq!(repairs.oldest_unconfirmed(device(1), at(0)).unwrap(), None);
     let second = delivery(22, 2, DeliveryState::Accepted(at(10)));
     assert_eq!(repairs.unconfirmed_up_to(&end(1, 3)).unwrap(), std::slice::from_ref(&second));
     assert_eq!(repairs.unconfirmed_up_to(&end(1, 1)).unwrap(), []);

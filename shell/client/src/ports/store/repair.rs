@@ -2,7 +2,7 @@
 //!
 //! Owns the records and queries of numbers, gaps, what may be asked for again, and counters.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use bytes::Bytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -121,18 +121,18 @@ pub trait RepairQueries {
         place: StreamPlace,
     ) -> Result<Option<Delivery>, StoreError>;
 
-    /// Returns the ends of those streams in which the server accepted something for a device before a time, and the device has not
-    /// said that it has it (REP-13).
+    /// Returns the ends of those streams in which the server accepted something for a device at a time in `when`, and the device has
+    /// not said that it has it (REP-13).
     ///
     /// # Errors
     /// [`StoreError`]
-    fn unconfirmed(&self, device: DeviceId, before: Timestamp) -> Result<Vec<SentEnd>, StoreError>;
+    fn unconfirmed(&self, device: DeviceId, when: Range<Timestamp>) -> Result<Vec<SentEnd>, StoreError>;
 
-    /// Returns when the oldest of what a device has not confirmed was accepted (REP-13).
+    /// Returns when the oldest of what a device has not confirmed was accepted, of what was at a time or later (REP-13).
     ///
     /// # Errors
     /// [`StoreError`]
-    fn oldest_unconfirmed(&self, device: DeviceId) -> Result<Option<Timestamp>, StoreError>;
+    fn oldest_unconfirmed(&self, device: DeviceId, since: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Returns what was accepted for a device in a stream up to a number, and not confirmed.
     ///
