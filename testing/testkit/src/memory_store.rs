@@ -462,7 +462,10 @@ impl State {
             Change::RemoveRepair(device) => drop(self.repairs.remove(&device)),
             Change::PutSentEnvelope(sent) => put(&mut self.sent_envelopes, sent, |a, b| a.id == b.id),
             Change::RemoveSentEnvelopes { message, device } => {
-                self.sent_envelopes.retain(|sent| (sent.message, sent.device) != (message, device))
+                let is_one = |sent: &SentEnvelope| (sent.message, sent.device) == (message, device);
+                if self.sent_envelopes.iter().filter(|sent| is_one(sent)).count() == 1 {
+                    self.sent_envelopes.retain(|sent| !is_one(sent));
+                }
             }
             Change::ForgetSentEnvelopes { before, keep } => {
                 self.sent_envelopes.retain(|sent| sent.at >= before);

@@ -64,7 +64,8 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
         ),
         Change::RemoveSentEnvelopes { message, device } => run(
             db,
-            "DELETE FROM sent_envelope WHERE message = ?1 AND device = ?2",
+            "DELETE FROM sent_envelope WHERE message = ?1 AND device = ?2
+             AND (SELECT COUNT(*) FROM sent_envelope WHERE message = ?1 AND device = ?2) = 1",
             params![message.as_bytes(), device.as_bytes()],
         ),
         Change::ForgetSentEnvelopes { before, keep } => {

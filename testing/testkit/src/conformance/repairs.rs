@@ -210,21 +210,24 @@ fn sent_envelopes_are_kept_and_forgotten(world: &mut impl World) {
     let sent = |n: u8, of: u8| SentEnvelope {
         id: envelope_id(n),
         device: device(of),
-        message: message_id(1),
+        message: message_id(if n == 7 { 2 } else { 1 }),
         content: (n == 2).then(|| vec![9; 9].into()),
         sender: alice(),
         at: at(n.into()),
     };
     let mut store = world.open();
-    put(&mut store, (1..=6).map(|n| Change::PutSentEnvelope(sent(n, n % 2))));
+    put(&mut store, (1..=7).map(|n| Change::PutSentEnvelope(sent(n, n % 2))));
     assert_eq!(store.repairs().sent_envelope(envelope_id(2)).unwrap(), Some(sent(2, 0)));
-    put(&mut store, [Change::RemoveSentEnvelopes { message: message_id(1), device: device(1) }]);
     let kept = |store: &dyn Store| -> Vec<u8> {
-        (1..=6).filter(|n| store.repairs().sent_envelope(envelope_id(*n)).unwrap().is_some()).collect()
+        (1..=7).filter(|n| store.repairs().sent_envelope(envelope_id(*n)).unwrap().is_some()).collect()
     };
-    assert_eq!(kept(&*store), [2, 4, 6]);
+    // Of several with one message each may be asked for.
+    put(&mut store, [Change::RemoveSentEnvelopes { message: message_id(1), device: device(1) }]);
+    assert_eq!(kept(&*store), [1, 2, 3, 4, 5, 6, 7]);
+    put(&mut store, [Change::RemoveSentEnvelopes { message: message_id(2), device: device(1) }]);
+    assert_eq!(kept(&*store), [1, 2, 3, 4, 5, 6]);
     put(&mut store, [Change::ForgetSentEnvelopes { before: at(4), keep: 5 }]);
-    assert_eq!(kept(&*store), [4, 6]);
+    assert_eq!(kept(&*store), [4, 5, 6]);
     put(&mut store, [Change::ForgetSentEnvelopes { before: at(0), keep: 1 }]);
     assert_eq!(kept(&*store), [6]);
 }

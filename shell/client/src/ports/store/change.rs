@@ -150,7 +150,8 @@ pub enum Change {
     RemoveRepair(DeviceId),
     /// Adds an envelope that may have to be sent again (REP-12).
     PutSentEnvelope(SentEnvelope),
-    /// Removes the envelopes with a message for a device that has it.
+    /// Removes the envelope with a message for a device that has it, if there is one. Where there are several, the message was sent
+    /// again, and the device may have kept each of them unopened and ask for it: they are forgotten by age.
     RemoveSentEnvelopes {
         /// The message.
         message: MessageId,
