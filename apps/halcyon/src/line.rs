@@ -8,11 +8,12 @@
 
 mod words;
 
-pub(crate) use words::{short as short_id, time as time_words};
+pub(crate) use words::{short as short_id, time as time_words, whose};
 
 use halcyon_client::event::{
     ConnectionState, DeliveryState, Event, Notice, Origin, ShownAlert, ShownDelivery, ShownMessage,
 };
+use halcyon_client::{RepairStep, ShownGap, ShownRepair};
 use halcyon_directory::alert::AlertEvent;
 use halcyon_directory::resolver::Change;
 use serde::Serialize;
@@ -29,9 +30,13 @@ pub enum Line {
     Unopened {
         /// The device that it claims to be from.
         device: Option<String>,
-        /// Why, in one word.
+        /// Why, in one word. `no-key`: it is being asked for again.
         cause: String,
     },
+    /// What did not come or did not open is asked for, is here, or takes long.
+    Repair(RepairLine),
+    /// Messages are missing at this place of a conversation, or cannot be recovered.
+    Gap(GapLine),
     /// Somebody's devices changed, as that person signed it.
     DevicesChanged {
         /// The person.
@@ -77,6 +82,56 @@ pub struct MessageLine {
     pub stored_ms: u64,
     /// Null if this version cannot show it.
     pub text: Option<String>,
+    /// Messages of the sender's device that belong directly before it and are asked for.
+    pub missing_before: u64,
+    /// Those that belong directly before it and cannot be recovered.
+    pub lost_before: u64,
+}
+
+/// What is being repaired with one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RepairLine {
+    /// `asked`, `done` or `stuck`.
+    pub step: &'static str,
+    /// The device that is asked.
+    pub device: String,
+    /// Its name, if known.
+    pub device_name: Option<String>,
+    /// Its handle.
+    pub handle: String,
+    /// Messages that came and did not open.
+    pub unopened: usize,
+    /// Messages that did not come.
+    pub missing: u64,
+    /// Messages of the device that cannot be recovered, all that there ever were.
+    pub lost: u64,
+    /// Since when.
+    pub since_ms: u64,
+    /// How often the device was asked.
+    pub asked: u32,
+    /// When it is asked next, if it has to be.
+    pub next_ms: u64,
+    /// Why it takes longer than an hour, and what to do.
+    pub advice: Option<String>,
+}
+
+/// A gap, where it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GapLine {
+    /// In which conversation.
+    pub conversation: String,
+    /// The message that comes directly behind it; null at the end.
+    pub before: Option<String>,
+    /// The device that sent what is missing.
+    pub device: String,
+    /// Its name, if known.
+    pub device_name: Option<String>,
+    /// Its handle.
+    pub handle: String,
+    /// Messages that are asked for.
+    pub missing: u64,
+    /// Messages that cannot be recovered.
+    pub lost: u64,
 }
 
 /// A message's way to one device.
@@ -123,7 +178,7 @@ pub struct AlertLine {
     /// Whether it was shown by `halcyon alerts` before.
     pub seen: bool,
     /// `device-added`, `device-removed`, `handle-added`, `handle-removed`, `link-requested`, `refused`, `link-tampered`,
-    /// `device-copied`, `removed` or `unknown`.
+    /// `device-copied`, `profile-restored`, `server-went-back`, `removed` or `unknown`.
     pub notice: &'static str,
     /// Which device, where it is about one.
     pub device: Option<String>,
@@ -156,6 +211,7 @@ impl Line {
             Event::Unopened { device, cause } => {
                 Self::Unopened { device: device.map(|device| device.to_hex()), cause: cause.clone() }
             }
+            Event::Repair { step, repair } => Self::Repair(RepairLine::new(*step, repair)),
             Event::DevicesChanged { handle, changes } => Self::DevicesChanged {
                 handle: handle.to_string(),
                 changes: changes.iter().map(ChangeLine::from).collect(),
@@ -187,6 +243,63 @@ impl From<&ShownMessage> for MessageLine {
             sent_ms: message.sent.as_millis(),
             stored_ms: message.stored.as_millis(),
             text: message.text.clone(),
+            missing_before: message.missing_before,
+            lost_before: message.lost_before,
+        }
+    }
+}
+
+impl RepairLine {
+    /// Returns the line of a repair that came so far.
+    #[must_use]
+    pub fn new(step: RepairStep, repair: &ShownRepair) -> Self {
+        Self {
+            step: match step {
+                RepairStep::Asked => "asked",
+                RepairStep::Done => "done",
+                RepairStep::Stuck => "stuck",
+            },
+            device: repair.device.to_hex(),
+            device_name: repair.device_name.clone(),
+            handle: repair.handle.to_string(),
+            unopened: repair.unopened,
+            missing: repair.missing,
+            lost: repair.lost,
+            since_ms: repair.since.as_millis(),
+            asked: repair.asked,
+            next_ms: repair.next.as_millis(),
+            advice: repair.stuck.clone(),
+        }
+    }
+}
+
+impl GapLine {
+    /// Returns the gap directly before a message, if there is one.
+    #[must_use]
+    pub fn before(message: &ShownMessage) -> Option<Self> {
+        (message.missing_before > 0 || message.lost_before > 0).then(|| Self {
+            conversation: message.conversation.to_hex(),
+            before: Some(message.id.to_hex()),
+            device: message.sender_device.to_hex(),
+            device_name: message.sender_device_name.clone(),
+            handle: message.sender.to_string(),
+            missing: message.missing_before,
+            lost: message.lost_before,
+        })
+    }
+}
+
+impl From<&ShownGap> for GapLine {
+    /// At the end of a conversation.
+    fn from(gap: &ShownGap) -> Self {
+        Self {
+            conversation: gap.conversation.to_hex(),
+            before: None,
+            device: gap.device.to_hex(),
+            device_name: gap.device_name.clone(),
+            handle: gap.handle.to_string(),
+            missing: gap.missing_count(),
+            lost: gap.lost_count(),
         }
     }
 }
@@ -282,6 +395,8 @@ impl From<&ShownAlert> for AlertLine {
                 line.handle = Some(handle.to_string());
                 line.device_name = Some(name.clone());
             }
+            Notice::ProfileRestored => line.notice = "profile-restored",
+            Notice::ServerWentBack => line.notice = "server-went-back",
             Notice::Removed => line.notice = "removed",
             _ => {}
         }

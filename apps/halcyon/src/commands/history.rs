@@ -1,7 +1,8 @@
-//! `history`: what was said, from the profile alone; nothing is asked of the server.
+//! `history`: what was said, and what is missing in its place, from the profile alone; nothing is asked of the server.
 
 use std::collections::BTreeSet;
 
+use halcyon_client::event::ShownMessage;
 use halcyon_client::ports::store::Conversation;
 use halcyon_types::Handle;
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::Context;
 use crate::args::History;
 use crate::failure::Failure;
-use crate::line::Line;
+use crate::line::{GapLine, Line};
 use crate::output::Style;
 use crate::session::Session;
 
@@ -40,22 +41,42 @@ fn history(context: &Context, session: &Session, options: &History) -> Result<()
     let with: BTreeSet<Handle> = options.with.iter().cloned().collect();
     let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
     let mut messages = Vec::new();
+    let mut ends = Vec::new();
     for conversation in
         conversations.iter().filter(|conversation| is_with(conversation, &with, &own, options.from.as_ref()))
     {
-        messages.extend(session.client().history(conversation.id, u64::MAX, limit)?);
+        messages.push(session.client().history(conversation.id, u64::MAX, limit)?);
+        ends.extend(session.client().gaps_at_end(conversation.id)?);
     }
-    if messages.is_empty() {
+    let messages = in_order(messages);
+    if messages.is_empty() && ends.is_empty() {
         return Err(Failure::user("there is no conversation with these people")
             .next("`halcyon history` lists the conversations"));
     }
-    // With several own handles there may be several conversations with the same people; numbers rise across all of them.
-    messages.sort_by_key(|message| message.number);
     for message in &messages[messages.len().saturating_sub(limit)..] {
-        let line = Line::Message(message.into());
-        context.output.result(&line, |output| line.words(output))?;
+        // REP-31
+        if let Some(gap) = GapLine::before(message) {
+            show(context, &Line::Gap(gap))?;
+        }
+        show(context, &Line::Message(message.into()))?;
     }
-    Ok(())
+    ends.iter().try_for_each(|gap| show(context, &Line::Gap(gap.into())))
+}
+
+fn show(context: &Context, line: &Line) -> Result<(), Failure> {
+    context.output.result(line, |output| line.words(output))
+}
+
+/// With several own handles there may be several conversations with the same people. Each stays in its order, in which a message that
+/// came late stands where it belongs (REP-15); between them, the numbers say what came first.
+fn in_order(conversations: Vec<Vec<ShownMessage>>) -> Vec<ShownMessage> {
+    let mut rest: Vec<_> = conversations.into_iter().map(|messages| messages.into_iter().peekable()).collect();
+    let mut merged = Vec::new();
+    loop {
+        let heads = rest.iter_mut().enumerate().filter_map(|(at, messages)| Some((messages.peek()?.number, at)));
+        let Some((_, at)) = heads.min() else { return merged };
+        merged.extend(rest[at].next());
+    }
 }
 
 fn is_with(

@@ -4,10 +4,12 @@
 //!   what arrived while another command was connected, or was not printed because a listener was killed, is printed by the next one.
 //! - A message is printed at least once: a listener that is killed within [`KEEP_AFTER`] of printing leaves it to be printed again.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use halcyon_client::event::{ConnectionState, Event, Origin, ShownMessage};
-use halcyon_client::{Client, Events};
+use halcyon_client::{Client, Events, RepairStep};
+use halcyon_types::DeviceId;
 
 use super::Context;
 use crate::args::{Format, Listen};
@@ -51,6 +53,25 @@ pub(super) struct Listener {
     kept: bool,
     /// Messages to print before the end.
     left: Option<u64>,
+    /// What was said of repairs.
+    repairs: SaidRepairs,
+}
+
+/// What a person was told of the repairs that go on: each is told once when it begins, once when it is stuck, and once when it is done,
+/// and not each time that a device is asked (REP-31).
+#[derive(Default)]
+struct SaidRepairs(HashMap<DeviceId, (RepairStep, u64)>);
+
+impl SaidRepairs {
+    fn is_news(&mut self, event: &Event) -> bool {
+        let Event::Repair { step, repair } = event else { return true };
+        if *step == RepairStep::Done {
+            return self.0.remove(&repair.device).is_some();
+        }
+        let open = repair.missing.saturating_add(repair.unopened as u64);
+        let said = self.0.insert(repair.device, (*step, open));
+        said.is_none_or(|(said, before)| said != *step || open > before)
+    }
 }
 
 impl Listener {
@@ -60,11 +81,20 @@ impl Listener {
     /// [`Failure`]
     pub(super) fn new(output: Output, client: &Client, count: Option<u64>) -> Result<Self, Failure> {
         let printed = client.app_setting(PRINTED_SETTING)?.and_then(|number| number.parse().ok()).unwrap_or_default();
-        Ok(Self { output, client: client.clone(), events: client.subscribe(), printed, kept: true, left: count })
+        Ok(Self {
+            output,
+            client: client.clone(),
+            events: client.subscribe(),
+            printed,
+            kept: true,
+            left: count,
+            repairs: SaidRepairs::default(),
+        })
     }
 
     async fn listen(&mut self) -> Result<(), Failure> {
         self.catch_up()?;
+        self.go_on_repairing()?;
         self.client.go_online();
         while self.left != Some(0) {
             match self.next().await? {
@@ -100,10 +130,8 @@ impl Listener {
             _ => {}
         }
         match Line::of_event(event) {
-            // For a person, the state of the connection is no result.
-            Some(line @ Line::Connection(_)) if self.output.format() == Format::Text => {
-                self.output.note(line.words(&self.output))
-            }
+            // For a person, neither the state of the connection is a result, nor what mends itself.
+            Some(line) if self.output.format() == Format::Text && is_beside(event) => self.say_beside(event, &line),
             Some(line) => self.output.result(&line, |output| line.words(output))?,
             None => {}
         }
@@ -113,6 +141,12 @@ impl Listener {
                 Err(Failure::network(what).next("see `halcyon doctor`"))
             }
             _ => Ok(()),
+        }
+    }
+
+    fn say_beside(&mut self, event: &Event, line: &Line) {
+        if self.repairs.is_news(event) {
+            self.output.note(line.words(&self.output));
         }
     }
 
@@ -138,6 +172,18 @@ impl Listener {
         unseen.iter().try_for_each(|message| self.message(message))
     }
 
+    /// Prints which repairs went on before: the next word of them may be hours away.
+    ///
+    /// # Errors
+    /// [`Failure`]
+    pub(super) fn go_on_repairing(&mut self) -> Result<(), Failure> {
+        for repair in self.client.repairs()?.into_iter().filter(|repair| repair.asked > 0) {
+            let step = if repair.stuck.is_some() { RepairStep::Stuck } else { RepairStep::Asked };
+            self.handle(&Event::Repair { step, repair })?;
+        }
+        Ok(())
+    }
+
     fn message(&mut self, message: &ShownMessage) -> Result<(), Failure> {
         // Whoever wrote a message here has seen it. It does not count either: its event may overtake that of an earlier one.
         if message.origin == Origin::Here || message.number <= self.printed || self.left == Some(0) {
@@ -161,6 +207,15 @@ impl Listener {
             self.kept = true;
         }
         Ok(())
+    }
+}
+
+/// Whether an event is told beside the results.
+fn is_beside(event: &Event) -> bool {
+    match event {
+        Event::Connection(_) | Event::Repair { .. } => true,
+        Event::Unopened { cause, .. } => cause == "no-key",
+        _ => false,
     }
 }
 
@@ -192,4 +247,42 @@ async fn terminated() {
 #[cfg(not(unix))]
 async fn terminated() {
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use halcyon_client::ShownRepair;
+    use halcyon_types::{Handle, Timestamp};
+
+    use super::*;
+
+    fn repair(step: RepairStep, missing: u64) -> Event {
+        let repair = ShownRepair {
+            device: DeviceId::from_bytes([1; 16]),
+            handle: Handle::parse("bob@example.org").unwrap(),
+            device_name: None,
+            unopened: 0,
+            missing,
+            lost: 0,
+            since: Timestamp::from_millis(1),
+            asked: 1,
+            next: Timestamp::from_millis(2),
+            stuck: None,
+        };
+        Event::Repair { step, repair }
+    }
+
+    /// REP-31: a repair that takes many questions is one line, and one more when it is over.
+    #[test]
+    fn a_repair_is_told_when_it_begins_grows_sticks_and_ends() {
+        let mut said = SaidRepairs::default();
+        let mut news = |step, missing| said.is_news(&repair(step, missing));
+        assert!(news(RepairStep::Asked, 2));
+        assert!(!news(RepairStep::Asked, 2) && !news(RepairStep::Asked, 1));
+        assert!(news(RepairStep::Asked, 3));
+        assert!(news(RepairStep::Stuck, 3) && !news(RepairStep::Stuck, 3));
+        assert!(news(RepairStep::Done, 0));
+        assert!(!news(RepairStep::Done, 0), "nobody was told that it began");
+        assert!(news(RepairStep::Asked, 1));
+    }
 }

@@ -26,6 +26,7 @@ pub(super) async fn run(context: &mut Context, options: &Talk) -> Result<(), Fai
 async fn talk(context: &mut Context, client: &Client, options: &Talk) -> Result<(), Failure> {
     let mut listener = Listener::new(context.output, client, None)?;
     listener.catch_up()?;
+    listener.go_on_repairing()?;
     client.go_online();
     if context.input.is_terminal() {
         context.output.note("Type a line to send it; Ctrl-D ends.");

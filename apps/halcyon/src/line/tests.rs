@@ -19,7 +19,42 @@ fn message(text: Option<&str>) -> ShownMessage {
         sent: Timestamp::from_millis(1_700_000_000_000),
         stored: Timestamp::from_millis(1_700_000_000_250),
         text: text.map(str::to_owned),
+        missing_before: 0,
+        lost_before: 0,
     }
+}
+
+fn repair(step: RepairStep, (unopened, missing, lost): (usize, u64, u64), stuck: Option<&str>) -> Event {
+    let at = Timestamp::from_millis(1_700_000_000_500);
+    let repair = ShownRepair {
+        device: DeviceId::from_bytes([3; 16]),
+        handle: Handle::parse("alice@example.org").unwrap(),
+        device_name: Some("phone".into()),
+        unopened,
+        missing,
+        lost,
+        since: at,
+        asked: 1,
+        next: at.plus(halcyon_types::Duration::from_secs(10)),
+        stuck: stuck.map(str::to_owned),
+    };
+    Event::Repair { step, repair }
+}
+
+/// Before a message, at the end, and what cannot be recovered.
+fn gaps() -> Vec<GapLine> {
+    let behind = ShownMessage { missing_before: 2, lost_before: 1, ..message(Some("behind a gap")) };
+    let end = ShownGap {
+        conversation: ConversationId::from_bytes([2; 16]),
+        device: DeviceId::from_bytes([3; 16]),
+        handle: Handle::parse("alice@example.org").unwrap(),
+        device_name: None,
+        missing: vec![(7, 7)],
+        lost: Vec::new(),
+        stream: 0,
+        since: Timestamp::from_millis(1_700_000_000_500),
+    };
+    vec![GapLine::before(&behind).unwrap(), GapLine::from(&end)]
 }
 
 fn delivery(state: DeliveryState) -> Event {
@@ -50,29 +85,47 @@ fn events() -> Vec<Event> {
         delivery(DeliveryState::Delivered(at)),
         delivery(DeliveryState::Failed("no prekey".into())),
         Event::Unopened { device: None, cause: "unauthentic".into() },
+        Event::Unopened { device: Some(DeviceId::from_bytes([3; 16])), cause: "no-key".into() },
+        repair(RepairStep::Asked, (1, 2, 0), None),
+        repair(RepairStep::Asked, (0, 0, 0), None),
+        repair(RepairStep::Stuck, (1, 0, 0), Some("the device that sent them does not answer")),
+        repair(RepairStep::Done, (0, 0, 0), None),
+        repair(RepairStep::Done, (0, 0, 2), None),
         Event::DevicesChanged {
             handle: Handle::parse("bob@example.org").unwrap(),
             changes: vec![Change::DeviceAdded { device: DeviceId::from_bytes([6; 16]), name: "tablet".into() }],
         },
-        Event::Alert(alert),
+        Event::Alert(alert.clone()),
+        Event::Alert(ShownAlert { notice: Notice::ProfileRestored, ..alert.clone() }),
+        Event::Alert(ShownAlert { notice: Notice::ServerWentBack, ..alert }),
         Event::Connection(ConnectionState::Online { since: at }),
         Event::Connection(ConnectionState::Waiting { cause: "the courier cannot be reached".into(), until: at }),
         Event::Missed(3),
     ]
 }
 
+fn lines() -> Vec<Line> {
+    let of_events = events().iter().map(|event| Line::of_event(event).unwrap()).collect::<Vec<_>>();
+    of_events.into_iter().chain(gaps().into_iter().map(Line::Gap)).collect()
+}
+
+/// REP-31: what is lost and what is missing is there only where something is.
+#[test]
+fn a_message_without_a_gap_has_no_marker() {
+    assert_eq!(GapLine::before(&message(Some("hello"))), None);
+}
+
 /// Scripts rely on these fields.
 #[test]
 fn json_lines_are_stable() {
-    let lines: Vec<String> =
-        events().iter().map(|event| serde_json::to_string(&Line::of_event(event).unwrap()).unwrap()).collect();
+    let lines: Vec<String> = lines().iter().map(|line| serde_json::to_string(line).unwrap()).collect();
     insta::assert_snapshot!("json_lines", lines.join("\n"));
 }
 
 #[test]
 fn lines_read_well() {
     let output = Output::plain(Format::Text);
-    let lines: Vec<String> = events().iter().map(|event| Line::of_event(event).unwrap().words(&output)).collect();
+    let lines: Vec<String> = lines().iter().map(|line| line.words(&output)).collect();
     insta::assert_snapshot!("words", lines.join("\n"));
 }
 

@@ -4,7 +4,7 @@
 
 use halcyon_types::Timestamp;
 
-use super::{AlertLine, ChangeLine, ConnectionLine, DeliveryLine, Line, MessageLine};
+use super::{AlertLine, ChangeLine, ConnectionLine, DeliveryLine, GapLine, Line, MessageLine, RepairLine};
 use crate::output::{Output, Style};
 use crate::text::{one_line, sanitize};
 
@@ -18,11 +18,19 @@ impl Line {
         match self {
             Self::Message(message) => message.words(output),
             Self::Delivery(delivery) => delivery.words(output),
+            // It is no news for a person: it is being repaired, and that is said.
+            Self::Unopened { device, cause } if cause == "no-key" => {
+                let from = device.as_deref().map_or("an unknown device", short);
+                let words = format!("a message from {} does not open yet; it is asked for again", one_line(from));
+                output.styled(Style::Faint, words)
+            }
             Self::Unopened { device, cause } => {
                 let from = device.as_deref().map_or("an unknown device", short);
                 output
                     .styled(Style::Bad, format!("something from {} did not open: {}", one_line(from), one_line(cause)))
             }
+            Self::Repair(repair) => repair.words(output),
+            Self::Gap(gap) => gap.words(output),
             Self::DevicesChanged { handle, changes } => {
                 let changes: Vec<String> = changes.iter().map(ChangeLine::words).collect();
                 output.styled(Style::Strong, format!("devices of {}: {}", address(handle), changes.join(", ")))
@@ -57,6 +65,52 @@ impl MessageLine {
             None => output.styled(Style::Faint, "(a message that this version cannot show)"),
         };
         format!("{time} {sender}{to} ({device}{suite}): {text}")
+    }
+}
+
+impl RepairLine {
+    /// Returns the repair in words; one that takes long says why, and what to do.
+    #[must_use]
+    pub fn words(&self, output: &Output) -> String {
+        let whose = whose(&self.handle, self.device_name.as_deref(), &self.device);
+        let what = match (self.unopened as u64).saturating_add(self.missing) {
+            0 => format!("asking {whose} what this device missed"),
+            count => format!("repairing {} from {whose}", messages(count)),
+        };
+        match (self.step, &self.advice) {
+            ("done", _) if self.lost > 0 => {
+                let lost = messages(self.lost);
+                output
+                    .styled(Style::Strong, format!("repaired, except for {lost} from {whose} that cannot be recovered"))
+            }
+            ("done", _) => output.styled(Style::Good, format!("repaired: nothing from {whose} is missing")),
+            ("stuck", Some(advice)) => {
+                let since = time(self.since_ms);
+                output.styled(Style::Bad, format!("{what}, since {since}: {}", one_line(advice)))
+            }
+            _ => output.styled(Style::Faint, format!("{what} ...")),
+        }
+    }
+}
+
+impl GapLine {
+    /// Returns the gap in words: what is missing, and what is not to be expected any more.
+    #[must_use]
+    pub fn words(&self, output: &Output) -> String {
+        let whose = whose(&self.handle, self.device_name.as_deref(), &self.device);
+        let are = |count| if count == 1 { "is" } else { "are" };
+        let they_were = if self.missing == 1 { "it was" } else { "they were" };
+        let mut words = Vec::new();
+        if self.missing > 0 {
+            let (messages, are) = (messages(self.missing), are(self.missing));
+            words.push(format!("{messages} from {whose} {are} missing here; {they_were} asked for"));
+        }
+        if self.lost > 0 {
+            let (messages, them) = (messages(self.lost), if self.lost == 1 { "it" } else { "them" });
+            words
+                .push(format!("{messages} from {whose} cannot be recovered: the sender's device no longer has {them}"));
+        }
+        output.styled(Style::Faint, format!("    ({})", words.join("; ")))
     }
 }
 
@@ -116,6 +170,12 @@ impl AlertLine {
             "device-copied" => format!(
                 "{device} of {handle} was copied, or goes on from an old backup: two devices write as one; ask them over another way"
             ),
+            "profile-restored" => "this profile is an older copy of itself, as a backup that was brought back: it is fetching what it \
+                missed; stay online (`halcyon listen`) until no repair is shown any more, and use the copy on no other machine"
+                .to_owned(),
+            "server-went-back" => "the server went back to an older state, as after a backup of its own: what it lost is found and \
+                sent again by itself; devices, addresses or a password that changed since may have to be changed again"
+                .to_owned(),
             "removed" => "this device was removed from its account".to_owned(),
             _ => "the server says something that this version does not know".to_owned(),
         };
@@ -134,6 +194,15 @@ impl ConnectionLine {
             state => state.to_owned(),
         }
     }
+}
+
+/// Returns a device as people know it: whose it is, and what it is called.
+pub(crate) fn whose(handle: &str, name: Option<&str>, device: &str) -> String {
+    format!("{} ({})", address(handle), name.map_or_else(|| short(device).to_owned(), one_line))
+}
+
+fn messages(count: u64) -> String {
+    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }
 
 /// Returns the first characters of an id.
