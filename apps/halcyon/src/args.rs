@@ -100,7 +100,11 @@ pub enum Command {
     Suites(Suites),
     /// Show new devices, new addresses, requests to link, and alarms
     Alerts(Alerts),
-    /// Check profile, server and connection, and say what is wrong
+    /// Show the session with every device, and begin sessions anew
+    Sessions(Sessions),
+    /// Show what this device counted; it tells nobody else
+    Counters,
+    /// Check profile, server, connection and sessions, and say what is wrong
     Doctor,
     /// Print a completion script for a shell
     Completions(Completions),
@@ -370,6 +374,37 @@ pub enum LegacySuite {
     PairEc,
 }
 
+/// `halcyon sessions`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Sessions {
+    /// Only those with the devices of this person.
+    pub handle: Option<Handle>,
+    /// What to do; by default, list.
+    #[command(subcommand)]
+    pub action: Option<SessionsAction>,
+}
+
+/// What to do with sessions.
+#[derive(Debug, Subcommand)]
+pub enum SessionsAction {
+    /// Begin sessions anew: the next message to each device uses new keys. Nothing is lost, and nobody has to do anything
+    Reset {
+        /// Only those with the devices of this person.
+        handle: Option<Handle>,
+        /// Do not ask whether it is meant.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Delete every session, as a damaged disk would: for those who want to see it mend
+    #[command(hide = true)]
+    Lose {
+        /// Do not ask whether it is meant.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
 /// `halcyon alerts`
 #[derive(Debug, Args)]
 pub struct Alerts {
@@ -437,6 +472,11 @@ mod tests {
             "halcyon suites off pair-ec",
             "halcyon suites on pair",
             "halcyon alerts --all",
+            "halcyon sessions",
+            "halcyon sessions bob@example.org --output json",
+            "halcyon sessions reset bob@example.org --yes",
+            "halcyon sessions reset",
+            "halcyon counters --output json",
             "halcyon doctor --profile-folder /somewhere",
             "halcyon completions fish",
             "halcyon man --folder man",

@@ -7,6 +7,7 @@
 mod account;
 mod alerts;
 mod approve;
+mod counters;
 mod devices;
 mod doctor;
 mod handles;
@@ -16,6 +17,7 @@ mod lookup;
 mod manual;
 mod security;
 mod send;
+mod sessions;
 mod suites;
 mod talk;
 mod verification;
@@ -74,6 +76,8 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Security(options) => security::run(&mut context, &options).await,
         Command::Suites(options) => suites::run(&mut context, options).await,
         Command::Alerts(options) => alerts::run(&mut context, &options).await,
+        Command::Sessions(options) => sessions::run(&mut context, options).await,
+        Command::Counters => counters::run(&mut context).await,
         Command::Doctor => doctor::run(&mut context).await,
         Command::Completions(options) => manual::completions(&options),
         Command::Man(options) => manual::pages(&options),

@@ -19,6 +19,9 @@ fn help_is_stable() {
         &["security"],
         &["suites"],
         &["alerts"],
+        &["sessions"],
+        &["sessions", "reset"],
+        &["counters"],
         &["doctor"],
     ] {
         let mut with_help = command.to_vec();

@@ -6,5 +6,6 @@ mod failures;
 mod interface;
 mod keyring;
 mod linking;
+mod repairing;
 mod talking;
 mod world;

@@ -197,8 +197,30 @@ impl Person {
         &self.profile
     }
 
+    /// Copies the profile, as a backup does.
+    pub(crate) fn back_up(&self) -> TempDir {
+        let backup = tempfile::tempdir().unwrap();
+        copy(&self.profile, backup.path());
+        backup
+    }
+
+    /// Brings a copy of the profile back to where it was: its device secret belongs to that folder (STO-5).
+    pub(crate) fn bring_back(&self, backup: &TempDir) {
+        fs::remove_dir_all(&self.profile).unwrap();
+        fs::create_dir(&self.profile).unwrap();
+        copy(backup.path(), &self.profile);
+    }
+
     pub(crate) fn set_passphrase(&self, passphrase: &str) {
         fs::write(&self.passphrase, passphrase).unwrap();
+    }
+}
+
+/// Profiles have no folders in them.
+fn copy(from: &Path, to: &Path) {
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 
@@ -265,6 +287,12 @@ impl Running {
             }
         }
         panic!("it did not say `{words}` but {said:?}");
+    }
+
+    /// Asks it to end, as a service manager does.
+    pub(crate) fn stop(self) {
+        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.end_well();
     }
 
     pub(crate) fn end_well(self) {
