@@ -167,7 +167,7 @@ impl Inner {
         let mut next = None;
         for record in state.store().repairs().repairs()? {
             if record.due > now {
-                next = Some(record.due);
+                next = [next, Some(record.due)].into_iter().flatten().min();
                 break;
             }
             let due = self.ask_device(&mut state, record, now, &mut events)?;
@@ -185,6 +185,9 @@ impl Inner {
         now: Timestamp,
         events: &mut Vec<Event>,
     ) -> Result<Option<Timestamp>, ProfileError> {
+        if state.known(record.account)?.is_some_and(|known| known.list().device(record.device).is_none()) {
+            return leave(state, &record, events);
+        }
         let mut commit = Commit::new();
         let Some(repair) = compose(state, &record, now)? else {
             return finish(state, record, now, events);
@@ -198,7 +201,7 @@ impl Inner {
         // One that is still in the outbox says the same, or nearly.
         if !waits && let Some(job) = self.job(state, &asked, repair.clone(), now)? {
             if !repair.unopened.is_empty() {
-                restart(state, asked.device, now, &mut commit)?;
+                restart(state, &asked, now, &mut commit)?;
             }
             asked.attempts = asked.attempts.saturating_add(1);
             asked.asked = Some(now);
@@ -286,11 +289,14 @@ impl Inner {
     }
 }
 
-/// REP-16: the answer must not need what is not here. Once for a loss: a start that waits for its answer serves.
-fn restart(state: &State, device: DeviceId, now: Timestamp, commit: &mut Commit) -> Result<(), ProfileError> {
+/// REP-16: the answer must not need what is not here. A start that waits for its answer serves the first question; if that did not
+/// help, the other side may have given up what it took up of it.
+fn restart(state: &State, asked: &RepairRecord, now: Timestamp, commit: &mut Commit) -> Result<(), ProfileError> {
+    let device = asked.device;
     let mut session = state.session(device, now)?;
     let summary = session.summary();
-    if !summary.unanswered && !summary.restarts_next {
+    let serves = summary.unanswered || summary.restarts_next;
+    if asked.attempts > 0 || !serves {
         session.restart(now);
         commit.push(Change::PutSession { device, session: session.to_secret_bytes() });
     }
@@ -363,6 +369,28 @@ fn finish(
             Ok(None)
         }
     }
+}
+
+/// REP-14: a device that left its account is asked nothing more: what it sealed cannot be attributed any longer.
+fn leave(state: &mut State, record: &RepairRecord, events: &mut Vec<Event>) -> Result<Option<Timestamp>, ProfileError> {
+    let mut commit = Commit::new().with(Change::RemoveRepair(record.device));
+    for mut heard in state.store().repairs().heard(record.device)? {
+        if !heard.missing.is_empty() {
+            commit.push(Change::CountUp(counter("gap", "gone")));
+            gaps::lose_all(&mut heard);
+            commit.push(Change::PutHeard(heard));
+        }
+    }
+    let unopened = state.store().unopened()?;
+    for one in unopened.iter().filter(|one| one.device == Some(record.device) && is_asked_for(one)) {
+        commit.push(Change::CountUp(counter(&one.cause, "gone")));
+        commit.push(Change::MarkUnopenedGone(one.id));
+    }
+    if state.shown_repairs.remove(&record.device) {
+        events.push(Event::Repair { step: RepairStep::Done, repair: shown::done(state, record)? });
+    }
+    state.commit(&commit)?;
+    Ok(None)
 }
 
 /// Returns the own handle by which a device is talked to, and the members of what is told it (CON-9).

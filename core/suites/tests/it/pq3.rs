@@ -8,6 +8,7 @@ mod forward_secrecy;
 mod healing;
 mod identity;
 mod looks;
+mod model;
 mod phones;
 mod repair;
 mod repair_model;
