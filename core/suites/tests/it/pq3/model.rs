@@ -408,12 +408,7 @@ fn play(steps: usize) {
 /// devices to which nothing happened opens; no key is used twice; and in the end every letter is brought to every device that is there.
 #[test]
 fn six_devices_do_as_the_reference_machine() {
-    play(10_000);
-}
-
-/// The same, a hundred times as long.
-#[test]
-#[ignore = "by hand: takes a quarter of an hour"]
-fn six_devices_do_as_the_reference_machine_for_long() {
-    play(1_000_000);
+    // `HALCYON_MODEL_STEPS=1000000 cargo test -p halcyon-suites six_devices` plays for a quarter of an hour.
+    let steps = option_env!("HALCYON_MODEL_STEPS").map_or(10_000, |steps| steps.parse().expect("a number of steps"));
+    play(steps);
 }
