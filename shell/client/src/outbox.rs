@@ -293,8 +293,7 @@ fn note(
     if job.silent {
         return Ok(());
     }
-    let kept = state.store().deliveries(job.message)?;
-    let before = kept.into_iter().find(|before| before.device == delivery.device);
+    let before = state.store().repairs().delivery(job.message, delivery.device)?;
     // What the device said that it has stays so, whatever is sent again (REP-12); and a number is given once (REP-1).
     if before.as_ref().is_some_and(|before| matches!(before.state, DeliveryState::Delivered(_))) {
         return Ok(());

@@ -156,7 +156,7 @@ pub(crate) fn take_receipt(
         if !addressed || *handle == message.message.sender {
             continue;
         }
-        let before = state.store().deliveries(*id)?.into_iter().find(|delivery| delivery.device == device);
+        let before = state.store().repairs().delivery(*id, device)?;
         if before.as_ref().is_some_and(|delivery| matches!(delivery.state, DeliveryState::Delivered(_))) {
             continue;
         }

@@ -258,6 +258,11 @@ impl RepairQueries for MemoryStore {
         })
     }
 
+    fn delivery(&self, message: MessageId, device: DeviceId) -> Result<Option<Delivery>, StoreError> {
+        let is_it = |delivery: &&Delivery| (delivery.message, delivery.device) == (message, device);
+        self.read(|state| state.deliveries.iter().find(is_it).cloned())
+    }
+
     fn delivery_at(
         &self,
         device: DeviceId,

@@ -172,6 +172,11 @@ impl RepairQueries for SqliteStore {
         self.all(sql, [device.as_bytes()], sent_end)
     }
 
+    fn delivery(&self, message: MessageId, device: DeviceId) -> Result<Option<Delivery>, StoreError> {
+        let sql = deliveries!("WHERE message = ?1 AND device = ?2");
+        self.one(sql, params![message.as_bytes(), device.as_bytes()], columns::delivery)
+    }
+
     fn delivery_at(
         &self,
         device: DeviceId,

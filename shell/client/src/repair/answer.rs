@@ -324,6 +324,9 @@ impl Answering<'_> {
         for heard in changed.into_values() {
             self.commit.push(Change::PutHeard(heard));
         }
+        if repair.gone_envelopes.is_empty() {
+            return Ok(());
+        }
         let unopened = self.state.store().unopened()?;
         for record in unopened.iter().filter(|record| record.device == Some(self.from.device) && !record.gone) {
             if repair.gone_envelopes.contains(&record.id) {

@@ -133,6 +133,8 @@ fn what_is_not_confirmed_is_found(world: &mut impl World) {
     let second = delivery(22, 2, DeliveryState::Accepted(at(10)));
     assert_eq!(repairs.unconfirmed_up_to(&end(1, 3)).unwrap(), std::slice::from_ref(&second));
     assert_eq!(repairs.unconfirmed_up_to(&end(1, 1)).unwrap(), []);
+    assert_eq!(repairs.delivery(message_id(22), device(2)).unwrap(), Some(second.clone()));
+    assert_eq!(repairs.delivery(message_id(22), device(1)).unwrap(), None);
     let place = |number| StreamPlace { stream: 7, number };
     assert_eq!(repairs.delivery_at(device(2), conversation_id(1), place(2)).unwrap(), Some(second));
     let other = delivery(24, 1, DeliveryState::Accepted(at(20)));

@@ -110,6 +110,12 @@ pub trait RepairQueries {
     /// [`StoreError`]
     fn sent_ends(&self, device: DeviceId) -> Result<Vec<SentEnd>, StoreError>;
 
+    /// Returns how far a message to one device came.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn delivery(&self, message: MessageId, device: DeviceId) -> Result<Option<Delivery>, StoreError>;
+
     /// Returns the message that a device has, or should have, at a place of a conversation.
     ///
     /// # Errors
