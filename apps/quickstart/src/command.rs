@@ -13,6 +13,7 @@ A line is sent by the device that speaks, to the other person.
   /as bob, /as alice laptop   who speaks from now on
   /offline tablet             disconnect a device (what is sent to it waits at the server)
   /online tablet              connect it again
+  /lose tablet                delete a device's sessions, as a damaged disk would, and see them mend
   /suite pair|pair-ec|pq3|auto
                               force a suite, or let the client choose the strongest
   /devices                    devices with ids, suites, and whether they are online
@@ -32,6 +33,7 @@ pub(crate) enum Command {
     As(Device),
     Offline(Device),
     Online(Device),
+    Lose(Device),
     Suite(SuiteChoice),
     Devices,
     Security,
@@ -85,6 +87,7 @@ impl Command {
             "/as" => speaker(&rest).map(Self::As),
             "/offline" => device("/offline", &rest).map(Self::Offline),
             "/online" => device("/online", &rest).map(Self::Online),
+            "/lose" => device("/lose", &rest).map(Self::Lose),
             "/suite" => suite(&rest).map(Self::Suite),
             "/devices" => Ok(Self::Devices),
             "/security" => Ok(Self::Security),
@@ -152,6 +155,7 @@ mod tests {
         assert_eq!(Command::parse("/as laptop"), Ok(Command::As(Device::AliceLaptop)));
         assert_eq!(Command::parse("/offline tablet"), Ok(Command::Offline(Device::BobTablet)));
         assert_eq!(Command::parse("/online alice phone "), Ok(Command::Online(Device::AlicePhone)));
+        assert_eq!(Command::parse("/lose bob phone"), Ok(Command::Lose(Device::BobPhone)));
         assert_eq!(Command::parse("/offline phone"), Err(CommandError::Ambiguous("phone".into())));
         assert_eq!(Command::parse("/offline bob laptop"), Err(CommandError::NoSuchDevice("bob laptop".into())));
         assert_eq!(Command::parse("/offline"), Err(CommandError::DeviceMissing("/offline")));

@@ -9,9 +9,12 @@
 
 use std::time::Duration;
 
+use halcyon::args::Format;
 use halcyon::failure::Failure;
+use halcyon::line::{GapLine, RepairLine};
+use halcyon::output::Output;
 use halcyon_client::event::{ConnectionState, DeliveryState, Event, Origin, ShownDelivery, ShownMessage};
-use halcyon_client::{Draft, Suite};
+use halcyon_client::{Draft, RepairStep, Suite};
 use halcyon_types::{MessageId, SuiteId, Timestamp};
 use tokio::sync::mpsc;
 
@@ -142,6 +145,10 @@ impl Talk {
                 self.tracker.set_online(device);
                 self.note(&format!("{device} is online"))?;
             }
+            Command::Lose(device) => {
+                let count = self.stage.client(device).dangerous_lose_sessions()?;
+                self.note(&format!("{device} lost its {count} sessions; the next message to it shows how that mends"))?;
+            }
             Command::Devices => self.devices().await?,
             Command::Security => self.security()?,
             Command::History => self.history()?,
@@ -180,6 +187,16 @@ impl Talk {
                 self.line(&Line::Arrived { at, from: &from, suite: &suite, text })
             }
             Event::Delivery { message, delivery } => self.delivery(at, message, &delivery),
+            // REP-31: what mends itself is no problem.
+            Event::Unopened { cause, .. } if cause == "no-key" => {
+                self.note(&format!("{at}: a message does not open yet; it is asked for again"))
+            }
+            // Each time that a device is asked is too much.
+            Event::Repair { step: RepairStep::Asked, repair } if repair.asked > 1 => Ok(()),
+            Event::Repair { step, repair } => {
+                let words = RepairLine::new(step, &repair).words(&Output::plain(Format::Text));
+                self.note(&format!("{at}: {words}"))
+            }
             Event::Unopened { cause, .. } => {
                 self.problem(format!("something that arrived at {at} does not open: {cause}"))
             }
@@ -257,17 +274,25 @@ impl Talk {
     fn history(&mut self) -> Result<(), Failure> {
         let at = self.speaker;
         let client = self.stage.client(at);
-        let mut messages = Vec::new();
+        let (mut messages, mut ends) = (Vec::new(), Vec::new());
         for conversation in client.conversations()? {
             messages.extend(client.history(conversation.id, u64::MAX, HISTORY_MAX)?);
+            ends.extend(client.gaps_at_end(conversation.id)?);
         }
-        messages.sort_by_key(|message| message.number);
         for message in messages {
+            self.gap(at, GapLine::before(&message))?;
             let from = self.sender(&message);
             let text = message.text.as_deref().unwrap_or("(a message that this version cannot show)");
             self.line(&Line::History { at, from: &from, text })?;
         }
-        Ok(())
+        ends.iter().try_for_each(|end| self.gap(at, Some(end.into())))
+    }
+
+    /// REP-31
+    fn gap(&mut self, at: Device, gap: Option<GapLine>) -> Result<(), Failure> {
+        let Some(gap) = gap else { return Ok(()) };
+        let words = gap.words(&Output::plain(Format::Text));
+        self.line(&Line::Note(&format!("history of {at}: {}", words.trim_start())))
     }
 
     /// Waits for what is on its way, and says what is not.

@@ -68,6 +68,24 @@ fn lines_arrive_everywhere_and_are_kept() {
     assert_eq!(events(&fresh), Vec::<String>::new());
 }
 
+/// REP-16, REP-31: a device that lost its sessions asks for what it cannot open; that is said beside the events, and the message comes.
+#[test]
+fn lost_sessions_mend() {
+    let data = tempfile::tempdir().unwrap();
+    let lines = "one\n/as bob tablet\ntwo\n/as alice phone\n/lose tablet\nthree\n/as bob tablet\n/history\n";
+    let output = quickstart(data.path(), &[], lines);
+    let (events, beside) = (events(&output), String::from_utf8_lossy(&output.stderr));
+    assert!(events.contains(&"arrived at bob tablet from alice phone (pq3): three".to_owned()), "{events:#?}");
+    assert!(beside.contains("bob tablet: a message does not open yet; it is asked for again"), "{beside}");
+    assert!(beside.contains("bob tablet: repairing 1 message from alice@example.org (phone) ..."), "{beside}");
+    let history = [
+        "history of bob tablet: alice phone: one",
+        "history of bob tablet: bob tablet: two",
+        "history of bob tablet: alice phone: three",
+    ];
+    assert_eq!(events[events.len() - 3..], history);
+}
+
 /// COU-53: what is sent to a device that is offline waits, and comes when it is back; nobody waits for it in the meantime.
 #[test]
 fn an_offline_device_gets_it_later() {
