@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use halcyon_client::{
-    Client, Event, RepairStep, Until,
+    Client, Event, Finding, RepairStep, SessionHealth, Until,
     event::Notice,
     ports::{
         Change, Commit, Store as _,
@@ -218,7 +218,10 @@ async fn what_the_server_drops_is_found() {
     let gap = bob.client.gaps().unwrap().remove(0);
     assert_eq!((&gap.missing[..], gap.handle), (&[(2, 3)][..], alice.handle.clone()));
     assert_eq!(bob.said(), ["one", "four"]);
+    let before = |shown: halcyon_client::ShownMessage| (shown.missing_before, shown.lost_before);
+    assert_eq!(bob.messages().into_iter().map(before).collect::<Vec<_>>(), [(0, 0), (2, 0)], "in its place (REP-31)");
     bob.shows(&["one", "two", "three", "four"]).await;
+    assert!(bob.messages().into_iter().map(before).all(|before| before == (0, 0)));
     bob.mended().await;
     assert_eq!(counted(&bob.client)["gaps_total"], 1);
 }
@@ -489,6 +492,52 @@ async fn what_could_not_be_attributed_opens_later() {
     bob.http.be_honest();
     bob.reconnect().await;
     bob.shows(&["one", "two"]).await;
+}
+
+/// REP-31: what takes longer than an hour says why and what to do: as an event, among the sessions, and to the doctor. Once Alice's
+/// phone is back, nothing of it is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_long_says_why() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "one").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let sent = bob.say(&alice, "two").await;
+    bob.wait(&sent, Until::Delivered).await;
+    bob.offline().await;
+    bob.client.dangerous_lose_sessions().unwrap();
+    let sent = alice.say(&bob, "three").await;
+    alice.wait(&sent, Until::Accepted).await;
+    alice.offline().await;
+    bob.online().await;
+    within("a question", async {
+        while bob.client.repairs().unwrap().iter().all(|repair| repair.asked == 0) {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    let health = || bob.client.sessions().unwrap()[0].health();
+    assert_eq!(health(), SessionHealth::Repairing);
+
+    world.clock.advance(Duration::from_mins(61));
+    let mut events = bob.client.subscribe();
+    bob.reconnect().await;
+    let stuck = event(&mut events, |event| match event {
+        Event::Repair { step: RepairStep::Stuck, repair } => repair.stuck,
+        _ => None,
+    });
+    assert!(stuck.await.contains("does not answer"));
+    assert_eq!(health(), SessionHealth::Stuck);
+    let checks = bob.client.doctor().await;
+    let found = checks.iter().find(|check| check.name == "sessions").unwrap();
+    assert!(found.finding == Finding::Notable && found.detail.contains("1 of 1 stuck"), "{found:?}");
+    let handle = alice.handle.to_string();
+    assert!(checks.iter().all(|check| !check.detail.contains(&handle)), "what is sent to those who help names nobody");
+
+    alice.online().await;
+    bob.shows(&["one", "two", "three"]).await;
+    bob.mended().await;
+    assert_eq!(health(), SessionHealth::Good);
 }
 
 /// REP-18, RCV-3: what does not authenticate is answered by nobody.
