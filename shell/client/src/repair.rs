@@ -239,6 +239,8 @@ impl Inner {
         now: Timestamp,
     ) -> Result<Option<OutboxJob>, ProfileError> {
         let Some((from, members)) = members(state, peer)? else { return Ok(None) };
+        // An own device is written to under the handle that it is written from: only that one is a member (PQ3-22).
+        let to = if state.own()?.account == peer.account { from.clone() } else { peer.handle.clone() };
         let content =
             Content { message_id: MessageId::from_bytes(self.rng().array()), sent: now, members, kind, place: None };
         let Ok(encoded) = halcyon_content::encode(&content) else { return Ok(None) };
@@ -248,7 +250,7 @@ impl Inner {
             sender: from,
             content: encoded.into(),
             forced_suite: None,
-            targets: vec![OutboxTarget::only(peer.handle.clone(), peer.device)],
+            targets: vec![OutboxTarget::only(to, peer.device)],
             created: now,
         }))
     }

@@ -7,11 +7,14 @@
 use halcyon_content::{Content, Place, StreamEnd};
 use halcyon_types::Timestamp;
 
-use super::{Peer, Why, answer::new_heard, counter, schedule};
+use super::{ASK_MISSING, Peer, Why, answer::new_heard, counter, new_record, schedule};
 use crate::{
     client::Inner,
     error::ProfileError,
-    ports::{Change, Commit, store::Heard},
+    ports::{
+        Change, Commit,
+        store::{Heard, RepairRecord},
+    },
     state::State,
 };
 
@@ -147,6 +150,7 @@ impl Inner {
         let now = self.now();
         let end = StreamEnd { conversation: content.members.id(), stream: place.stream, last: place.number };
         let kept = state.store().repairs().heard_in(from.device, end.conversation, end.stream)?;
+        let is_met = kept.is_none() && state.store().repairs().heard(from.device)?.is_empty();
         let mut heard = kept.unwrap_or_else(|| new_heard(from, &end, now));
         match hear(&mut heard, place.number, now) {
             Was::Known => return Ok(false),
@@ -161,9 +165,22 @@ impl Inner {
                 return Ok(true);
             }
         }
+        if is_met && state.stream()? > 0 {
+            ask_counts(state, from, now, commit)?;
+        }
         commit.push(Change::PutHeard(heard));
         Ok(false)
     }
+}
+
+/// REP-23: this device went back to a time before it knew the other, which may have sealed for it in streams of which nothing more
+/// comes.
+fn ask_counts(state: &State, from: &Peer, now: Timestamp, commit: &mut Commit) -> Result<(), ProfileError> {
+    let due = now.plus(ASK_MISSING);
+    let kept = state.store().repairs().repair(from.device)?;
+    let record = kept.unwrap_or_else(|| new_record(from, now, due));
+    commit.push(Change::PutRepair(RepairRecord { counts_wanted: true, due: record.due.min(due), ..record }));
+    Ok(())
 }
 
 /// REP-12: only the device whose message did not open can say that another stands for it.
