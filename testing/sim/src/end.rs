@@ -163,14 +163,19 @@ fn repairs_of(world: &World, device: &Device) -> Vec<String> {
     if !world.options.has_repairs {
         return unrest;
     }
-    let stays = |device: &DeviceId| state.devices.get(device).is_some_and(|member| member.removed.is_none());
-    let counts = |(message, to): &&(MessageId, DeviceId)| {
+    let is_due = |(message, _): &&(MessageId, DeviceId)| {
         let sent = state.sends.get(message);
-        stays(to) && sent.is_some_and(|sent| sent.from == device.index && sent.at.elapsed() < COUNTED_FOR)
+        sent.is_some_and(|sent| sent.from == device.index && sent.at.elapsed() < COUNTED_FOR)
     };
-    let unconfirmed = state.trouble.unconfirmed.iter().filter(counts).count();
-    if unconfirmed > 0 {
-        unrest.push(format!("{} does not know of {unconfirmed} deliveries", device.name));
+    let mut unconfirmed: BTreeMap<(&str, bool), u32> = BTreeMap::new();
+    for (message, to) in state.trouble.unconfirmed.iter().filter(is_due) {
+        let Some(member) = state.devices.get(to).filter(|member| member.removed.is_none()) else { continue };
+        let has = state.truth(member.client).is_some_and(|truth| truth.messages.contains(message));
+        *unconfirmed.entry((&member.name, has)).or_default() += 1;
+    }
+    for ((to, has), count) in unconfirmed {
+        let what = if has { "does not know that it arrived" } else { "did not arrive" };
+        unrest.push(format!("{count} messages of {} to {to}: {what}", device.name));
     }
     unrest
 }
