@@ -1,7 +1,7 @@
 //! What was said, as it is shown. Reads only.
 
 use halcyon_content::Kind;
-use halcyon_types::{ConversationId, MessageId};
+use halcyon_types::{ConversationId, MessageId, Timestamp};
 
 use crate::{
     client::Client,
@@ -38,6 +38,18 @@ impl Client {
     ) -> Result<Vec<ShownMessage>, ProfileError> {
         let mut state = self.inner.state();
         let records = state.store().history(conversation, before, limit)?;
+        let gaps = state.store().repairs().gaps()?;
+        Ok(records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect())
+    }
+
+    /// Returns up to `limit` messages of all conversations with a number above `after`, in the order in which they were committed here: for
+    /// whoever shows each once. One that came late is among the last, wherever it stands in its conversation (REP-15).
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn history_since(&self, after: u64, limit: usize) -> Result<Vec<ShownMessage>, ProfileError> {
+        let mut state = self.inner.state();
+        let records = state.store().repairs().stored_since(Timestamp::from_millis(0), after, limit)?;
         let gaps = state.store().repairs().gaps()?;
         Ok(records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect())
     }

@@ -155,21 +155,14 @@ impl Listener {
     /// # Errors
     /// [`Failure`]
     pub(super) fn catch_up(&mut self) -> Result<(), Failure> {
-        let mut unseen = Vec::new();
-        for conversation in self.client.conversations()? {
-            let mut before = u64::MAX;
-            loop {
-                let page = self.client.history(conversation.id, before, PAGE)?;
-                let Some(oldest) = page.first().map(|message| message.number) else { break };
-                unseen.extend(page.into_iter().filter(|message| message.number > self.printed));
-                if oldest <= self.printed {
-                    break;
-                }
-                before = oldest;
-            }
+        let mut after = self.printed;
+        while self.left != Some(0) {
+            let page = self.client.history_since(after, PAGE)?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            page.iter().try_for_each(|message| self.message(message))?;
         }
-        unseen.sort_unstable_by_key(|message| message.number);
-        unseen.iter().try_for_each(|message| self.message(message))
+        Ok(())
     }
 
     /// Prints which repairs went on before: the next word of them may be hours away.

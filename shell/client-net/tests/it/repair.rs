@@ -222,6 +222,9 @@ async fn what_the_server_drops_is_found() {
     assert_eq!(bob.messages().into_iter().map(before).collect::<Vec<_>>(), [(0, 0), (2, 0)], "in its place (REP-31)");
     bob.shows(&["one", "two", "three", "four"]).await;
     assert!(bob.messages().into_iter().map(before).all(|before| before == (0, 0)));
+    let late: Vec<_> =
+        bob.client.history_since(2, 10).unwrap().into_iter().map(|message| message.text.unwrap()).collect();
+    assert_eq!(late, ["two", "three"], "who shows each once finds what came late");
     bob.mended().await;
     assert_eq!(counted(&bob.client)["gaps_total"], 1);
 }
