@@ -31,4 +31,4 @@ pub use party::Party;
 pub use prekey::{BundleError, PrekeyBundle, PrekeyRing};
 pub use session::Security;
 pub use sessions::{Opened, Opening, Sealing, Sessions};
-pub use wire::{AuthData, SEALED_BYTES_MAX};
+pub use wire::{AuthData, SEALED_BYTES_MAX, recipient};

@@ -92,6 +92,8 @@ pub(crate) fn seal_job(
     let mut events = Vec::new();
     let kept = state.store().outbox_envelopes(job.message)?;
     let mut envelopes = kept.len();
+    // Sealed for already: two targets may cover one device, and what the store has of its session is used up by the first.
+    let mut covered_devices: BTreeSet<DeviceId> = kept.iter().map(|envelope| envelope.device).collect();
     for at in 0..job.targets.len() {
         let target = &job.targets[at];
         if target.state != TargetState::ToSeal {
@@ -111,7 +113,7 @@ pub(crate) fn seal_job(
                 let mut waits = Vec::new();
                 if !covered {
                     let made;
-                    (made, waits) = sealing.seal(&mut sealed, devices, &kept)?;
+                    (made, waits) = sealing.seal(&mut sealed, devices, &mut covered_devices)?;
                     envelopes += made;
                 }
                 sealed.state = TargetState::Sealed(devices.account());
@@ -178,10 +180,11 @@ impl Sealing<'_> {
         &mut self,
         target: &mut OutboxTarget,
         devices: &VerifiedDevices,
-        kept: &[OutboxEnvelope],
+        covered: &mut BTreeSet<DeviceId>,
     ) -> Result<(usize, Vec<DeviceId>), ProfileError> {
         let numbering = Numbering::of(self.state, self.job)?;
-        let copies = self.copies(&numbering, target, devices, kept)?;
+        let copies = self.copies(&numbering, target, devices, covered)?;
+        covered.extend(copies.keys());
         let places: BTreeMap<DeviceId, Place> = copies.iter().map(|(device, (_, place))| (*device, *place)).collect();
         if !places.is_empty() {
             self.commit.push(numbering.epoch_change()); // REP-20
@@ -245,14 +248,13 @@ impl Sealing<'_> {
         numbering: &Numbering,
         target: &OutboxTarget,
         devices: &VerifiedDevices,
-        kept: &[OutboxEnvelope],
+        covered: &BTreeSet<DeviceId>,
     ) -> Result<BTreeMap<DeviceId, (Session, Place)>, ProfileError> {
         let own_device = self.state.own()?.device;
-        let under_way: BTreeSet<DeviceId> = kept.iter().map(|envelope| envelope.device).collect();
         let done: BTreeSet<DeviceId> = target.done.iter().copied().collect();
         let wanted = |device: &DeviceId| {
             let chosen = target.only.is_none_or(|only| only == *device);
-            chosen && *device != own_device && !under_way.contains(device) && !done.contains(device)
+            chosen && *device != own_device && !covered.contains(device) && !done.contains(device)
         };
         let mut copies = BTreeMap::new();
         for device in devices.devices().iter().map(|device| device.device_id()).filter(wanted) {

@@ -82,6 +82,9 @@ impl Cause {
 /// Causes that a newer device list or an accepted account can end.
 const SENDER_CAUSES: [&str; 3] =
     [Cause::UnknownSender.name(), Cause::RefusedSender.name(), Cause::UnknownDevice.name()];
+/// RCV-3: deliveries that are kept unopened, of one device and in all: at 20 KiB each, 5 and 80 MiB.
+const UNOPENED_OF_DEVICE_MAX: u64 = 256;
+const UNOPENED_MAX: u64 = 4096;
 /// Of these, what is tried again in an hour: each may take a lookup.
 const OPENED_AGAIN_MAX: usize = 32;
 
@@ -199,9 +202,17 @@ impl Inner {
         let mut commit = self.seen(sender, envelope, Some(content.message_id));
         let mut session = opened.next;
         let mut taken = Taken::default();
-        if state.is_addressed(&content, sender, opened.recipient.as_ref())? {
-            taken = self.take(&mut state, &content, sender, &opened.plaintext, &mut session, &mut commit)?;
+        let peer = Peer { wrote_to: opened.recipient.clone(), ..Peer::sender(sender) };
+        let mut progress = false;
+        if *content.members.sender() == sender.handle {
+            // REP-10: also of what is not for this person any more, or it would be asked for without end.
+            progress = self.place(&state, &content, &peer, &mut commit)?;
         }
+        if state.is_addressed(&content, sender, opened.recipient.as_ref())? {
+            let plaintext = &opened.plaintext;
+            taken = self.take(&mut state, &content, (sender, &peer), plaintext, &mut session, &mut commit)?;
+        }
+        taken.progress |= progress;
         commit.push(put_session(&session));
         hit(Point::ClientOpened);
         state.commit(&commit)?;
@@ -232,13 +243,13 @@ impl Inner {
         &self,
         state: &mut State,
         content: &Content,
-        sender: &Sender,
+        from: (&Sender, &Peer),
         plaintext: &SecretBytes,
         session: &mut Session,
         commit: &mut Commit,
     ) -> Result<Taken, ProfileError> {
-        let peer = Peer { device: sender.device, account: sender.account, handle: sender.handle.clone() };
-        let mut taken = Taken { progress: self.place(state, content, &peer, commit)?, ..Taken::default() };
+        let (sender, peer) = from;
+        let mut taken = Taken::default();
         // RCV-4: the marks are forgotten some day, and suite `pair` opens a replay for ever; the history is not forgotten.
         let duplicate = state.store().has_seen(&message_mark(sender.device, content.message_id))?
             || state.store().has_message(sender.device, content.message_id)?;
@@ -251,11 +262,11 @@ impl Inner {
                 taken.events = receipts::take_receipt(state, receipt, from, self.now(), commit)?;
             }
             Kind::Repair(repair) => {
-                let answered = self.take_repair(state, repair, &peer, session, commit)?;
+                let answered = self.take_repair(state, repair, peer, session, commit)?;
                 (taken.events, taken.epoch_seen) = (answered.events, answered.epoch);
             }
             Kind::Forward(forward) => {
-                taken.shown = repair::forward::take(self, state, forward, &peer, commit)?;
+                taken.shown = repair::forward::take(self, state, forward, peer, commit)?;
                 taken.progress |= taken.shown.is_some();
             }
             _ => taken.shown = Some(self.add_message(state, content, sender, plaintext, commit)?),
@@ -344,11 +355,21 @@ impl Inner {
         cause: Cause,
     ) -> Result<Received, ProfileError> {
         let mut commit = Commit::new();
-        let event = self.unopened(envelope, delivery, cause, &mut commit);
         let mut state = self.state();
+        if let Some(envelope) = envelope
+            && !matches!(cause, Cause::NoKey | Cause::Forked)
+        {
+            // Nobody who only knows an envelope's id ends what is asked of its sender.
+            let kept = state.store().repairs().unopened_head(envelope.id)?;
+            if kept.is_some_and(|kept| [repair::NO_KEY, repair::FORKED].contains(&kept.cause.as_str())) {
+                return Ok(Received::Committed);
+            }
+        }
+        let event = self.unopened(envelope, delivery, cause, &mut commit);
         let origin = envelope.map(|envelope| &envelope.origin);
         if let (Cause::NoKey | Cause::Forked, Some(Origin::Device(sender))) = (cause, origin) {
-            let peer = Peer { device: sender.device, account: sender.account, handle: sender.handle.clone() };
+            let wrote_to = envelope.and_then(|envelope| halcyon_suites::pq3::recipient(&envelope.payload));
+            let peer = Peer { wrote_to, ..Peer::sender(sender) };
             repair::schedule(&state, &peer, Why::Unopened, self.now(), &mut commit)?; // REP-11
         }
         state.commit(&commit)?;
@@ -375,14 +396,25 @@ impl Inner {
             at: self.now(),
             gone: false,
         }));
+        commit.push(Change::BoundUnopened {
+            device,
+            of_device: UNOPENED_OF_DEVICE_MAX,
+            in_all: UNOPENED_MAX,
+            asked: vec![repair::NO_KEY.to_owned(), repair::FORKED.to_owned()],
+        });
         Event::Unopened { device, cause: cause.name().to_owned() }
     }
 
     /// Tries again what was not opened because its sender's device was not known: lists change, and people accept accounts (REP-19).
     pub(crate) async fn open_again(&self) -> Result<(), ProfileError> {
         let waits = |record: &UnopenedRecord| SENDER_CAUSES.contains(&record.cause.as_str());
-        let records: Vec<_> =
-            self.state().store().unopened()?.into_iter().filter(waits).take(OPENED_AGAIN_MAX).collect();
+        let mut records: Vec<_> = self.state().store().unopened()?.into_iter().filter(waits).collect();
+        if records.len() > OPENED_AGAIN_MAX {
+            // Each has its turn some day, whoever fills the first places.
+            let begin = usize::from(u16::from_be_bytes(self.rng().array())) % records.len();
+            records.rotate_left(begin);
+            records.truncate(OPENED_AGAIN_MAX);
+        }
         for record in records {
             let Ok(envelope) = Envelope::decode(record.envelope.clone()) else { continue };
             let Origin::Device(sender) = envelope.origin.clone() else { continue };

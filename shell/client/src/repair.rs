@@ -18,6 +18,7 @@ pub(crate) mod restored;
 mod shown;
 
 use halcyon_content::{Content, ConversationMembers, Kind, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened};
+use halcyon_courier::envelope::Sender;
 use halcyon_types::{AccountId, DeviceId, Duration, Handle, MessageId, Timestamp};
 
 pub(crate) use answer::Resent;
@@ -31,7 +32,7 @@ use crate::{
     handles,
     ports::{
         Change, Commit,
-        store::{OutboxEnvelope, OutboxJob, OutboxTarget, RepairRecord, SentEnd, SentEnvelope, UnopenedRecord},
+        store::{OutboxEnvelope, OutboxJob, OutboxTarget, RepairRecord, SentEnd, SentEnvelope, UnopenedHead},
     },
     state::State,
 };
@@ -82,6 +83,20 @@ pub(crate) struct Peer {
     pub(crate) device: DeviceId,
     pub(crate) account: AccountId,
     pub(crate) handle: Handle,
+    /// The own handle that it wrote to, where no conversation says so.
+    pub(crate) wrote_to: Option<Handle>,
+}
+
+impl Peer {
+    /// Returns the device that sealed what an envelope carries.
+    pub(crate) fn sender(sender: &Sender) -> Self {
+        Self { device: sender.device, account: sender.account, handle: sender.handle.clone(), wrote_to: None }
+    }
+
+    fn of(record: &RepairRecord) -> Self {
+        let (device, account, handle) = (record.device, record.account, record.handle.clone());
+        Self { device, account, handle, wrote_to: record.wrote_to.clone() }
+    }
 }
 
 /// Adds to a commit that a device is to be asked, if it is not already, or later (REP-11).
@@ -102,10 +117,11 @@ pub(crate) fn schedule(
         Some(record) => {
             // What is new does not wait for the long pauses of what is old, but for the shortest.
             let earliest = record.asked.map_or(due, |asked| due.max(asked.plus(PAUSES[0])));
-            if record.due <= earliest {
+            let wrote_to = peer.wrote_to.clone().or(record.wrote_to.clone());
+            if record.due <= earliest && wrote_to == record.wrote_to {
                 return Ok(());
             }
-            RepairRecord { due: earliest, ..record }
+            RepairRecord { due: record.due.min(earliest), wrote_to, ..record }
         }
     };
     commit.push(Change::PutRepair(record));
@@ -124,6 +140,7 @@ fn new_record(peer: &Peer, now: Timestamp, due: Timestamp) -> RepairRecord {
         job: None,
         counts_wanted: false,
         forward_since: None,
+        wrote_to: peer.wrote_to.clone(),
     }
 }
 
@@ -144,6 +161,18 @@ pub(crate) fn expect_receipt(
     at: Timestamp,
     commit: &mut Commit,
 ) -> Result<(), ProfileError> {
+    remember_sent(job, envelope, at, commit);
+    if job.silent {
+        return Ok(());
+    }
+    let (device, account, handle) = (envelope.device, envelope.account, envelope.handle.clone());
+    let peer = Peer { device, account, handle, wrote_to: None };
+    schedule(state, &peer, Why::Unconfirmed, at, commit)
+}
+
+/// Adds to a commit that an envelope may have reached its device: also one that was refused when it was sent again, since the first
+/// time may have gone well and its answer been lost (REP-12).
+pub(crate) fn remember_sent(job: &OutboxJob, envelope: &OutboxEnvelope, at: Timestamp, commit: &mut Commit) {
     commit.push(Change::PutSentEnvelope(SentEnvelope {
         id: envelope.id,
         device: envelope.device,
@@ -152,11 +181,6 @@ pub(crate) fn expect_receipt(
         sender: job.sender.clone(),
         at,
     }));
-    if job.silent {
-        return Ok(());
-    }
-    let peer = Peer { device: envelope.device, account: envelope.account, handle: envelope.handle.clone() };
-    schedule(state, &peer, Why::Unconfirmed, at, commit)
 }
 
 impl Inner {
@@ -226,8 +250,7 @@ impl Inner {
         repair: Repair,
         now: Timestamp,
     ) -> Result<Option<OutboxJob>, ProfileError> {
-        let peer = Peer { device: record.device, account: record.account, handle: record.handle.clone() };
-        self.note_to(state, &peer, Kind::Repair(repair), now)
+        self.note_to(state, &Peer::of(record), Kind::Repair(repair), now)
     }
 
     /// None if it cannot be written, as when this account has no handle.
@@ -334,16 +357,15 @@ fn stream_end(end: &SentEnd) -> StreamEnd {
 }
 
 /// Says whether its sender is to send it again.
-fn is_asked_for(record: &UnopenedRecord) -> bool {
-    [NO_KEY, FORKED].contains(&record.cause.as_str()) && !record.gone
+fn is_asked_for(head: &UnopenedHead) -> bool {
+    [NO_KEY, FORKED].contains(&head.cause.as_str()) && !head.gone
 }
 
 fn unopened(state: &State, device: DeviceId) -> Result<Vec<Unopened>, ProfileError> {
-    let records = state.store().unopened()?;
-    let asked = records.iter().filter(|record| record.device == Some(device) && is_asked_for(record));
-    let unopened = asked.map(|record| Unopened {
-        envelope: record.id,
-        cause: if record.cause == FORKED { RepairCause::Forked } else { RepairCause::NoKey },
+    let heads = state.store().repairs().unopened_of(device)?;
+    let unopened = heads.iter().filter(|head| is_asked_for(head)).map(|head| Unopened {
+        envelope: head.id,
+        cause: if head.cause == FORKED { RepairCause::Forked } else { RepairCause::NoKey },
     });
     Ok(unopened.take(halcyon_content::ENVELOPES_MAX).collect())
 }
@@ -355,7 +377,7 @@ fn finish(
     now: Timestamp,
     events: &mut Vec<Event>,
 ) -> Result<Option<Timestamp>, ProfileError> {
-    let was_shown = record.asked.is_some() && state.shown_repairs.remove(&record.device);
+    let was_shown = state.shown_repairs.remove(&record.device);
     if was_shown {
         events.push(Event::Repair { step: RepairStep::Done, repair: shown::done(state, &record)? });
     }
@@ -363,7 +385,15 @@ fn finish(
     match state.store().repairs().oldest_unconfirmed(record.device, now.minus(ASK_AGE_MAX))? {
         Some(oldest) => {
             let due = oldest.plus(COUNT_AFTER).max(now.plus(PAUSES[0]));
-            let waiting = RepairRecord { since: now, due, asked: None, attempts: 0, job: None, ..record };
+            let waiting = RepairRecord {
+                since: now,
+                due,
+                attempts: 0,
+                job: None,
+                counts_wanted: false,
+                forward_since: None,
+                ..record
+            };
             state.commit(&Commit::new().with(Change::PutRepair(waiting)))?;
             Ok(Some(due))
         }
@@ -384,8 +414,7 @@ fn leave(state: &mut State, record: &RepairRecord, events: &mut Vec<Event>) -> R
             commit.push(Change::PutHeard(heard));
         }
     }
-    let unopened = state.store().unopened()?;
-    for one in unopened.iter().filter(|one| one.device == Some(record.device) && is_asked_for(one)) {
+    for one in state.store().repairs().unopened_of(record.device)?.iter().filter(|head| is_asked_for(head)) {
         commit.push(Change::CountUp(counter(&one.cause, "gone")));
         commit.push(Change::MarkUnopenedGone(one.id));
     }
@@ -406,7 +435,8 @@ fn members(state: &State, peer: &Peer) -> Result<Option<(Handle, ConversationMem
     let conversations = state.store().conversations()?;
     let shared = conversations.iter().filter(|conversation| conversation.members.contains(&peer.handle));
     let known = shared.flat_map(|conversation| &conversation.members).find(|member| own_handles.contains(member));
-    let Some(from) = known.or(own_handles.first()).cloned() else { return Ok(None) };
+    let known = known.or(peer.wrote_to.as_ref().filter(|handle| own_handles.contains(handle)));
+    let Some(from) = known.cloned() else { return Ok(None) };
     let members = ConversationMembers::new(from.clone(), [peer.handle.clone()]).ok();
     Ok(members.map(|members| (from, members)))
 }

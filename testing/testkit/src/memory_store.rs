@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, Heard, KnownAccountRecord,
     KnownHandleRecord, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile,
-    RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError, StreamPlace, UnopenedRecord,
+    RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError, StreamPlace, UnopenedHead,
+    UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -339,6 +340,15 @@ impl RepairQueries for MemoryStore {
         self.read(|state| state.epochs_seen.get(&device).copied().unwrap_or(0))
     }
 
+    fn unopened_of(&self, device: DeviceId) -> Result<Vec<UnopenedHead>, StoreError> {
+        let of = |record: &&UnopenedRecord| record.device == Some(device);
+        self.read(|state| state.unopened.iter().filter(of).map(head).collect())
+    }
+
+    fn unopened_head(&self, envelope: EnvelopeId) -> Result<Option<UnopenedHead>, StoreError> {
+        self.read(|state| state.unopened.iter().find(|record| record.id == envelope).map(head))
+    }
+
     fn repairs(&self) -> Result<Vec<RepairRecord>, StoreError> {
         self.read(|state| {
             let mut repairs: Vec<RepairRecord> = state.repairs.values().cloned().collect();
@@ -452,6 +462,10 @@ impl State {
             Change::AddUnopened(record) => add(&mut self.unopened, record, |a, b| a.id == b.id),
             Change::RemoveUnopened(id) => self.unopened.retain(|record| record.id != id),
             Change::ForgetUnopenedBefore(time) => self.unopened.retain(|record| record.at >= time),
+            Change::BoundUnopened { device, of_device, in_all, asked } => {
+                bound(&mut self.unopened, |record| record.device == device, of_device, &asked);
+                bound(&mut self.unopened, |_| true, in_all, &asked);
+            }
             Change::MarkUnopenedGone(id) => {
                 self.unopened.iter_mut().filter(|record| record.id == id).for_each(|record| record.gone = true)
             }
@@ -483,6 +497,23 @@ impl State {
                 self.alerts.iter_mut().filter(|alert| alert.id == id).for_each(|alert| alert.seen = true)
             }
         }
+    }
+}
+
+fn head(record: &UnopenedRecord) -> UnopenedHead {
+    UnopenedHead { id: record.id, device: record.device, cause: record.cause.clone(), gone: record.gone }
+}
+
+/// Removes those beyond so many: first those that nobody is asked for, then the oldest.
+fn bound(list: &mut Vec<UnopenedRecord>, counts: impl Fn(&UnopenedRecord) -> bool, keep: u64, asked: &[String]) {
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    for is_asked in [false, true] {
+        let mut excess = list.iter().filter(|record| counts(record)).count().saturating_sub(keep);
+        list.retain(|record| {
+            let goes = excess > 0 && counts(record) && asked.contains(&record.cause) == is_asked;
+            excess -= usize::from(goes);
+            !goes
+        });
     }
 }
 

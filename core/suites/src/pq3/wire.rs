@@ -189,6 +189,13 @@ pub struct AuthData {
     pub recipient_push_token: PushToken,
 }
 
+/// Returns the handle that a sealed message says it is for (PQ3-22). To be believed only if the message was found authentic: it opened,
+/// or lacks nothing but its key ([`OpenError::NoKey`](crate::OpenError::NoKey), [`Forked`](crate::OpenError::Forked)).
+#[must_use]
+pub fn recipient(sealed: &[u8]) -> Option<Handle> {
+    AuthData::decode(&Message::decode(sealed)?.auth_data).map(|auth_data| auth_data.recipient)
+}
+
 impl AuthData {
     /// Returns the encoding.
     #[must_use]

@@ -103,6 +103,7 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
         | Change::PutSentEnvelope(_)
         | Change::RemoveSentEnvelopes { .. }
         | Change::ForgetSentEnvelopes { .. }
+        | Change::BoundUnopened { .. }
         | Change::CountUp(_) => repairs::apply(db, change),
         Change::AddAlert(alert) => run(
             db,

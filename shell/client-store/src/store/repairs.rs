@@ -5,9 +5,10 @@
 use std::ops::Range;
 
 use halcyon_client::ports::store::{
-    Change, Delivery, Heard, MessageRecord, RepairQueries, RepairRecord, SentEnd, SentEnvelope, StoreError, StreamPlace,
+    Change, Delivery, Heard, MessageRecord, RepairQueries, RepairRecord, SentEnd, SentEnvelope, StoreError,
+    StreamPlace, UnopenedHead,
 };
-use halcyon_types::{ConversationId, DeviceId, EnvelopeId, MessageId, Timestamp};
+use halcyon_types::{ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 use super::{
@@ -75,6 +76,9 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
                        (SELECT place FROM sent_envelope ORDER BY place DESC LIMIT 1 OFFSET ?1)";
             run(db, sql, [keep])
         }
+        Change::BoundUnopened { device, of_device, in_all, asked } => {
+            bound_unopened(db, *device, *of_device, *in_all, asked)
+        }
         Change::CountUp(name) => run(
             db,
             "INSERT INTO counter (name, count) VALUES (?1, 1) ON CONFLICT (name) DO UPDATE SET count = count + 1",
@@ -88,8 +92,8 @@ fn put_repair(db: &Connection, repair: &RepairRecord) -> rusqlite::Result<()> {
     run(
         db,
         "INSERT OR REPLACE INTO repair
-         (device, account, handle, since, due, asked, attempts, job, counts_wanted, forward_since)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         (device, account, handle, since, due, asked, attempts, job, counts_wanted, forward_since, wrote_to)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         params![
             repair.device.as_bytes(),
             repair.account.as_bytes(),
@@ -101,6 +105,7 @@ fn put_repair(db: &Connection, repair: &RepairRecord) -> rusqlite::Result<()> {
             repair.job.as_ref().map(|job| job.as_bytes().as_slice()),
             repair.counts_wanted,
             repair.forward_since.map(at),
+            repair.wrote_to.as_ref().map(Handle::as_uri),
         ],
     )
 }
@@ -109,7 +114,8 @@ fn put_repair(db: &Connection, repair: &RepairRecord) -> rusqlite::Result<()> {
 macro_rules! repairs {
     ($condition:literal) => {
         concat!(
-            "SELECT device, account, handle, since, due, asked, attempts, job, counts_wanted, forward_since FROM repair ",
+            "SELECT device, account, handle, since, due, asked, attempts, job, counts_wanted, forward_since,
+             wrote_to FROM repair ",
             $condition
         )
     };
@@ -137,6 +143,7 @@ fn repair(row: &Row<'_>) -> rusqlite::Result<RepairRecord> {
         job: optional_id(row, 7)?,
         counts_wanted: row.get(8)?,
         forward_since: optional_millis(row, 9)?,
+        wrote_to: row.get::<_, Option<String>>(10)?.is_some().then(|| handle(row, 10)).transpose()?,
     })
 }
 
@@ -152,6 +159,37 @@ fn heard(row: &Row<'_>) -> rusqlite::Result<Heard> {
         lost: columns::ranges(row, 7)?,
         since: millis(row, 8)?,
     })
+}
+
+fn unopened_head(row: &Row<'_>) -> rusqlite::Result<UnopenedHead> {
+    Ok(UnopenedHead { id: id(row, 0)?, device: optional_id(row, 1)?, cause: row.get(2)?, gone: row.get(3)? })
+}
+
+/// What is asked for stays longest, then what is newest.
+fn bound_unopened(
+    db: &Connection,
+    device: Option<DeviceId>,
+    of_device: u64,
+    in_all: u64,
+    asked: &[String],
+) -> rusqlite::Result<()> {
+    let asked = asked.join(",");
+    let limit = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let device = device.map(|device| *device.as_bytes());
+    run(
+        db,
+        "DELETE FROM unopened WHERE device IS ?1 AND place NOT IN
+         (SELECT place FROM unopened WHERE device IS ?1
+          ORDER BY instr(?2, cause) > 0 DESC, place DESC LIMIT ?3)
+         AND (SELECT count(*) FROM unopened WHERE device IS ?1) > ?3",
+        params![device, asked, limit(of_device)],
+    )?;
+    run(
+        db,
+        "DELETE FROM unopened WHERE (SELECT count(*) FROM unopened) > ?2 AND place NOT IN
+         (SELECT place FROM unopened ORDER BY instr(?1, cause) > 0 DESC, place DESC LIMIT ?2)",
+        params![asked, limit(in_all)],
+    )
 }
 
 fn sent_end(row: &Row<'_>) -> rusqlite::Result<SentEnd> {
@@ -257,6 +295,16 @@ impl RepairQueries for SqliteStore {
     fn epoch_seen(&self, device: DeviceId) -> Result<u64, StoreError> {
         let sql = "SELECT epoch FROM epoch_seen WHERE device = ?1";
         Ok(self.one(sql, [device.as_bytes()], |row| counted(row, 0))?.unwrap_or(0))
+    }
+
+    fn unopened_of(&self, device: DeviceId) -> Result<Vec<UnopenedHead>, StoreError> {
+        let sql = "SELECT id, device, cause, gone FROM unopened WHERE device = ?1 ORDER BY place";
+        self.all(sql, [device.as_bytes()], unopened_head)
+    }
+
+    fn unopened_head(&self, envelope: EnvelopeId) -> Result<Option<UnopenedHead>, StoreError> {
+        let sql = "SELECT id, device, cause, gone FROM unopened WHERE id = ?1";
+        self.one(sql, [envelope.as_bytes()], unopened_head)
     }
 
     fn repairs(&self) -> Result<Vec<RepairRecord>, StoreError> {

@@ -102,6 +102,7 @@ ALTER TABLE outbox_target ADD COLUMN only_device BLOB;
 ALTER TABLE outbox_target ADD COLUMN mends BLOB;
 ALTER TABLE unopened ADD COLUMN device BLOB;
 ALTER TABLE unopened ADD COLUMN gone INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX unopened_by_device ON unopened (device, place);
 
 CREATE TABLE sent_end (
     device BLOB NOT NULL, conversation BLOB NOT NULL, stream INTEGER NOT NULL, last INTEGER NOT NULL,
@@ -117,7 +118,7 @@ CREATE TABLE epoch_seen (device BLOB PRIMARY KEY, epoch INTEGER NOT NULL) STRICT
 CREATE TABLE repair (
     device BLOB PRIMARY KEY, account BLOB NOT NULL, handle TEXT NOT NULL,
     since INTEGER NOT NULL, due INTEGER NOT NULL, asked INTEGER, attempts INTEGER NOT NULL, job BLOB,
-    counts_wanted INTEGER NOT NULL, forward_since INTEGER
+    counts_wanted INTEGER NOT NULL, forward_since INTEGER, wrote_to TEXT
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sent_envelope (
     place INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -66,8 +66,13 @@ impl Inner {
             answered: sent.parts.iter().filter_map(|part| EnvelopeId::try_from(&part.envelope_id[..]).ok()).collect(),
             dropped: BTreeSet::new(),
         };
+        let mut taken = BTreeSet::new();
         for part in &sent.parts {
             let Ok(id) = EnvelopeId::try_from(&part.envelope_id[..]) else { continue };
+            // A server that answers twice for one must not make a job look done.
+            if !taken.insert(id) {
+                continue;
+            }
             let Some(envelope) = state.store().outbox_envelope(id)? else { continue };
             answer.take(&mut state, envelope, verdict(part.status))?;
         }
@@ -162,6 +167,7 @@ impl Answer<'_> {
                 if fresh.is_some_and(|kept| kept.known.version() == envelope.list_version) {
                     self.stale.insert(envelope.account, envelope.handle.clone());
                 }
+                repair::remember_sent(&job.0, &envelope, now, &mut self.commit);
                 self.commit.push(Change::RemoveOutboxEnvelope(envelope.id));
                 self.commit.push(Change::RemoveAddresses(envelope.account));
                 self.seal_anew(&mut job.0, envelope.account);
@@ -185,17 +191,18 @@ impl Answer<'_> {
                     && !self.answered.contains(&other.id)
                     && !self.dropped.contains(&other.id)
             };
-            let older: Vec<EnvelopeId> = queued.iter().filter(is_older).map(|other| other.id).collect();
+            let older: Vec<OutboxEnvelope> = queued.into_iter().filter(|other| is_older(&other)).collect();
             if older.is_empty() {
                 continue;
             }
             let (mut job, removed) = self.jobs.remove(&job.message).unwrap_or((job, 0));
             self.seal_anew(&mut job, refused.account);
-            self.jobs.insert(job.message, (job, removed + older.len()));
-            for id in older {
-                self.commit.push(Change::RemoveOutboxEnvelope(id));
-                self.dropped.insert(id);
+            for older in &older {
+                repair::remember_sent(&job, older, self.inner.now(), &mut self.commit);
+                self.commit.push(Change::RemoveOutboxEnvelope(older.id));
+                self.dropped.insert(older.id);
             }
+            self.jobs.insert(job.message, (job, removed + older.len()));
         }
         Ok(())
     }

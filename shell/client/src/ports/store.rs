@@ -21,7 +21,7 @@ pub use record::{
     MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile,
     SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
 };
-pub use repair::{Heard, RepairQueries, RepairRecord, SentEnd, SentEnvelope};
+pub use repair::{Heard, RepairQueries, RepairRecord, SentEnd, SentEnvelope, UnopenedHead};
 
 use halcyon_crypto::SecretBytes;
 

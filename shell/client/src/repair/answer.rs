@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use halcyon_content::{Kind, Repair, RepairCause, SPANS_MAX, Span, StreamEnd};
 use halcyon_suites::Session;
-use halcyon_types::{DeviceId, Duration, EnvelopeId, Handle, MessageId, Timestamp};
+use halcyon_types::{ConversationId, DeviceId, Duration, EnvelopeId, Handle, MessageId, Timestamp};
 
 use super::{Peer, Why, counter, forward, gaps, has_talked, schedule, stream_end};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
     event::Event,
     ports::{
         Change, Commit,
-        store::{DeliveryState, Heard, OutboxJob, OutboxTarget, RepairRecord, SentEnd, StreamPlace, TargetState},
+        store::{DeliveryState, Heard, OutboxJob, OutboxTarget, SentEnd, StreamPlace, TargetState},
     },
     receipts,
     state::State,
@@ -30,6 +30,10 @@ const RESEND_PAUSE: Duration = Duration::from_mins(1);
 const RESENDS_A_REQUEST: usize = 256;
 /// REP-18: what one device's requests make in an hour.
 const RESENDS_AN_HOUR: u32 = 1024;
+/// Stands for all counts among what was sent again.
+const ALL_COUNTS: MessageId = MessageId::from_bytes([0; MessageId::LEN]);
+/// Streams of one device that are kept: a conversation each, and one more for each time that it was restored.
+const STREAMS_MAX: usize = 1024;
 /// Messages sent again that are remembered at most.
 const REMEMBERED_MAX: usize = 16_384;
 
@@ -64,9 +68,12 @@ impl Resent {
 }
 
 /// What became of one thing that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// It is on its way, again or still.
-    Coming,
+    /// It is put into the outbox again.
+    Again,
+    /// It is on its way still, or was sent again a moment ago.
+    Still,
     /// It cannot be sent again.
     Gone,
 }
@@ -81,6 +88,10 @@ struct Answering<'a> {
     jobs: BTreeMap<MessageId, OutboxJob>,
     reply: Repair,
     events: Vec<Event>,
+    /// Streams as this repair leaves them.
+    heard: BTreeMap<(ConversationId, u64), Heard>,
+    /// Whether something is missing, to be asked for.
+    missing: bool,
     /// Whether the peer saw one key of this device on two messages (REP-22).
     forked: bool,
 }
@@ -114,8 +125,19 @@ impl Inner {
         if repair.restart {
             session.restart(now);
         }
-        let (jobs, reply, events) = (BTreeMap::new(), Repair::default(), Vec::new());
-        let mut answering = Answering { inner: self, state, from, now, commit, jobs, reply, events, forked: false };
+        let mut answering = Answering {
+            inner: self,
+            state,
+            from,
+            now,
+            commit,
+            jobs: BTreeMap::new(),
+            reply: Repair::default(),
+            events: Vec::new(),
+            heard: BTreeMap::new(),
+            missing: false,
+            forked: false,
+        };
         answering.unopened(repair)?;
         answering.wanted(&repair.wanted)?;
         answering.counts(&repair.counts)?;
@@ -123,11 +145,15 @@ impl Inner {
         answering.gone(repair)?;
         answering.all_counts(repair)?;
         answering.forwards(repair)?;
-        answering.answered(repair)?;
         let forked = answering.forked;
-        let events = answering.finish()?;
-        let own = if forked { state.epoch()?.saturating_add(1) } else { 0 };
-        Ok(Answered { events, epoch: repair.epoch_seen.max(own) })
+        let events = answering.finish(repair.answered)?;
+        // REP-22: a peer's word is enough to begin anew with that peer, and no more.
+        let own = state.own()?.account == from.account;
+        if forked && !own {
+            session.restart(now);
+        }
+        let told = if forked { state.epoch()?.saturating_add(1) } else { 0 };
+        Ok(Answered { events, epoch: if own { repair.epoch_seen.max(told) } else { 0 } })
     }
 }
 
@@ -137,7 +163,7 @@ impl Answering<'_> {
         for one in &repair.unopened {
             match self.resend_envelope(one.envelope)? {
                 // What somebody else sealed with a copy of this device's keys is not known here.
-                Asked::Coming => self.forked |= one.cause == RepairCause::Forked,
+                Asked::Again | Asked::Still => self.forked |= one.cause == RepairCause::Forked,
                 Asked::Gone => self.reply.gone_envelopes.push(one.envelope), // REP-14; as many as were asked for at most
             }
         }
@@ -147,8 +173,11 @@ impl Answering<'_> {
     fn resend_envelope(&mut self, id: EnvelopeId) -> Result<Asked, ProfileError> {
         // The server delivered it, and its answer is on its way still: then it is not the one that helps.
         if let Some(waiting) = self.state.store().outbox_envelope(id)?.filter(|one| one.device == self.from.device) {
-            self.commit.push(Change::RemoveOutboxEnvelope(id));
-            return self.resend(waiting.message, None, Some(id));
+            let asked = self.resend(waiting.message, None, Some(id))?;
+            if asked == Asked::Again {
+                self.commit.push(Change::RemoveOutboxEnvelope(id));
+            }
+            return Ok(asked);
         }
         let sent = self.state.store().repairs().sent_envelope(id)?.filter(|sent| sent.device == self.from.device);
         match sent {
@@ -215,21 +244,24 @@ impl Answering<'_> {
             },
         };
         let waits = |target: &OutboxTarget| target.only == Some(device) && target.state == TargetState::ToSeal;
-        let under_way = self
-            .state
-            .store()
-            .outbox_envelopes(message)?
-            .iter()
-            .any(|one| one.device == device && Some(one.id) != mends);
+        let queued = self.state.store().outbox_envelopes(message)?;
+        let under_way = queued.iter().any(|one| one.device == device && Some(one.id) != mends);
         let comes = under_way || job.targets.iter().any(waits);
-        if !comes && self.state.resent.may(message, device, self.now) {
-            let handle = self.address(&job)?;
-            job.targets.retain(|target| target.only != Some(device));
-            job.targets.push(OutboxTarget { mends, ..OutboxTarget::only(handle, device) });
-            self.commit.push(Change::PutOutboxJob(job.clone()));
+        if comes || !self.state.resent.may(message, device, self.now) {
             self.jobs.insert(message, job);
+            return Ok(Asked::Still);
         }
-        Ok(Asked::Coming)
+        // From here on this device is that target's alone: no other may seal for it, too.
+        let others = |target: &&mut OutboxTarget| target.only.is_none() && !target.done.contains(&device);
+        for target in job.targets.iter_mut().filter(others) {
+            target.done.push(device);
+        }
+        let handle = self.address(&job)?;
+        job.targets.retain(|target| target.only != Some(device));
+        job.targets.push(OutboxTarget { mends, ..OutboxTarget::only(handle, device) });
+        self.commit.push(Change::PutOutboxJob(job.clone()));
+        self.jobs.insert(message, job);
+        Ok(Asked::Again)
     }
 
     fn new_job(
@@ -274,23 +306,30 @@ impl Answering<'_> {
 
     /// REP-13: what the sender counted and did not come is asked for; what is all here is said to be.
     fn counts(&mut self, counts: &[StreamEnd]) -> Result<(), ProfileError> {
-        let mut missing = false;
         for count in counts {
-            let kept = self.state.store().repairs().heard_in(self.from.device, count.conversation, count.stream)?;
-            let mut heard = kept.unwrap_or_else(|| new_heard(self.from, count, self.now));
-            if gaps::hear_of(&mut heard, count.last, self.now) {
-                self.commit.push(Change::PutHeard(heard.clone()));
-            }
-            missing |= !heard.missing.is_empty();
+            let Some(mut heard) = self.heard(count)? else { continue };
+            gaps::hear_of(&mut heard, count.last, self.now);
+            self.missing |= !heard.missing.is_empty();
             let last = gaps::complete_to(&heard).min(count.last);
             if last > 0 {
                 self.reply.had.push(StreamEnd { last, ..*count });
             }
-        }
-        if missing {
-            schedule(self.state, self.from, Why::Missing, self.now, self.commit)?;
+            self.heard.insert((count.conversation, count.stream), heard);
         }
         Ok(())
+    }
+
+    /// None if the device has more streams than anybody needs.
+    fn heard(&mut self, end: &StreamEnd) -> Result<Option<Heard>, ProfileError> {
+        if let Some(heard) = self.heard.remove(&(end.conversation, end.stream)) {
+            return Ok(Some(heard));
+        }
+        let queries = self.state.store().repairs();
+        if let Some(heard) = queries.heard_in(self.from.device, end.conversation, end.stream)? {
+            return Ok(Some(heard));
+        }
+        let many = queries.heard(self.from.device)?.len() + self.heard.len() >= STREAMS_MAX;
+        Ok((!many).then(|| new_heard(self.from, end, self.now)))
     }
 
     /// REP-13: as good as a receipt for each.
@@ -308,27 +347,22 @@ impl Answering<'_> {
 
     /// REP-14
     fn gone(&mut self, repair: &Repair) -> Result<(), ProfileError> {
-        let mut changed: BTreeMap<_, Heard> = BTreeMap::new();
         for span in &repair.gone {
-            let key = (span.conversation, span.stream);
-            let kept = match changed.remove(&key) {
-                Some(heard) => Some(heard),
-                None => self.state.store().repairs().heard_in(self.from.device, span.conversation, span.stream)?,
-            };
-            let Some(mut heard) = kept else { continue };
+            let end = StreamEnd { conversation: span.conversation, stream: span.stream, last: span.last };
+            let Some(mut heard) = self.heard(&end)? else { continue };
+            // Of a stream that nobody heard of nothing is missing.
+            if heard.high == 0 {
+                continue;
+            }
             if gaps::lose(&mut heard, span.first, span.last) {
                 self.commit.push(Change::CountUp(counter("gap", "gone")));
             }
-            changed.insert(key, heard);
-        }
-        for heard in changed.into_values() {
-            self.commit.push(Change::PutHeard(heard));
+            self.heard.insert((span.conversation, span.stream), heard);
         }
         if repair.gone_envelopes.is_empty() {
             return Ok(());
         }
-        let unopened = self.state.store().unopened()?;
-        for record in unopened.iter().filter(|record| record.device == Some(self.from.device) && !record.gone) {
+        for record in self.state.store().repairs().unopened_of(self.from.device)?.iter().filter(|record| !record.gone) {
             if repair.gone_envelopes.contains(&record.id) {
                 self.commit.push(Change::MarkUnopenedGone(record.id));
                 self.commit.push(Change::CountUp(counter(&record.cause, "gone")));
@@ -339,7 +373,8 @@ impl Answering<'_> {
 
     /// REP-23
     fn all_counts(&mut self, repair: &Repair) -> Result<(), ProfileError> {
-        if !repair.counts_wanted {
+        // REP-18: at most once a minute, like a message.
+        if !repair.counts_wanted || !self.state.resent.may(ALL_COUNTS, self.from.device, self.now) {
             return Ok(());
         }
         let ends = self.state.store().repairs().sent_ends(self.from.device)?;
@@ -354,7 +389,8 @@ impl Answering<'_> {
     /// REP-24
     fn forwards(&mut self, repair: &Repair) -> Result<(), ProfileError> {
         let Some(since) = repair.forward_since else { return Ok(()) };
-        if self.state.own()?.account != self.from.account {
+        // What was put into the outbox before goes first; whoever asks again meanwhile gets no second copy.
+        if self.state.own()?.account != self.from.account || self.has_waiting()? {
             return Ok(());
         }
         let (jobs, all) = forward::jobs(self.inner, self.state, self.from, since, self.now)?;
@@ -363,16 +399,10 @@ impl Answering<'_> {
         Ok(())
     }
 
-    /// What this device asked for is told, or on its way.
-    fn answered(&mut self, repair: &Repair) -> Result<(), ProfileError> {
-        if !repair.answered {
-            return Ok(());
-        }
-        if let Some(record) = self.state.store().repairs().repair(self.from.device)? {
-            let record = RepairRecord { counts_wanted: false, forward_since: None, ..record };
-            self.commit.push(Change::PutRepair(record));
-        }
-        Ok(())
+    fn has_waiting(&self) -> Result<bool, ProfileError> {
+        let device = Some(self.from.device);
+        let jobs = self.state.store().outbox_jobs()?;
+        Ok(jobs.iter().any(|job| job.silent && job.targets.iter().any(|target| target.only == device)))
     }
 
     fn tell(&mut self, repair: Repair) -> Result<(), ProfileError> {
@@ -384,7 +414,30 @@ impl Answering<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<Event>, ProfileError> {
+    fn finish(mut self, answered: bool) -> Result<Vec<Event>, ProfileError> {
+        for heard in std::mem::take(&mut self.heard).into_values() {
+            self.commit.push(Change::PutHeard(heard));
+        }
+        let mut scheduled = Commit::new();
+        if self.missing {
+            schedule(self.state, self.from, Why::Missing, self.now, &mut scheduled)?;
+        }
+        let put = scheduled.changes().iter().find_map(|change| match change {
+            Change::PutRepair(record) => Some(record.clone()),
+            _ => None,
+        });
+        let record = match put {
+            Some(record) => Some(record),
+            None if answered => self.state.store().repairs().repair(self.from.device)?,
+            None => None,
+        };
+        if let Some(mut record) = record {
+            if answered {
+                // What this device asked for is told, or on its way.
+                (record.counts_wanted, record.forward_since) = (false, None);
+            }
+            self.commit.push(Change::PutRepair(record));
+        }
         let reply = std::mem::take(&mut self.reply);
         if !reply.is_empty() {
             self.tell(reply)?;

@@ -4,7 +4,7 @@
 //!
 //! - Ranges are in order, apart, and at or below the highest number known.
 
-use halcyon_content::{Content, Place, StreamEnd};
+use halcyon_content::{Content, Kind, Place, StreamEnd};
 use halcyon_types::Timestamp;
 
 use super::{ASK_MISSING, Peer, Why, answer::new_heard, counter, new_record, schedule};
@@ -84,9 +84,10 @@ pub(crate) fn lose_all(heard: &mut Heard) {
     tidy(&mut heard.lost);
 }
 
-/// Returns the highest number up to which everything came.
+/// Returns the highest number up to which everything came, nothing of it lost.
 pub(crate) fn complete_to(heard: &Heard) -> u64 {
-    heard.missing.first().map_or(heard.high, |(first, _)| first - 1)
+    let first = |ranges: &[(u64, u64)]| ranges.first().map_or(heard.high, |(first, _)| first - 1);
+    first(&heard.missing).min(first(&heard.lost))
 }
 
 /// Numbers in a row that did not come, as ranges.
@@ -144,7 +145,8 @@ impl Inner {
         from: &Peer,
         commit: &mut Commit,
     ) -> Result<bool, ProfileError> {
-        if place.number == 0 {
+        // REP-2: what nobody is shown has no number, whatever it says.
+        if place.number == 0 || !matches!(content.kind, Kind::Message(_) | Kind::Unsupported) {
             return Ok(false);
         }
         let now = self.now();
@@ -179,26 +181,28 @@ fn ask_counts(state: &State, from: &Peer, now: Timestamp, commit: &mut Commit) -
     let due = now.plus(ASK_MISSING);
     let kept = state.store().repairs().repair(from.device)?;
     let record = kept.unwrap_or_else(|| new_record(from, now, due));
-    commit.push(Change::PutRepair(RepairRecord { counts_wanted: true, due: record.due.min(due), ..record }));
+    commit.push(Change::PutRepair(RepairRecord {
+        counts_wanted: true,
+        since: now,
+        due: record.due.min(due),
+        ..record
+    }));
     Ok(())
 }
 
 /// REP-12: only the device whose message did not open can say that another stands for it.
 fn mend(state: &State, place: &Place, from: &Peer, commit: &mut Commit) -> Result<bool, ProfileError> {
     let Some(id) = place.mends else { return Ok(false) };
-    let unopened = state.store().unopened()?;
-    let Some(mended) = unopened.iter().find(|record| record.id == id && record.device == Some(from.device)) else {
-        return Ok(false);
-    };
+    let mended = state.store().repairs().unopened_head(id)?.filter(|head| head.device == Some(from.device));
+    let Some(mended) = mended else { return Ok(false) };
     commit.push(Change::RemoveUnopened(id));
     commit.push(Change::CountUp(counter(&mended.cause, "repaired")));
     Ok(true)
 }
 
 fn miss(heard: &mut Heard, first: u64, last: u64, now: Timestamp) {
-    if heard.missing.is_empty() {
-        heard.since = now;
-    }
+    // That of the newest gap: it is not to be given up together with the oldest (REP-14).
+    heard.since = now;
     heard.missing.push((first, last));
     tidy(&mut heard.missing);
 }
@@ -295,7 +299,7 @@ mod tests {
         assert_eq!(hear(&mut heard, 3, at(3)), Was::Missing);
         assert_eq!(hear(&mut heard, 3, at(3)), Was::Known);
         assert_eq!(hear(&mut heard, 8, at(4)), Was::Ahead);
-        assert_eq!((&heard.missing[..], heard.since), (&[(2, 2), (4, 4), (6, 7)][..], at(2)));
+        assert_eq!((&heard.missing[..], heard.since), (&[(2, 2), (4, 4), (6, 7)][..], at(4)));
         assert!(lose(&mut heard, 4, 6) && !lose(&mut heard, 4, 6));
         assert_eq!((&heard.missing[..], &heard.lost[..]), (&[(2, 2), (7, 7)][..], &[(4, 4), (6, 6)][..]));
         assert_eq!((count(&heard.missing), count(&heard.lost)), (2, 2));

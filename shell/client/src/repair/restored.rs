@@ -28,6 +28,10 @@ const EPOCH_TOLD: &str = "repair.epoch-told";
 /// Nobody seals so often between a backup and its return: whoever says so makes it up, and a number that cannot rise any more would end
 /// the detection.
 const EPOCH_JUMP_MAX: u64 = 1 << 40;
+/// The setting that holds when this device was restored last.
+const RESTORED_AT: &str = "repair.restored-at";
+/// Everybody is asked, and prekeys are made, once in this time.
+const ASK_EVERYBODY_PAUSE: halcyon_types::Duration = halcyon_types::Duration::from_mins(60);
 /// REP-24: what was stored last before the copy was made may be behind what was acknowledged.
 const FORWARD_MARGIN: halcyon_types::Duration = halcyon_types::Duration::from_mins(60);
 
@@ -50,7 +54,7 @@ impl Inner {
         Ok(())
     }
 
-    /// REP-22: a peer remembers more than this device does.
+    /// REP-22: another own device remembers more than this one does.
     pub(crate) fn told_epoch(&self, seen: u64) -> Result<(), ProfileError> {
         let epoch = self.state().epoch()?;
         if is_ahead(seen, epoch) { self.restored(seen) } else { Ok(()) }
@@ -63,7 +67,7 @@ impl Inner {
         let mut state = self.state();
         let mut commit = Commit::new()
             .with(epoch_change(seen.saturating_add(1)))
-            .with(stream_change(now))
+            .with(stream_change(Timestamp::from_millis(now.as_millis().max(state.stream()?.saturating_add(1)))))
             .with(Change::CountUp("restored_total".to_owned()));
         for device in state.store().repairs().session_devices()? {
             let mut session = state.session(device, now)?;
@@ -71,11 +75,15 @@ impl Inner {
             commit.push(Change::PutSession { device, session: session.to_secret_bytes() });
         }
         seal_outbox_anew(&state, &mut commit)?;
-        ask_everybody(&mut state, now, &mut commit)?;
-        // The original may have made newer prekeys, to which people seal: theirs are gone, so there have to be others.
-        let own = state.own()?.duplicate()?;
-        let keys = own.keys.with_rolled_prekey(self.rng().as_rng(), now);
-        state.commit_own(Own { keys, prekeys_uploaded: false, ..own }, commit)?;
+        let mut own = state.own()?.duplicate()?;
+        // A server that says so at every connect does not make this device ask everybody each time, nor use up its prekeys.
+        if is_first_in_a_while(&state, now)? {
+            ask_everybody(&mut state, now, &mut commit)?;
+            // The original may have made newer prekeys, to which people seal: theirs are gone, so there have to be others.
+            own = Own { keys: own.keys.with_rolled_prekey(self.rng().as_rng(), now), prekeys_uploaded: false, ..own };
+        }
+        commit.push(Change::PutSetting { name: RESTORED_AT.to_owned(), value: now.as_millis().to_string() });
+        state.commit_own(own, commit)?;
         drop(state);
         alerts::raise(self, Notice::ProfileRestored)?;
         self.outbox.notify_one();
@@ -96,6 +104,11 @@ impl Inner {
 
 fn is_ahead(seen: u64, epoch: u64) -> bool {
     seen > epoch && seen - epoch <= EPOCH_JUMP_MAX
+}
+
+fn is_first_in_a_while(state: &State, now: Timestamp) -> Result<bool, ProfileError> {
+    let last = state.store().setting(RESTORED_AT)?.and_then(|at| at.parse().ok()).map(Timestamp::from_millis);
+    Ok(last.is_none_or(|last| now.since(last) >= ASK_EVERYBODY_PAUSE))
 }
 
 fn epoch_told(state: &State) -> Result<u64, ProfileError> {
@@ -163,7 +176,7 @@ pub(super) fn known_devices(state: &mut State) -> Result<Vec<Peer>, ProfileError
         let account = kept.known.account();
         for device in kept.known.list().devices().iter().map(|device| device.entry().id()) {
             if !peers.iter().any(|peer| peer.device == device) {
-                peers.push(Peer { device, account, handle: handle.clone() });
+                peers.push(Peer { device, account, handle: handle.clone(), wrote_to: None });
             }
         }
     }

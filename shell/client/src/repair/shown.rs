@@ -250,8 +250,7 @@ pub(super) fn repair(
     record: &RepairRecord,
     now: Timestamp,
 ) -> Result<Option<ShownRepair>, ProfileError> {
-    let unopened = state.store().unopened()?;
-    let unopened = unopened.iter().filter(|one| one.device == Some(record.device) && is_asked_for(one)).count();
+    let unopened = state.store().repairs().unopened_of(record.device)?.iter().filter(|head| is_asked_for(head)).count();
     let heard = state.store().repairs().heard(record.device)?;
     let missing = heard.iter().fold(0_u64, |sum, heard| sum.saturating_add(gaps::count(&heard.missing)));
     if unopened == 0 && missing == 0 && !record.counts_wanted && record.forward_since.is_none() {
@@ -267,7 +266,7 @@ pub(super) fn repair(
 
 /// Returns a repair of which nothing is left.
 pub(super) fn done(state: &mut State, record: &RepairRecord) -> Result<ShownRepair, ProfileError> {
-    let gone = state.store().unopened()?.iter().filter(|one| one.device == Some(record.device) && one.gone).count();
+    let gone = state.store().repairs().unopened_of(record.device)?.iter().filter(|head| head.gone).count();
     let heard = state.store().repairs().heard(record.device)?;
     let lost = heard.iter().fold(gone as u64, |sum, heard| sum.saturating_add(gaps::count(&heard.lost)));
     Ok(ShownRepair {

@@ -2,7 +2,7 @@
 
 use halcyon_client::ports::store::{
     Change, Delivery, DeliveryState, Heard, MessageRecord, NewMessage, Origin, RepairRecord, SentEnd, SentEnvelope,
-    Store, StreamPlace,
+    Store, StreamPlace, UnopenedHead, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::SuiteId;
@@ -20,6 +20,51 @@ pub(super) fn run<W: World>(fresh: &mut impl FnMut() -> W) {
     sent_envelopes_are_kept_and_forgotten(&mut fresh());
     epochs_only_rise_and_counters_count(&mut fresh());
     what_was_stored_since_is_found(&mut fresh());
+    what_did_not_open_is_bounded(&mut fresh());
+}
+
+/// RCV-3, REP-16: what is asked for stays longest, then what is newest.
+fn what_did_not_open_is_bounded(world: &mut impl World) {
+    let mut store = world.open();
+    let unopened = |n: u8, of: Option<u8>, cause: &str| UnopenedRecord {
+        id: envelope_id(n),
+        envelope: vec![n; 3].into(),
+        device: of.map(device),
+        cause: cause.into(),
+        at: at(n.into()),
+        gone: false,
+    };
+    let records = [
+        unopened(1, Some(1), "no-key"),
+        unopened(2, Some(1), "unauthentic"),
+        unopened(3, Some(2), "unauthentic"),
+        unopened(4, Some(1), "unauthentic"),
+        unopened(5, None, "malformed"),
+        unopened(6, Some(1), "no-key"),
+    ];
+    put(&mut store, records.map(Change::AddUnopened));
+    let bound = |of: u64, in_all| Change::BoundUnopened {
+        device: Some(device(1)),
+        of_device: of,
+        in_all,
+        asked: vec!["no-key".into(), "forked".into()],
+    };
+    let kept = |store: &dyn Store| -> Vec<u8> {
+        (1..=6).filter(|n| store.repairs().unopened_head(envelope_id(*n)).unwrap().is_some()).collect()
+    };
+    put(&mut store, [bound(4, 6)]);
+    assert_eq!(kept(&*store), [1, 2, 3, 4, 5, 6]);
+    put(&mut store, [bound(3, 6)]);
+    assert_eq!(kept(&*store), [1, 3, 4, 5, 6]);
+    put(&mut store, [bound(3, 3)]);
+    assert_eq!(kept(&*store), [1, 5, 6]);
+    put(&mut store, [bound(1, 3)]);
+    assert_eq!(kept(&*store), [5, 6]);
+    drop(store);
+    let store = world.open();
+    let head = UnopenedHead { id: envelope_id(6), device: Some(device(1)), cause: "no-key".into(), gone: false };
+    assert_eq!(store.repairs().unopened_of(device(1)).unwrap(), std::slice::from_ref(&head));
+    assert_eq!(store.repairs().unopened_head(envelope_id(6)).unwrap(), Some(head));
 }
 
 fn from_bob(n: u8, number: u64) -> NewMessage {
@@ -188,6 +233,7 @@ fn repairs_are_kept_by_device(world: &mut impl World) {
         job: (of == 1).then(|| message_id(3)),
         counts_wanted: of == 1,
         forward_since: (of == 1).then(|| at(4)),
+        wrote_to: (of == 1).then(alice),
     };
     let mut store = world.open();
     put(

@@ -130,6 +130,18 @@ pub enum Change {
     RemoveUnopened(EnvelopeId),
     /// Removes the deliveries that were kept before a time.
     ForgetUnopenedBefore(Timestamp),
+    /// Removes what is too much of the deliveries that did not open: of one device, and in all. Those whose sender is not asked for
+    /// them go first, then the oldest.
+    BoundUnopened {
+        /// The device.
+        device: Option<DeviceId>,
+        /// How many of it stay.
+        of_device: u64,
+        /// How many stay in all.
+        in_all: u64,
+        /// The causes that are asked for.
+        asked: Vec<String>,
+    },
     /// Notes that a kept delivery cannot be sent again (REP-14).
     MarkUnopenedGone(EnvelopeId),
 

@@ -71,6 +71,21 @@ pub struct RepairRecord {
     pub counts_wanted: bool,
     /// From an own device: since when everything is to be forwarded (REP-24).
     pub forward_since: Option<Timestamp>,
+    /// The own handle that the device wrote to, where there is no conversation that says so.
+    pub wrote_to: Option<Handle>,
+}
+
+/// What is known of a delivery that did not open, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnopenedHead {
+    /// Its envelope id.
+    pub id: EnvelopeId,
+    /// The device that it is from.
+    pub device: Option<DeviceId>,
+    /// The name of the cause.
+    pub cause: String,
+    /// Whether its sender said that it cannot send it again (REP-14).
+    pub gone: bool,
 }
 
 /// An envelope that the server accepted, kept until its device has it, so that it can be sent again (REP-12).
@@ -180,6 +195,18 @@ pub trait RepairQueries {
     /// # Errors
     /// [`StoreError`]
     fn epoch_seen(&self, device: DeviceId) -> Result<u64, StoreError>;
+
+    /// Returns what did not open of a device, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn unopened_of(&self, device: DeviceId) -> Result<Vec<UnopenedHead>, StoreError>;
+
+    /// Returns what is known of one that did not open.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn unopened_head(&self, envelope: EnvelopeId) -> Result<Option<UnopenedHead>, StoreError>;
 
     /// Returns the devices with which something is to be repaired, those that are due first.
     ///
