@@ -120,6 +120,30 @@ async fn a_damaged_session_begins_anew() {
     bob.mended().await;
 }
 
+/// SND-1, REP-12: a message that is sent again while it waits to be sealed anew for everybody is sealed once for the one who asked: a
+/// commit reads a session once, and would use its key twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_targets_for_one_device_make_one_envelope() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "one").await;
+    alice.wait(&sent, Until::Delivered).await;
+    alice.offline().await;
+    let sent = alice.say(&bob, "two").await;
+    let (before, mut store) = (alice.courier.sent().len(), alice.disk.open());
+    let envelope = store.outbox_envelopes(sent.message.id).unwrap().remove(0);
+    let mut job = store.outbox_job(sent.message.id).unwrap().unwrap();
+    job.targets[0].state = TargetState::ToSeal;
+    job.targets.push(OutboxTarget { only: Some(envelope.device), ..job.targets[0].clone() });
+    let changes = Commit::new().with(Change::RemoveOutboxEnvelope(envelope.id)).with(Change::PutOutboxJob(job));
+    store.commit(&changes).unwrap();
+    alice.online().await;
+    alice.wait(&sent, Until::Delivered).await;
+    bob.shows(&["one", "two"]).await;
+    assert_eq!(alice.courier.sent().len() - before, 1);
+    assert!(bob.client.alerts().unwrap().is_empty());
+}
+
 /// REP-18: Eve, with whom Bob never talked, asks for everything. She does not even learn that his phone is on.
 #[tokio::test(flavor = "multi_thread")]
 async fn strangers_are_not_answered() {
