@@ -86,6 +86,9 @@ const NOTICE_MAX: Duration = Duration::from_secs(5);
 const START_EVERY: Duration = Duration::from_secs(10);
 /// Envelopes of one mailbox: few, so that it is full at times.
 const MAILBOX_COUNT_MAX: usize = 40;
+/// The same where there is something to repair: whoever is away for weeks is asked once a day by every device (REP-11), and each that
+/// finds a mailbox full tries again every few minutes, for weeks.
+const MAILBOX_COUNT_MAX_OF_REPAIRS: usize = 400;
 
 impl World {
     /// Makes a world with a server that nobody uses yet.
@@ -100,7 +103,8 @@ impl World {
         let disk = SimDisk::new(Some(watcher.clone()));
         let mut rng = fork(seed, "world");
         let mut limits = halcyon_courier::limits::Limits::default();
-        limits.mailbox_count_max = if rng.gen_bool(0.5) { MAILBOX_COUNT_MAX } else { limits.mailbox_count_max };
+        let count_max = if options.has_repairs { MAILBOX_COUNT_MAX_OF_REPAIRS } else { MAILBOX_COUNT_MAX };
+        limits.mailbox_count_max = if rng.gen_bool(0.5) { count_max } else { limits.mailbox_count_max };
         if sabotage == Sabotage::EndlessMailbox {
             limits.mailbox_count_max = 2;
         }
