@@ -36,6 +36,7 @@ mod server_address;
 mod settings;
 mod state;
 mod suites;
+mod unopened;
 mod upkeep;
 
 pub use halcyon_suites::Suite;

@@ -5,11 +5,11 @@
 //! - Only what this device sealed for the asking device is sent to it, so nobody learns what was not for them.
 //! - The work of one request is bounded, and what is left is asked for again (REP-18).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use halcyon_content::{Kind, Repair, RepairCause, SPANS_MAX, Span, StreamEnd};
 use halcyon_suites::Session;
-use halcyon_types::{ConversationId, DeviceId, Duration, EnvelopeId, Handle, MessageId, Timestamp};
+use halcyon_types::{ConversationId, EnvelopeId, Handle, MessageId, Timestamp};
 
 use super::{Peer, Why, counter, forward, gaps, has_talked, schedule, stream_end};
 use crate::{
@@ -24,48 +24,12 @@ use crate::{
     state::State,
 };
 
-/// REP-18: the same message is not sent again to the same device before this; requests may come in a heap after weeks.
-const RESEND_PAUSE: Duration = Duration::from_mins(1);
 /// REP-18: what one request makes.
 const RESENDS_A_REQUEST: usize = 256;
-/// REP-18: what one device's requests make in an hour.
-const RESENDS_AN_HOUR: u32 = 1024;
 /// Stands for all counts among what was sent again.
 const ALL_COUNTS: MessageId = MessageId::from_bytes([0; MessageId::LEN]);
 /// Streams of one device that are kept: a conversation each, and one more for each time that it was restored.
 const STREAMS_MAX: usize = 1024;
-/// Messages sent again that are remembered at most.
-const REMEMBERED_MAX: usize = 16_384;
-
-/// What was sent again, and to whom, lately.
-#[derive(Debug, Default)]
-pub(crate) struct Resent {
-    at: HashMap<(MessageId, DeviceId), Timestamp>,
-    hours: HashMap<DeviceId, (Timestamp, u32)>,
-}
-
-impl Resent {
-    /// Says whether a message may be sent again to a device now, and counts it.
-    fn may(&mut self, message: MessageId, device: DeviceId, now: Timestamp) -> bool {
-        let last = self.at.get(&(message, device));
-        if last.is_some_and(|last| now.since(*last) < RESEND_PAUSE) {
-            return false;
-        }
-        let (begun, count) = self.hours.entry(device).or_insert((now, 0));
-        if now.since(*begun) >= Duration::from_mins(60) {
-            (*begun, *count) = (now, 0);
-        }
-        if *count >= RESENDS_AN_HOUR {
-            return false;
-        }
-        *count += 1;
-        if self.at.len() >= REMEMBERED_MAX {
-            self.at.retain(|_, at| now.since(*at) < RESEND_PAUSE);
-        }
-        self.at.insert((message, device), now);
-        true
-    }
-}
 
 /// What became of one thing that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
