@@ -13,6 +13,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use crate::device::{Device, number};
+use crate::ledger::Membership;
 use crate::net::Weather;
 use crate::world::World;
 use crate::{acts, damage};
@@ -169,7 +170,9 @@ fn repairs_of(world: &World, device: &Device) -> Vec<String> {
     };
     let mut unconfirmed: BTreeMap<(&str, bool), u32> = BTreeMap::new();
     for (message, to) in state.trouble.unconfirmed.iter().filter(is_due) {
-        let Some(member) = state.devices.get(to).filter(|member| member.removed.is_none()) else { continue };
+        // One that died over being linked has no profile that could receive anything.
+        let is_there = |member: &&Membership| member.removed.is_none() && member.joined.is_some();
+        let Some(member) = state.devices.get(to).filter(is_there) else { continue };
         let has = state.truth(member.client).is_some_and(|truth| truth.messages.contains(message));
         *unconfirmed.entry((&member.name, has)).or_default() += 1;
     }
