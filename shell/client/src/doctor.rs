@@ -11,7 +11,7 @@ use crate::{
     error::{DevicesError, ProfileError},
     event::ConnectionState,
     ports::store::Heard,
-    repair::{SessionHealth, SessionShown, gaps},
+    repair::{ASK_AGE_MAX, SessionHealth, SessionShown, gaps},
 };
 
 /// One thing that [`Client::doctor`] looked at.
@@ -43,6 +43,9 @@ const CLOCK_OFF_NOTABLE_MS: u64 = 150_000;
 /// What is sent within an hour is ordinary.
 const OUTBOX_AGE_NOTABLE: Duration = Duration::from_mins(60);
 
+/// A phone is often off for a night.
+const UNCONFIRMED_NOTABLE: Duration = Duration::from_days(1);
+
 impl Client {
     /// Looks at everything that commonly goes wrong.
     pub async fn doctor(&self) -> Vec<Check> {
@@ -59,6 +62,7 @@ impl Client {
             inner.check_outbox(),
             inner.check_sessions(),
             inner.check_gaps(),
+            inner.check_deliveries(),
             inner.check_unopened(),
             inner.check_alerts(),
         ];
@@ -183,6 +187,30 @@ impl Inner {
         }
         details.push("`halcyon history HANDLE` shows where".to_owned());
         Ok(Check::new("gaps", Finding::Notable, details.join("; ")))
+    }
+
+    /// A server that drops what it accepted is seen here at the sender's end, and by the gap at the receiver's (REP-13).
+    fn check_deliveries(&self) -> Result<Check, ProfileError> {
+        let now = self.now();
+        let state = self.state();
+        let queries = state.store().repairs();
+        let (mut devices, mut oldest) = (0, now);
+        for record in queries.repairs()? {
+            let since = queries.oldest_unconfirmed(record.device, now.minus(ASK_AGE_MAX))?;
+            if let Some(since) = since.filter(|since| now.since(*since) > UNCONFIRMED_NOTABLE) {
+                devices += 1;
+                oldest = oldest.min(since);
+            }
+        }
+        if devices == 0 {
+            return Ok(Check::good("deliveries", "every device confirmed what it was sent, or still has time to"));
+        }
+        let age = now.since(oldest);
+        let detail = format!(
+            "{devices} devices did not confirm what the server accepted for them up to {age} ago: they are away, or the server \
+             lost it; they are told of it again, and what they miss is sent again"
+        );
+        Ok(Check::new("deliveries", Finding::Notable, detail))
     }
 
     fn check_unopened(&self) -> Result<Check, ProfileError> {

@@ -266,11 +266,21 @@ async fn the_loss_of_the_last_message_is_found() {
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     bob.courier.leave_alone();
     assert_eq!(bob.said(), ["one"]);
-    world.clock.advance(Duration::from_mins(61));
-    alice.reconnect().await;
+    let deliveries = async || {
+        let checks = alice.client.doctor().await;
+        checks.into_iter().find(|check| check.name == "deliveries").unwrap().finding
+    };
+    assert_eq!(deliveries().await, Finding::Good);
+    alice.offline().await;
+    bob.offline().await;
+    world.clock.advance(Duration::from_mins(25 * 60));
+    assert_eq!(deliveries().await, Finding::Notable, "the sender sees that nobody confirmed it");
+    alice.online().await;
+    bob.online().await;
     bob.shows(&["one", "two"]).await;
     alice.wait(&sent, Until::Delivered).await;
     bob.mended().await;
+    assert_eq!(deliveries().await, Finding::Good);
 }
 
 /// REP-20 to REP-24: Alice's phone is brought back from yesterday's copy. It notices at its next connect, before anything leaves; what
