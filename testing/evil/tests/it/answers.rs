@@ -26,12 +26,22 @@ async fn prekeys_of_others_and_missing_ones_are_refused() {
         alice.client.lookup(&bob.handle).await.unwrap();
         let sent = alice.say(bob, "no weaker, please").await;
         assert_eq!(failed(&sent, why).len(), 2, "{sent:?}");
-        assert_eq!((alice.client.outbox_len().unwrap(), sealed(alice).len()), (0, left));
+        assert_eq!((alice.client.outbox_len().unwrap(), sealed(alice).len()), (1, left), "it waits for a prekey");
         scene.talks_with_carol("and you?").await;
         alice.http.be_honest();
         alice.client.lookup(&bob.handle).await.unwrap();
         scene.talks_with_bob("better").await;
+        // With the truth comes what waited for it.
+        within("what waited", async {
+            while alice.client.outbox_len().unwrap() > 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await;
     }
+    let texts = bob.has(7).await;
+    let late = texts.iter().filter(|message| message.text.as_deref() == Some("no weaker, please")).count();
+    assert_eq!(late, 2);
     scene.only_honest_devices_were_sealed_for();
 }
 
@@ -92,6 +102,15 @@ async fn a_device_without_an_address_is_reported() {
     alice.http.be_honest();
     alice.client.lookup(&bob.handle).await.unwrap();
     scene.talks_with_bob("both of you").await;
+    // Whoever did not get it does now (SND-4).
+    for device in [bob, &scene.tablet] {
+        within("what waited for an address", async {
+            while !device.texts().iter().any(|text| text == "who gets this?") {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+    }
 }
 
 /// DIR-31, SND-3, SND-2: a directory whose answers the courier does not take (an altered session, foreign addresses, an old list
