@@ -166,6 +166,7 @@ fn connect(path: &Path, options: &Options) -> rusqlite::Result<Connection> {
         None => Connection::open(path)?,
     };
     options.execution.prepare(&connection)?;
+    crate::parse_once(&connection)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

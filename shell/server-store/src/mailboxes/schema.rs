@@ -60,6 +60,7 @@ fn open(path: &Path, flags: OpenFlags, vfs: Option<&str>) -> Result<Connection, 
         None => Connection::open_with_flags(path, flags)?,
     };
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    crate::parse_once(&connection)?;
     Ok(connection)
 }
 
