@@ -9,14 +9,15 @@
 
 mod apply;
 mod columns;
+mod outbox;
 mod repairs;
 mod schema;
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, MessageRecord,
-    OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile, RepairQueries, SeenMark, Store, StoreError,
-    UnopenedRecord,
+    OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, PendingReceipt, Profile, RepairQueries, SeenMark, Store,
+    StoreError, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -212,6 +213,10 @@ impl Store for SqliteStore {
 
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
         self.all(deliveries!("WHERE message = ?1 ORDER BY place"), [message.as_bytes()], columns::delivery)
+    }
+
+    fn outbox(&self) -> &dyn OutboxQueries {
+        self
     }
 
     fn outbox_jobs(&self) -> Result<Vec<OutboxJob>, StoreError> {

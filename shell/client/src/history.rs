@@ -85,7 +85,8 @@ impl Client {
     /// [`ProfileError`]
     pub fn outbox_len(&self) -> Result<usize, ProfileError> {
         let state = self.inner.state();
-        Ok(state.store().outbox_jobs()?.len() + state.store().pending_receipts()?.len())
+        Ok(usize::try_from(state.store().outbox().count()?).unwrap_or(usize::MAX)
+            + state.store().pending_receipts()?.len())
     }
 }
 

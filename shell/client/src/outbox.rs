@@ -90,6 +90,7 @@ pub(crate) fn seal_job(
     commit: &mut Commit,
 ) -> Result<Vec<Event>, ProfileError> {
     let mut events = Vec::new();
+    let mut made = Commit::new();
     let kept = state.store().outbox_envelopes(job.message)?;
     let mut envelopes = kept.len();
     // Sealed for already: two targets may cover one device, and what the store has of its session is used up by the first.
@@ -103,7 +104,7 @@ pub(crate) fn seal_job(
             None => {}
             Some(Resolved::Devices(devices, _)) => {
                 let mut sealing =
-                    Sealing { inner, state: &mut *state, job: &*job, commit: &mut *commit, events: &mut events };
+                    Sealing { inner, state: &mut *state, job: &*job, commit: &mut made, events: &mut events };
                 let mut sealed = target.clone();
                 // A second handle of an account that has the message already adds nothing.
                 let covers = |other: &OutboxTarget| {
@@ -123,7 +124,7 @@ pub(crate) fn seal_job(
                 let account = state.known_handle(&target.handle)?.map(|pin| pin.account());
                 let reason = "the server does not know this handle any more";
                 let waiting = waiting_devices(state, job, account)?;
-                fail(state, job, account, &waiting, reason, commit, &mut events)?;
+                fail(state, job, account, &waiting, reason, &mut made, &mut events)?;
                 job.targets[at].state = TargetState::GivenUp;
             }
             // The person was alarmed, and may accept a new account; the server may be reachable again.
@@ -139,6 +140,7 @@ pub(crate) fn seal_job(
     } else {
         Change::PutOutboxJob(job.clone())
     });
+    commit.append(made); // An envelope is put behind its job.
     Ok(events)
 }
 
@@ -359,8 +361,10 @@ impl Inner {
         let resolved = self.resolve(&handles, Freshness::Kept).await?;
         let all_resolved = resolved.iter().all(|found| matches!(found, Resolved::Devices(..)));
         let resolved: Targets = handles.into_iter().zip(resolved).collect();
-        let jobs: Vec<MessageId> = self.state().store().outbox_jobs()?.into_iter().map(|job| job.message).collect();
-        for message in jobs {
+        let mut jobs = self.state().store().outbox().unsealed()?;
+        jobs.retain(|unsealed| resolved.contains_key(&unsealed.target.handle));
+        jobs.dedup_by_key(|unsealed| unsealed.message);
+        for message in jobs.into_iter().map(|unsealed| unsealed.message) {
             let mut state = self.state();
             let Some(mut job) = state.store().outbox_job(message)? else { continue };
             let waits =
@@ -379,8 +383,8 @@ impl Inner {
 
     /// SND-6
     pub(crate) fn give_up_old_jobs(&self, now: Timestamp) -> Result<(), ProfileError> {
-        let jobs = self.state().store().outbox_jobs()?;
-        for job in jobs.into_iter().filter(|job| now.since(job.created) > OUTBOX_AGE_MAX) {
+        let jobs = self.state().store().outbox().created_before(now.minus(OUTBOX_AGE_MAX))?;
+        for job in jobs {
             let mut state = self.state();
             let mut commit = Commit::new().with(Change::RemoveOutboxJob(job.message));
             let mut events = Vec::new();

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
-    KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, RepairQueries,
-    SeenMark, Store, StoreError, UnopenedRecord,
+    KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, OutboxQueries, PendingReceipt, Profile,
+    RepairQueries, SeenMark, Store, StoreError, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_directory::lookup::Addresses;
@@ -196,6 +196,10 @@ impl Store for WatchedStore {
 
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
         self.inner.deliveries(message)
+    }
+
+    fn outbox(&self) -> &dyn OutboxQueries {
+        self.inner.outbox()
     }
 
     fn outbox_jobs(&self) -> Result<Vec<OutboxJob>, StoreError> {

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, Heard, KnownAccountRecord,
-    KnownHandleRecord, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, PendingReceipt, Profile,
-    RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError, StreamPlace, UnopenedHead,
-    UnopenedRecord,
+    KnownHandleRecord, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxHead, OutboxJob, OutboxQueries,
+    PendingReceipt, Profile, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError,
+    StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -201,6 +201,10 @@ impl Store for MemoryStore {
         self.read(|state| state.deliveries.iter().filter(|delivery| delivery.message == message).cloned().collect())
     }
 
+    fn outbox(&self) -> &dyn OutboxQueries {
+        self
+    }
+
     fn outbox_jobs(&self) -> Result<Vec<OutboxJob>, StoreError> {
         self.read(|state| state.jobs.clone())
     }
@@ -243,6 +247,52 @@ impl Store for MemoryStore {
 
     fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError> {
         self.read(|state| state.seen.values().filter(|at| **at < time).count() as u64)
+    }
+}
+
+impl OutboxQueries for MemoryStore {
+    fn heads(&self) -> Result<Vec<OutboxHead>, StoreError> {
+        self.read(|state| {
+            let mut heads: Vec<OutboxHead> = Vec::new();
+            for (place, job) in (1_u64..).zip(&state.jobs) {
+                for envelope in state.envelopes.iter().filter(|envelope| envelope.message == job.message) {
+                    match heads.iter_mut().find(|head| head.device == envelope.device) {
+                        Some(head) => head.last_place = place,
+                        None => heads.push(OutboxHead {
+                            place,
+                            last_place: place,
+                            envelope: envelope.id,
+                            message: envelope.message,
+                            account: envelope.account,
+                            device: envelope.device,
+                            handle: envelope.handle.clone(),
+                            not_before: envelope.not_before,
+                        }),
+                    }
+                }
+            }
+            heads
+        })
+    }
+
+    fn unsealed(&self) -> Result<Vec<UnsealedTarget>, StoreError> {
+        self.read(|state| {
+            let mut unsealed = Vec::new();
+            for (place, job) in (1_u64..).zip(&state.jobs) {
+                for target in job.targets.iter().filter(|target| target.state == TargetState::ToSeal) {
+                    unsealed.push(UnsealedTarget { place, message: job.message, target: target.clone() });
+                }
+            }
+            unsealed
+        })
+    }
+
+    fn created_before(&self, time: Timestamp) -> Result<Vec<OutboxJob>, StoreError> {
+        self.read(|state| state.jobs.iter().filter(|job| job.created < time).cloned().collect())
+    }
+
+    fn count(&self) -> Result<u64, StoreError> {
+        self.read(|state| state.jobs.len() as u64)
     }
 }
 

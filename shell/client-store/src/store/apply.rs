@@ -2,12 +2,12 @@
 //!
 //! Owns the SQL of each [`Change`]. Does not know when the transaction ends.
 
-use halcyon_client::ports::store::{Change, Delivery, NewMessage, OutboxEnvelope, OutboxJob, Profile, TargetState};
+use halcyon_client::ports::store::{Change, Delivery, NewMessage, Profile};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::{
     columns::{self, at, count},
-    repairs,
+    outbox, repairs,
     schema::TABLES,
 };
 
@@ -50,13 +50,9 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::AddMessage(message) => add_message(db, message),
         Change::PutDelivery(delivery) => put_delivery(db, delivery),
 
-        Change::PutOutboxJob(job) => put_outbox_job(db, job),
-        Change::RemoveOutboxJob(message) => {
-            run(db, "DELETE FROM outbox_envelope WHERE message = ?1", [message.as_bytes()])?;
-            run(db, "DELETE FROM outbox_target WHERE message = ?1", [message.as_bytes()])?;
-            run(db, "DELETE FROM outbox_job WHERE message = ?1", [message.as_bytes()])
-        }
-        Change::PutOutboxEnvelope(envelope) => put_outbox_envelope(db, envelope),
+        Change::PutOutboxJob(job) => outbox::put_job(db, job),
+        Change::RemoveOutboxJob(message) => outbox::remove_job(db, *message),
+        Change::PutOutboxEnvelope(envelope) => outbox::put_envelope(db, envelope),
         Change::RemoveOutboxEnvelope(id) => run(db, "DELETE FROM outbox_envelope WHERE id = ?1", [id.as_bytes()]),
         Change::AddPendingReceipt(receipt) => run(
             db,
@@ -198,75 +194,6 @@ fn put_delivery(db: &Connection, delivery: &Delivery) -> rusqlite::Result<()> {
             reason,
             delivery.place.map(|place| count(place.stream)),
             delivery.place.map(|place| count(place.number)),
-        ],
-    )
-}
-
-fn put_outbox_job(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> {
-    run(
-        db,
-        "INSERT INTO outbox_job (message, silent, sender, content, forced_suite, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT (message) DO UPDATE SET
-         silent = ?2, sender = ?3, content = ?4, forced_suite = ?5, created = ?6",
-        params![
-            job.message.as_bytes(),
-            job.silent,
-            job.sender.as_uri(),
-            &job.content[..],
-            job.forced_suite.map(|suite| suite.as_u32()),
-            at(job.created),
-        ],
-    )?;
-    run(db, "DELETE FROM outbox_target WHERE message = ?1", [job.message.as_bytes()])?;
-    for (place, target) in (0_i64..).zip(&job.targets) {
-        let (state, account) = match &target.state {
-            TargetState::ToSeal => (columns::TARGET_TO_SEAL, None),
-            TargetState::Sealed(account) => (columns::TARGET_SEALED, Some(account.as_bytes().as_slice())),
-            TargetState::GivenUp => (columns::TARGET_GIVEN_UP, None),
-        };
-        run(
-            db,
-            "INSERT INTO outbox_target
-             (message, place, handle, state, account, done, attempts, not_before, only_device, mends)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            params![
-                job.message.as_bytes(),
-                place,
-                target.handle.as_uri(),
-                state,
-                account,
-                columns::join_devices(&target.done),
-                target.attempts,
-                at(target.not_before),
-                target.only.as_ref().map(|device| device.as_bytes().as_slice()),
-                target.mends.as_ref().map(|envelope| envelope.as_bytes().as_slice()),
-            ],
-        )?;
-    }
-    Ok(())
-}
-
-fn put_outbox_envelope(db: &Connection, envelope: &OutboxEnvelope) -> rusqlite::Result<()> {
-    run(
-        db,
-        "INSERT INTO outbox_envelope
-         (id, message, handle, account, list_version, device, push_token, suite, payload, attempts, not_before)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (id) DO UPDATE SET message = ?2, handle = ?3, account = ?4, list_version = ?5, device = ?6,
-         push_token = ?7, suite = ?8, payload = ?9, attempts = ?10, not_before = ?11",
-        params![
-            envelope.id.as_bytes(),
-            envelope.message.as_bytes(),
-            envelope.handle.as_uri(),
-            envelope.account.as_bytes(),
-            count(envelope.list_version),
-            envelope.device.as_bytes(),
-            envelope.push_token.as_bytes(),
-            envelope.suite.as_u32(),
-            &envelope.payload[..],
-            envelope.attempts,
-            at(envelope.not_before),
         ],
     )
 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::store_error;
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 2] = [FIRST, REPAIRS];
+const STEPS: [&str; 3] = [FIRST, REPAIRS, QUEUES];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -130,6 +130,16 @@ CREATE INDEX sent_envelope_by_time ON sent_envelope (at);
 CREATE TABLE counter (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 ";
 
+/// What waits, by what it waits for, so that a plan does not read the whole outbox. `job` is the place of the envelope's job.
+const QUEUES: &str = "
+ALTER TABLE outbox_envelope ADD COLUMN job INTEGER NOT NULL DEFAULT 0;
+UPDATE outbox_envelope
+    SET job = coalesce((SELECT place FROM outbox_job WHERE outbox_job.message = outbox_envelope.message), 0);
+CREATE INDEX outbox_envelope_by_device ON outbox_envelope (device, job, place);
+CREATE INDEX outbox_target_unsealed ON outbox_target (message, place) WHERE state = 1;
+CREATE INDEX outbox_job_by_time ON outbox_job (created);
+";
+
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
 pub(super) const TABLES: [&str; 23] = [
     "profile",
@@ -229,6 +239,6 @@ mod tests {
         assert!(connection.prepare("SELECT receipt FROM outbox_job").is_ok(), "nothing of the step is left");
         connection.execute_batch("DROP TABLE counter").unwrap();
         migrate(&mut connection).unwrap();
-        assert_eq!(version(&connection), 2);
+        assert_eq!(version(&connection), i64::try_from(STEPS.len()).unwrap());
     }
 }

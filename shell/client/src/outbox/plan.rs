@@ -1,6 +1,7 @@
 //! What to send next. Spec: 60-client.md §1 (SND-2, SND-5), 30-courier.md §4 (COU-40).
 //!
-//! Owns the order: an envelope for a device waits until every earlier one for it was answered.
+//! Owns the order: an envelope for a device waits until every earlier one for it was answered. Costs by the devices that something
+//! waits for, not by what waits.
 //! Does not seal, look up or send.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -12,7 +13,7 @@ use halcyon_types::{AccountId, DeviceId, Handle, SessionToken, Timestamp, Topic}
 use super::OUTBOX_AGE_MAX;
 use crate::{
     error::ProfileError,
-    ports::store::{OutboxEnvelope, OutboxJob, TargetState},
+    ports::store::{OutboxEnvelope, OutboxHead, OutboxJob, UnsealedTarget},
     state::State,
 };
 
@@ -46,100 +47,116 @@ pub(crate) fn plan(
     sends_max: usize,
     now: Timestamp,
 ) -> Result<Plan, ProfileError> {
-    let mut planner = Planner {
-        plan: Plan::default(),
-        blocked_devices: under_way.clone(),
-        blocked_accounts: HashSet::new(),
-        waiting: HashMap::new(),
-        sends_max,
-        now,
-    };
-    for job in state.store().outbox_jobs()? {
-        planner.add(state, &job)?;
+    let heads = state.store().outbox().heads()?;
+    let mut planner = Planner { plan: Plan::default(), unsealed: Unsealed::default(), now };
+    for target in state.store().outbox().unsealed()? {
+        planner.wait(state, &heads, &target)?;
     }
+    let mut ready = Vec::new();
+    for head in heads.into_iter().filter(|head| !under_way.contains(&head.device)) {
+        ready.extend(planner.ready(state, head)?);
+    }
+    planner.add_sends(state, ready, sends_max)?;
     Ok(planner.plan)
 }
 
 struct Planner {
     plan: Plan,
-    /// Devices for which something earlier is not answered yet (SND-5).
-    blocked_devices: HashSet<DeviceId>,
-    /// Accounts for which something earlier is not even sealed yet.
-    blocked_accounts: HashSet<AccountId>,
-    /// Devices that could not be sealed for, with their handles.
-    waiting: HashMap<DeviceId, Handle>,
-    sends_max: usize,
+    unsealed: Unsealed,
     now: Timestamp,
 }
 
+/// The place of the first job that is not sealed yet (SND-5): what comes behind it waits.
+#[derive(Default)]
+struct Unsealed {
+    devices: HashMap<DeviceId, u64>,
+    accounts: HashMap<AccountId, u64>,
+}
+
+impl Unsealed {
+    fn comes_before(&self, head: &OutboxHead) -> bool {
+        let firsts = [self.devices.get(&head.device), self.accounts.get(&head.account)];
+        firsts.into_iter().flatten().any(|place| *place < head.place)
+    }
+}
+
 impl Planner {
-    fn add(&mut self, state: &mut State, job: &OutboxJob) -> Result<(), ProfileError> {
-        let mut ready = Vec::new();
-        for envelope in state.store().outbox_envelopes(job.message)? {
-            if let Some(handle) = self.waiting.remove(&envelope.device) {
-                self.plan.look_up.insert(handle);
+    /// Takes a target that is not sealed for: it is looked up when it is time, and what is behind it waits for it.
+    fn wait(&mut self, state: &State, heads: &[OutboxHead], waiting: &UnsealedTarget) -> Result<(), ProfileError> {
+        let UnsealedTarget { place, target, .. } = waiting;
+        let is_due = target.not_before <= self.now;
+        match target.only {
+            Some(device) if is_due => drop(self.unsealed.devices.entry(device).or_insert(*place)),
+            // SND-4: nothing waits for a device without prekeys, until something later could be sealed for it.
+            Some(device) => {
+                if heads.iter().any(|head| head.device == device && head.last_place > *place) {
+                    self.plan.look_up.insert(target.handle.clone());
+                }
             }
-            let free =
-                !self.blocked_accounts.contains(&envelope.account) && self.blocked_devices.insert(envelope.device);
-            if !free {
-                continue;
-            }
-            if envelope.not_before > self.now {
-                self.wake_at(envelope.not_before);
-                continue;
-            }
-            match state.session_token(envelope.account)? {
-                Some(token) => ready.push((token, envelope)),
-                None => drop(self.plan.look_up.insert(envelope.handle)),
+            None => {
+                if let Some(pin) = state.known_handle(&target.handle)? {
+                    self.unsealed.accounts.entry(pin.account()).or_insert(*place);
+                }
             }
         }
-        self.add_sends(state, job, ready)?;
-        for target in job.targets.iter().filter(|target| target.state == TargetState::ToSeal) {
-            match target.only {
-                // SND-4: nothing waits for a device without prekeys, until something later could be sealed for it.
-                Some(device) if target.not_before > self.now => {
-                    drop(self.waiting.insert(device, target.handle.clone()))
-                }
-                Some(device) => drop(self.blocked_devices.insert(device)),
-                None => {
-                    if let Some(pin) = state.known_handle(&target.handle)? {
-                        self.blocked_accounts.insert(pin.account());
-                    }
-                }
-            }
-            if target.not_before > self.now {
-                self.wake_at(target.not_before);
-            } else {
-                self.plan.look_up.insert(target.handle.clone());
-            }
+        if is_due {
+            self.plan.look_up.insert(target.handle.clone());
+        } else {
+            self.wake_at(target.not_before);
         }
         Ok(())
     }
 
+    /// Returns the first envelope for a device with the right to send it, if nothing is in its way.
+    fn ready(
+        &mut self,
+        state: &mut State,
+        head: OutboxHead,
+    ) -> Result<Option<(SessionToken, OutboxHead)>, ProfileError> {
+        if self.unsealed.comes_before(&head) {
+            return Ok(None);
+        }
+        if head.not_before > self.now {
+            self.wake_at(head.not_before);
+            return Ok(None);
+        }
+        let token = state.session_token(head.account)?;
+        if token.is_none() {
+            self.plan.look_up.insert(head.handle.clone());
+        }
+        Ok(token.map(|token| (token, head)))
+    }
+
+    /// Makes sends of what is ready, each of one job, up to so many.
     fn add_sends(
         &mut self,
         state: &mut State,
-        job: &OutboxJob,
-        ready: Vec<(SessionToken, OutboxEnvelope)>,
+        ready: Vec<(SessionToken, OutboxHead)>,
+        sends_max: usize,
     ) -> Result<(), ProfileError> {
         let own_account = state.own()?.account;
         let own_version = state.known(own_account)?.map_or(0, |known| known.version());
         let epoch = state.epoch()?;
-        let mut sends: Vec<PlannedSend> = Vec::new();
-        let mut payload_bytes = 0;
-        for (token, envelope) in ready {
-            payload_bytes += envelope.payload.len();
-            let fits =
-                |send: &PlannedSend| payload_bytes <= SEND_PAYLOAD_BYTES_MAX && send.devices.len() < SEND_ENVELOPES_MAX;
-            if !sends.last().is_some_and(fits) {
-                payload_bytes = envelope.payload.len();
-                sends.push(PlannedSend::new(job, own_version, epoch));
+        let sends = &mut self.plan.sends;
+        for of_job in ready.chunk_by(|(_, a), (_, b)| a.message == b.message) {
+            let Some(job) = state.store().outbox_job(of_job[0].1.message)? else { continue };
+            let first_send = sends.len();
+            let mut payload_bytes = 0;
+            for (token, head) in of_job {
+                let Some(envelope) = state.store().outbox_envelope(head.envelope)? else { continue };
+                payload_bytes += envelope.payload.len();
+                let fits = payload_bytes <= SEND_PAYLOAD_BYTES_MAX;
+                if !sends[first_send..].last().is_some_and(|send| fits && send.devices.len() < SEND_ENVELOPES_MAX) {
+                    if sends.len() >= sends_max {
+                        return Ok(());
+                    }
+                    payload_bytes = envelope.payload.len();
+                    sends.push(PlannedSend::new(&job, own_version, epoch));
+                }
+                let send = sends.last_mut().expect("one was pushed if there was none");
+                send.add(token, envelope);
             }
-            let send = sends.last_mut().expect("one was pushed if there was none");
-            send.add(token, envelope);
         }
-        let room = self.sends_max.saturating_sub(self.plan.sends.len());
-        self.plan.sends.extend(sends.into_iter().take(room));
         Ok(())
     }
 
@@ -162,7 +179,7 @@ impl PlannedSend {
         Self { request, devices: Vec::new() }
     }
 
-    fn add(&mut self, token: SessionToken, envelope: OutboxEnvelope) {
+    fn add(&mut self, token: &SessionToken, envelope: OutboxEnvelope) {
         self.devices.push(envelope.device);
         let token = Bytes::copy_from_slice(token.as_bytes());
         let part = Part::new(Sealed {

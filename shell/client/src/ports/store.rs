@@ -10,12 +10,14 @@
 //! Every implementation passes `halcyon_testkit::conformance::store`.
 
 mod change;
+mod outbox;
 mod record;
 mod repair;
 
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 pub use change::{Change, Commit};
+pub use outbox::{OutboxHead, OutboxQueries, UnsealedTarget};
 pub use record::{
     AddressesRecord, AlertRecord, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord,
     MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile,
@@ -136,6 +138,9 @@ pub trait Store: Send {
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError>;
 
     // The outbox.
+
+    /// Returns the queries of the outbox as a whole.
+    fn outbox(&self) -> &dyn OutboxQueries;
 
     /// Returns all jobs of the outbox, oldest first. Their contents are bounded by the jobs that a person can make in 30 days (SND-6).
     ///

@@ -3,6 +3,8 @@
 #[cfg(feature = "server")]
 pub mod mailboxes;
 #[cfg(feature = "client")]
+mod outbox;
+#[cfg(feature = "client")]
 mod repairs;
 #[cfg(feature = "client")]
 pub mod store;

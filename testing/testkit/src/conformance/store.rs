@@ -32,8 +32,6 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     a_conversation_is_read_page_by_page(&mut fresh());
     conversations_come_newest_first(&mut fresh());
     deliveries_are_kept_per_device(&mut fresh());
-    the_outbox_keeps_its_order(&mut fresh());
-    removing_a_job_removes_its_envelopes(&mut fresh());
     receipts_wait_once(&mut fresh());
     sessions_are_kept_by_device(&mut fresh());
     marks_are_forgotten_by_age(&mut fresh());
@@ -41,6 +39,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     alerts_are_shown_until_seen(&mut fresh());
     a_later_change_of_a_commit_sees_the_earlier(&mut fresh());
     wiping_leaves_nothing(&mut fresh());
+    super::outbox::run(&mut fresh);
     super::repairs::run(&mut fresh);
 }
 
@@ -230,59 +229,6 @@ fn deliveries_are_kept_per_device(world: &mut impl World) {
         ]
     );
     assert_eq!(store.deliveries(message_id(2)).unwrap(), []);
-}
-
-/// SND-2, SND-5
-fn the_outbox_keeps_its_order(world: &mut impl World) {
-    let mut store = world.open();
-    put(
-        &mut store,
-        [
-            Change::PutOutboxJob(job(9, TargetState::ToSeal)),
-            Change::PutOutboxJob(job(1, TargetState::ToSeal)),
-            Change::PutOutboxEnvelope(envelope(7, 9, 0)),
-            Change::PutOutboxEnvelope(envelope(3, 9, 0)),
-        ],
-    );
-    drop(store);
-
-    let mut store = world.open();
-    put(
-        &mut store,
-        [
-            Change::PutOutboxJob(job(4, TargetState::ToSeal)),
-            Change::PutOutboxJob(job(9, TargetState::Sealed(account(2)))),
-            Change::PutOutboxEnvelope(envelope(7, 9, 3)),
-        ],
-    );
-    assert_eq!(
-        store.outbox_jobs().unwrap(),
-        [job(9, TargetState::Sealed(account(2))), job(1, TargetState::ToSeal), job(4, TargetState::ToSeal)]
-    );
-    assert_eq!(store.outbox_job(message_id(1)).unwrap(), Some(job(1, TargetState::ToSeal)));
-    assert_eq!(store.outbox_envelopes(message_id(9)).unwrap(), [envelope(7, 9, 3), envelope(3, 9, 0)]);
-    assert_eq!(store.outbox_envelope(envelope_id(3)).unwrap(), Some(envelope(3, 9, 0)));
-    put(&mut store, [Change::RemoveOutboxEnvelope(envelope_id(7)), Change::RemoveOutboxEnvelope(envelope_id(77))]);
-    assert_eq!(store.outbox_envelopes(message_id(9)).unwrap(), [envelope(3, 9, 0)]);
-    assert_eq!(store.outbox_envelope(envelope_id(7)).unwrap(), None);
-}
-
-fn removing_a_job_removes_its_envelopes(world: &mut impl World) {
-    let mut store = world.open();
-    put(
-        &mut store,
-        [
-            Change::PutOutboxJob(job(1, TargetState::ToSeal)),
-            Change::PutOutboxJob(job(2, TargetState::ToSeal)),
-            Change::PutOutboxEnvelope(envelope(1, 1, 0)),
-            Change::PutOutboxEnvelope(envelope(2, 2, 0)),
-        ],
-    );
-    put(&mut store, [Change::RemoveOutboxJob(message_id(1))]);
-    assert_eq!(store.outbox_jobs().unwrap(), [job(2, TargetState::ToSeal)]);
-    assert_eq!(store.outbox_envelopes(message_id(1)).unwrap(), []);
-    assert_eq!(store.outbox_envelope(envelope_id(1)).unwrap(), None);
-    assert_eq!(store.outbox_envelopes(message_id(2)).unwrap(), [envelope(2, 2, 0)]);
 }
 
 /// RCV-5
@@ -533,7 +479,7 @@ pub(super) fn job(n: u8, state: TargetState) -> OutboxJob {
     }
 }
 
-fn envelope(n: u8, of: u8, attempts: u32) -> OutboxEnvelope {
+pub(super) fn envelope(n: u8, of: u8, attempts: u32) -> OutboxEnvelope {
     OutboxEnvelope {
         id: envelope_id(n),
         message: message_id(of),

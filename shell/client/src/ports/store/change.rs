@@ -96,7 +96,7 @@ pub enum Change {
     PutOutboxJob(OutboxJob),
     /// Removes a job and its envelopes.
     RemoveOutboxJob(MessageId),
-    /// Adds a sealed envelope to its job, or replaces one in its place, by envelope id.
+    /// Adds a sealed envelope to its job, which was put before it, or replaces one in its place, by envelope id.
     PutOutboxEnvelope(OutboxEnvelope),
     /// Removes an envelope.
     RemoveOutboxEnvelope(EnvelopeId),
