@@ -177,6 +177,7 @@ impl Inner {
         hit(Point::ClientOpened);
         state.commit(&commit)?;
         hit(Point::ClientReceived);
+        state.full_mailboxes.heard_of(sender.device); // SND-3
         if let Some(message) = taken.shown {
             let number = state.store().repairs().number_of(message.sender_device, message.id)?;
             let heard = match message.place {

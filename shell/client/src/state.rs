@@ -13,6 +13,7 @@ use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SessionToken, SuiteI
 
 use crate::{
     error::ProfileError,
+    outbox::full::FullMailboxes,
     ports::{
         Change, Commit, Random, Store, StoreError,
         store::{AddressesRecord, KnownAccountRecord, KnownHandleRecord, Profile, Stage},
@@ -30,6 +31,8 @@ pub(crate) struct State {
     /// Answers in a row by which the courier contradicted the directory, for accounts with any (SND-3). Not on disk: after a
     /// restart it takes as many again.
     pub(crate) stale_in_a_row: HashMap<AccountId, u32>,
+    /// Devices whose mailbox had no room.
+    pub(crate) full_mailboxes: FullMailboxes,
     /// What was sent again lately, and to whom (REP-18). Not on disk, for the same reason.
     pub(crate) resent: Resent,
     /// Devices of which a watcher was told that something is being repaired.
@@ -65,6 +68,7 @@ impl State {
             accounts: HashMap::new(),
             suites_off,
             stale_in_a_row: HashMap::new(),
+            full_mailboxes: FullMailboxes::default(),
             resent: Resent::default(),
             shown_repairs: HashSet::new(),
         })

@@ -3,10 +3,11 @@
 use halcyon_client::{
     ConnectionState, Fault, Until,
     event::DeliveryState,
-    ports::{HttpError, StoreError},
+    ports::{Change, Clock, Commit, HttpError, Store as _, StoreError, store::OutboxEnvelope},
 };
+use halcyon_types::{Duration, Timestamp};
 
-use crate::world::{World, within};
+use crate::world::{World, until};
 
 /// COU-50, SND-5: what waited arrives in the order in which it was sent.
 #[tokio::test(flavor = "multi_thread")]
@@ -90,12 +91,7 @@ async fn a_full_disk_acknowledges_nothing() {
     bob.disk.fail_commits(Some(StoreError::Full));
     let sent = alice.say(&bob, "hold on").await;
     alice.wait(&sent, Until::Accepted).await;
-    within("bob to give up the connection", async {
-        while !matches!(bob.client.connection(), ConnectionState::Waiting { .. }) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    until("bob to give up the connection", || matches!(bob.client.connection(), ConnectionState::Waiting { .. })).await;
     bob.disk.fail_commits(None);
     alice.wait(&sent, Until::Delivered).await;
     assert_eq!(bob.texts(), ["hold on"]);
@@ -158,4 +154,34 @@ async fn a_stranger_waits_for_the_directory() {
     bob.online().await;
     alice.wait(&sent, Until::Delivered).await;
     assert_eq!(bob.texts(), ["do you know me?"]);
+}
+
+/// SND-3: a full mailbox is tried ever more seldom, but whatever comes from its device shows that there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_fit_leaves_when_the_device_is_back() {
+    let world = World::start_with(|settings| settings.courier.mailbox_count_max = 2).await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    bob.offline().await;
+    alice.say(&bob, "one").await;
+    alice.say(&bob, "two").await;
+    let last = alice.say(&bob, "three").await;
+    let mut store = alice.disk.open();
+    let refusals = || {
+        let envelopes = alice.disk.open().outbox_envelopes(last.message.id).unwrap();
+        envelopes.first().map_or(0, |envelope| envelope.attempts)
+    };
+    until("a refusal", || refusals() > 0).await;
+    // As if it had been tried for a day.
+    alice.offline().await;
+    let envelope = store.outbox_envelopes(last.message.id).unwrap().remove(0);
+    let tried = OutboxEnvelope { attempts: 20, not_before: Timestamp::default(), ..envelope };
+    store.commit(&Commit::new().with(Change::PutOutboxEnvelope(tried))).unwrap();
+    alice.online().await;
+    until("another refusal", || refusals() > 20).await;
+    let next = store.outbox_envelopes(last.message.id).unwrap()[0].not_before;
+    assert!(next.since(Clock::now(&*world.clock)) > Duration::from_mins(25), "the longest pause, or half of it");
+
+    bob.online().await;
+    alice.wait(&last, Until::Delivered).await;
+    assert_eq!(bob.texts(), ["one", "two", "three"]);
 }

@@ -71,8 +71,14 @@ pub(crate) struct Device {
 
 impl World {
     pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// One with other settings than those of `--loopback`.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Settings)) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let settings = Settings::loopback(folder.path().to_owned());
+        let mut settings = Settings::loopback(folder.path().to_owned());
+        change(&mut settings);
         let mut world = Self { folder, settings, server: None, clock: Arc::default() };
         world.start_server().await;
         world
@@ -295,6 +301,16 @@ pub(crate) async fn event<T>(events: &mut Events, mut fits: impl FnMut(Event) ->
 /// What never comes is a failure that says so.
 pub(crate) async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} did not come"))
+}
+
+/// Waits for what no event tells.
+pub(crate) async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    within(what, async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
 }
 
 pub(crate) fn handle(person: &str) -> Handle {

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use halcyon_courier::{Status, send::Sent};
 use halcyon_failpoint::{Point, hit};
-use halcyon_types::{AccountId, EnvelopeId, Handle, MessageId};
+use halcyon_types::{AccountId, Duration, EnvelopeId, Handle, MessageId};
 
-use super::{backoff, is_done, note};
+use super::{RETRY_LONGEST, ROOM_RETRY_LONGEST, backoff, is_done, note, pause};
 use crate::{
     alerts,
     client::Inner,
@@ -31,6 +31,8 @@ enum Verdict {
     Stale,
     /// The same bytes, later.
     Later,
+    /// The same bytes, when the device has made room.
+    Full,
     /// No use, with the reason for people.
     GivenUp(&'static str),
 }
@@ -41,7 +43,8 @@ fn verdict(status: Status) -> Verdict {
         Status::Accepted => Verdict::Accepted,
         Status::StaleList | Status::StaleSession | Status::UnknownToken => Verdict::Stale,
         // A status from a later version is no answer that we can act upon.
-        Status::Quota | Status::RateLimited | Status::Unavailable | Status::Unspecified => Verdict::Later,
+        Status::Quota => Verdict::Full,
+        Status::RateLimited | Status::Unavailable | Status::Unspecified => Verdict::Later,
         Status::TooLarge => Verdict::GivenUp("the server says that it is too large"),
         Status::Malformed => Verdict::GivenUp("the server says that it is malformed"),
         Status::Forbidden => Verdict::GivenUp("the server does not let this handle send"),
@@ -134,7 +137,11 @@ struct Answer<'a> {
 }
 
 impl Answer<'_> {
-    fn take(&mut self, state: &mut State, mut envelope: OutboxEnvelope, verdict: Verdict) -> Result<(), ProfileError> {
+    fn take(&mut self, state: &mut State, envelope: OutboxEnvelope, verdict: Verdict) -> Result<(), ProfileError> {
+        match verdict {
+            Verdict::Full => state.full_mailboxes.refused(envelope.device),
+            _ => state.full_mailboxes.answered(envelope.device),
+        }
         let mut job = match self.jobs.remove(&envelope.message) {
             Some(touched) => touched,
             None => match state.store().outbox_job(envelope.message)? {
@@ -152,11 +159,8 @@ impl Answer<'_> {
                 job.1 += 1;
                 self.settle(state, &mut job.0, &envelope, DeliveryState::Failed(reason.to_owned()))?;
             }
-            Verdict::Later => {
-                envelope.not_before = self.inner.now().plus(backoff(envelope.attempts, &mut self.inner.rng()));
-                envelope.attempts = envelope.attempts.saturating_add(1);
-                self.commit.push(Change::PutOutboxEnvelope(envelope.clone()));
-            }
+            Verdict::Later => self.try_later(&envelope, RETRY_LONGEST),
+            Verdict::Full => self.try_later(&envelope, ROOM_RETRY_LONGEST),
             Verdict::Stale => {
                 job.1 += 1;
                 // What was sealed before the newest lookup, as several under way at once are, says nothing of it.
@@ -177,6 +181,12 @@ impl Answer<'_> {
         }
         self.jobs.insert(envelope.message, job);
         Ok(())
+    }
+
+    fn try_later(&mut self, envelope: &OutboxEnvelope, longest: Duration) {
+        let not_before = self.inner.now().plus(pause(envelope.attempts, longest, &mut self.inner.rng()));
+        let attempts = envelope.attempts.saturating_add(1);
+        self.commit.push(Change::PutOutboxEnvelope(OutboxEnvelope { not_before, attempts, ..envelope.clone() }));
     }
 
     /// Drops what else is queued for an account and was sealed by the list that the server refused: it would be refused one by
@@ -270,7 +280,8 @@ mod tests {
         for stale in [StaleList, StaleSession, UnknownToken] {
             assert_eq!(verdict(stale), Verdict::Stale);
         }
-        for later in [Quota, RateLimited, Unavailable, Unspecified] {
+        assert_eq!(verdict(Quota), Verdict::Full);
+        for later in [RateLimited, Unavailable, Unspecified] {
             assert_eq!(verdict(later), Verdict::Later);
         }
         for hopeless in [TooLarge, Malformed, Forbidden, Expired] {

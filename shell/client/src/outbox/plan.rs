@@ -116,7 +116,7 @@ impl Planner {
         if self.unsealed.comes_before(&head) {
             return Ok(None);
         }
-        if head.not_before > self.now {
+        if head.not_before > self.now && !state.full_mailboxes.may_have_room(head.device) {
             self.wake_at(head.not_before);
             return Ok(None);
         }
