@@ -26,7 +26,7 @@ use prost::Message as _;
 use rand::rngs::OsRng;
 use tokio::sync::Notify;
 
-use crate::world::{Device, World, handle, within};
+use crate::world::{Device, World, handle, until, within};
 
 const SUITES: [SuiteId; 2] = [SuiteId::PAIR, SuiteId::PAIR_EC];
 
@@ -215,10 +215,8 @@ impl Tapped {
     /// What is shown, once all receipts are gone.
     async fn texts(&self) -> Vec<String> {
         let store = self.device.disk.open();
-        within("an empty outbox", async {
-            while !store.pending_receipts().unwrap().is_empty() || !store.outbox_jobs().unwrap().is_empty() {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
+        until("an empty outbox", || {
+            store.pending_receipts().unwrap().is_empty() && store.outbox_jobs().unwrap().is_empty()
         })
         .await;
         self.device.texts()
@@ -311,12 +309,7 @@ async fn a_replay_after_the_marks_are_forgotten_counts_once() {
     bob.restart(&world).await;
     // Upkeep comes a moment after the connection; without it this story tells nothing.
     let store = bob.device.disk.open();
-    within("upkeep", async {
-        while store.seen_before(halcyon_client::ports::Clock::now(&*world.clock)).unwrap() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    until("upkeep", || store.seen_before(halcyon_client::ports::Clock::now(&*world.clock)).unwrap() == 0).await;
     let before = bob.texts().await;
     let mut events = bob.device.client.subscribe();
     for envelope in &sealed {

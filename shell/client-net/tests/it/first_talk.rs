@@ -7,7 +7,7 @@ use halcyon_client::{
 use halcyon_client_net::{Binding, Network, Trust};
 use halcyon_types::SuiteId;
 
-use crate::world::{World, handle, within};
+use crate::world::{World, handle, until};
 
 /// SND-1, RCV-1, RCV-5, RCV-6, RCV-7: alice's phone writes; bob's two devices and her laptop show it, and bob's say so.
 #[tokio::test(flavor = "multi_thread")]
@@ -41,12 +41,7 @@ async fn a_message_reaches_every_device() {
     tablet.wait(&answer, Until::Delivered).await;
     assert_eq!(phone.has(2).await.last().unwrap().text.as_deref(), Some("hi"));
     // Receipts are never answered, so the outbox empties; the server's last answer may come after the receipt itself.
-    let emptied = async {
-        while phone.client.outbox_len().unwrap() > 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    within("the outbox to be empty", emptied).await;
+    until("an empty outbox", || phone.client.outbox_len().unwrap() == 0).await;
 }
 
 /// SUI-5, SUI-6: `pair` is never picked where both speak more, and a person can force it for one message.

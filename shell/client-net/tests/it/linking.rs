@@ -6,7 +6,7 @@ use halcyon_client::{
 };
 use halcyon_directory::alert::AlertEvent;
 
-use crate::world::{World, event, link_draft, within};
+use crate::world::{World, event, link_draft, until, within};
 
 /// LNK-1 to LNK-10, DIR-40: the digits link a device, and every device hears of it.
 #[tokio::test(flavor = "multi_thread")]
@@ -19,13 +19,9 @@ async fn six_digits_link_a_device() {
     assert!(names.contains(&("phone".to_owned(), true)) && names.contains(&("laptop".to_owned(), false)), "{names:?}");
     assert_eq!(laptop.client.account().unwrap().unwrap().account, phone.client.account().unwrap().unwrap().account);
 
-    within("the alert", async {
-        let heard = |notice: &Notice| matches!(notice, Notice::Server(AlertEvent::DeviceAdded(added)) if added.name == "laptop");
-        while !phone.client.alerts().unwrap().iter().any(|alert| heard(&alert.notice)) {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    })
-    .await;
+    let heard =
+        |notice: &Notice| matches!(notice, Notice::Server(AlertEvent::DeviceAdded(added)) if added.name == "laptop");
+    until("the alert", || phone.client.alerts().unwrap().iter().any(|alert| heard(&alert.notice))).await;
     let alert = phone.client.alerts().unwrap().pop().unwrap();
     phone.client.mark_alert_seen(alert.id).unwrap();
     assert!(phone.client.alerts().unwrap().iter().all(|kept| kept.seen || kept.id != alert.id));

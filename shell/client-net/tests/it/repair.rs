@@ -17,7 +17,7 @@ use halcyon_evil::Lie;
 use halcyon_types::{Duration, EnvelopeId, MessageId};
 use prost::Message as _;
 
-use crate::world::{Device, World, event, within};
+use crate::world::{Device, World, event, until, within};
 
 impl Device {
     /// What the one conversation of this device says, in the order in which it is shown.
@@ -41,12 +41,7 @@ impl Device {
     }
 
     async fn mended(&self) {
-        within("the end of all repairs", async {
-            while !self.client.repairs().unwrap().is_empty() {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+        until("the end of all repairs", || self.client.repairs().unwrap().is_empty()).await;
         assert!(self.client.gaps().unwrap().is_empty(), "{:?}", self.client.gaps());
     }
 
@@ -182,12 +177,7 @@ async fn strangers_are_not_answered() {
     eve.offline().await;
     eve.disk.open().commit(&Commit::new().with(Change::PutOutboxJob(job))).unwrap();
     eve.online().await;
-    within("the question", async {
-        while bob.disk.open().repairs().session_devices().unwrap().is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    until("the question", || !bob.disk.open().repairs().session_devices().unwrap().is_empty()).await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     assert!(bob.courier.sent().is_empty());
 }
@@ -233,12 +223,7 @@ async fn what_the_server_drops_is_found() {
         }
     });
     bob.online().await;
-    within("the gap", async {
-        while bob.client.gaps().unwrap().is_empty() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    until("the gap", || !bob.client.gaps().unwrap().is_empty()).await;
     let gap = bob.client.gaps().unwrap().remove(0);
     assert_eq!((&gap.missing[..], gap.handle), (&[(2, 3)][..], alice.handle.clone()));
     assert_eq!(bob.said(), ["one", "four"]);
@@ -407,12 +392,7 @@ async fn what_is_gone_is_said_to_be() {
     alice.disk = before;
     alice.restart(&world).await;
     alice.online().await;
-    within("the answer", async {
-        while bob.client.gaps().unwrap()[0].lost != [(2, 2)] {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    until("the answer", || bob.client.gaps().unwrap()[0].lost == [(2, 2)]).await;
     assert!(bob.client.repairs().unwrap().is_empty());
     assert_eq!(counted(&bob.client)["repairs_total{cause=\"gap\",outcome=\"gone\"}"], 1);
 }
@@ -486,12 +466,7 @@ async fn what_does_not_get_through_begins_anew() {
     let begins_anew = || alice.client.sessions().unwrap()[0].summary;
     assert!(!begins_anew().unanswered && !begins_anew().restarts_next, "{:?}", begins_anew());
     asked(4).await;
-    within("a new session", async {
-        while !begins_anew().unanswered {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    until("a new session", || begins_anew().unanswered).await;
     bob.courier.leave_alone();
     within("what was asked for", async {
         while bob.said().len() < 3 {
@@ -542,12 +517,7 @@ async fn what_takes_long_says_why() {
     alice.wait(&sent, Until::Accepted).await;
     alice.offline().await;
     bob.online().await;
-    within("a question", async {
-        while bob.client.repairs().unwrap().iter().all(|repair| repair.asked == 0) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    until("a question", || bob.client.repairs().unwrap().iter().any(|repair| repair.asked > 0)).await;
     let health = || bob.client.sessions().unwrap()[0].health();
     assert_eq!(health(), SessionHealth::Repairing);
 

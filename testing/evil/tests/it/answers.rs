@@ -1,13 +1,11 @@
 //! A directory that lies about everything but the list: prekeys, addresses, sessions, and which question it answers. None of it
 //! makes a message readable for anybody else; what cannot be sealed or sent is said, waits or is shown as failed.
 
-use std::time::Duration;
-
 use halcyon_client::{Draft, Fault, SentMessage, Until, event::DeliveryState, ports::Store};
 use halcyon_evil::Lie;
 
 use crate::scene::{Scene, keys_of, sealed};
-use crate::world::{World, within};
+use crate::world::{World, until};
 
 fn failed<'a>(sent: &'a SentMessage, why: &str) -> Vec<&'a DeliveryState> {
     let fits = |state: &&DeliveryState| matches!(state, DeliveryState::Failed(reason) if reason.contains(why));
@@ -30,14 +28,9 @@ async fn prekeys_of_others_and_missing_ones_are_refused() {
         scene.talks_with_carol("and you?").await;
         alice.http.be_honest();
         alice.client.lookup(&bob.handle).await.unwrap();
-        scene.talks_with_bob("better").await;
+        scene.talks_with_bob_before("better", Some("no weaker, please")).await;
         // With the truth comes what waited for it.
-        within("what waited", async {
-            while alice.client.outbox_len().unwrap() > 0 {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+        until("what waited", || alice.client.outbox_len().unwrap() == 0).await;
     }
     let texts = bob.has(7).await;
     let late = texts.iter().filter(|message| message.text.as_deref() == Some("no weaker, please")).count();
@@ -59,13 +52,9 @@ async fn rolled_back_prekeys_are_refused() {
     for device in [bob, tablet, alice, &scene.carol] {
         device.online().await;
     }
-    within("new prekeys", async {
-        let uploaded = |device: &crate::world::Device| device.disk.open().profile().unwrap().unwrap().prekeys_uploaded;
-        while keys_of(bob).2 == old || keys_of(tablet).2 == old_of_tablet || !uploaded(bob) || !uploaded(tablet) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    let uploaded = |device: &crate::world::Device| device.disk.open().profile().unwrap().unwrap().prekeys_uploaded;
+    let is_new = |device: &crate::world::Device, old: &_| keys_of(device).2 != *old && uploaded(device);
+    until("new prekeys", || is_new(bob, &old) && is_new(tablet, &old_of_tablet)).await;
     alice.client.lookup(&bob.handle).await.unwrap();
     scene.talks_with_bob("a week later").await;
 
@@ -83,7 +72,7 @@ async fn rolled_back_prekeys_are_refused() {
 
     alice.http.be_honest();
     alice.client.lookup(&bob.handle).await.unwrap();
-    scene.talks_with_bob("to a new one").await;
+    scene.talks_with_bob_before("to a new one", Some("to an old key?")).await;
     scene.only_honest_devices_were_sealed_for();
 }
 
@@ -101,15 +90,10 @@ async fn a_device_without_an_address_is_reported() {
     assert_eq!(got, 1);
     alice.http.be_honest();
     alice.client.lookup(&bob.handle).await.unwrap();
-    scene.talks_with_bob("both of you").await;
+    scene.talks_with_bob_before("both of you", Some("who gets this?")).await;
     // Whoever did not get it does now (SND-4).
     for device in [bob, &scene.tablet] {
-        within("what waited for an address", async {
-            while !device.texts().iter().any(|text| text == "who gets this?") {
-                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+        until("what waited for an address", || device.texts().iter().any(|text| text == "who gets this?")).await;
     }
 }
 
@@ -134,12 +118,8 @@ async fn what_the_courier_refuses_waits(lie: Lie) {
         assert!(honest.iter().any(|key| key[..2] == envelope.device_key));
     }
     scene.alice.http.be_honest();
-    within("the message that waited", async {
-        while [&scene.bob, &scene.tablet].iter().any(|device| device.texts().last().unwrap() != "it can wait") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    let has_it = |device: &crate::world::Device| device.texts().last().unwrap() == "it can wait";
+    until("the message that waited", || has_it(&scene.bob) && has_it(&scene.tablet)).await;
     scene.talks_with_bob("at last").await;
     for device in [&scene.bob, &scene.tablet] {
         assert_eq!(device.texts().iter().filter(|text| *text == "it can wait").count(), 1);
@@ -182,12 +162,7 @@ async fn a_directory_that_is_stale_for_ever_is_noticed() {
     assert_eq!((bob.texts().len(), tablet.texts().len()), (1, 0));
     alice.http.be_honest();
     alice.wait(&sent, Until::Delivered).await;
-    within("both", async {
-        while tablet.texts() != ["do you have a tablet?"] || bob.texts().len() != 2 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    })
-    .await;
+    until("both", || tablet.texts() == ["do you have a tablet?"] && bob.texts().len() == 2).await;
 }
 
 /// DIR-20: an answer to another question, in another order, or none at all, is no answer, and the error says so. What is known
