@@ -196,7 +196,7 @@ impl Sealing<'_> {
         covered.extend(copies.keys());
         let places: BTreeMap<DeviceId, Place> = copies.iter().map(|(device, (_, place))| (*device, *place)).collect();
         if !places.is_empty() {
-            self.commit.push(numbering.epoch_change()); // REP-20
+            numbering.count(self.state, self.commit)?; // REP-20
         }
         let own = self.state.own()?;
         let fan_out = FanOut {

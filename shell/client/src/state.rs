@@ -31,6 +31,8 @@ pub(crate) struct State {
     /// Answers in a row by which the courier contradicted the directory, for accounts with any (SND-3). Not on disk: after a
     /// restart it takes as many again.
     pub(crate) stale_in_a_row: HashMap<AccountId, u32>,
+    /// Whether the courier said, on the connection that there is, that it remembers no newer copy of this profile (REP-21).
+    pub(crate) is_newest_copy: bool,
     /// Devices whose mailbox had no room.
     pub(crate) full_mailboxes: FullMailboxes,
     /// What was sent again lately, and to whom (REP-18). Not on disk, for the same reason.
@@ -68,6 +70,7 @@ impl State {
             accounts: HashMap::new(),
             suites_off,
             stale_in_a_row: HashMap::new(),
+            is_newest_copy: false,
             full_mailboxes: FullMailboxes::default(),
             resent: Resent::default(),
             shown_repairs: HashSet::new(),

@@ -319,6 +319,39 @@ async fn a_profile_from_yesterday_catches_up() {
     no_key_twice(&alice, &bob);
 }
 
+/// REP-20, REP-21: an older copy of Alice's phone writes so much before it connects that it has sealed more often than the original.
+/// It is found out all the same: what counts is what it had before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_does_not_catch_up() {
+    let world = World::start().await;
+    let (mut alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "one").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let sent = bob.say(&alice, "two").await;
+    bob.wait(&sent, Until::Delivered).await;
+    let yesterday = alice.disk.copy();
+    let sent = alice.say(&bob, "three").await;
+    alice.wait(&sent, Until::Delivered).await;
+    alice.offline().await;
+
+    alice.disk = yesterday;
+    alice.restart(&world).await;
+    for n in 0..8 {
+        alice.say(&bob, &n.to_string()).await;
+        // The second half by another process, which finds what the first sealed.
+        if n == 3 {
+            alice.restart(&world).await;
+        }
+    }
+    let last = alice.say(&bob, "last").await;
+    alice.online().await;
+    alice.wait(&last, Until::Delivered).await;
+    assert!(alice.client.alerts().unwrap().iter().any(|alert| alert.notice == Notice::ProfileRestored));
+    assert_eq!(bob.has(12).await.len(), 12);
+    assert!(bob.client.alerts().unwrap().is_empty(), "nobody saw a key twice (PQ3-26)");
+    no_key_twice(&alice, &bob);
+}
+
 /// No two different messages of a device share x(E) and index (PQ3-20).
 fn no_key_twice(device: &Device, other: &Device) {
     #[derive(prost::Message)]

@@ -55,7 +55,7 @@ pub(super) async fn run(
     };
     let (device, epoch) = {
         let state = inner.state();
-        match (state.any_own(), state.epoch()) {
+        match (state.any_own(), state.epoch_checked()) {
             (Some(own), Ok(epoch)) => (own.device, epoch),
             (None, _) => return (ProfileError::NoAccount.into(), false),
             (_, Err(error)) => return (error.into(), false),
@@ -63,7 +63,7 @@ pub(super) async fn run(
     };
     let config = LinkConfig {
         device,
-        epoch, // REP-20
+        epoch, // REP-21
         audience: inner.server.host().to_owned(),
         binding: channel.binding,
         topics: Topics::messages_and_alerts(),
@@ -72,6 +72,7 @@ pub(super) async fn run(
     let link = Link::begin(config, inner.server_now());
     let mut session = Session::new(inner.clone(), link, Writer::new(channel.sink));
     let mut ended = session.run(channel.source, stopped).await;
+    inner.state().is_newest_copy = false;
     // What came before the connection broke may say why.
     if let Some(close) = session.closed.take() {
         ended = Ended::Closed(close);

@@ -16,6 +16,9 @@ use crate::{
 
 /// The setting that holds this device's epoch (REP-20).
 pub(super) const EPOCH: &str = "repair.epoch";
+/// The setting that holds the epoch that this device had when it was last sure to be the newest copy of itself, if it sealed anything
+/// since (REP-21).
+pub(super) const EPOCH_CHECKED: &str = "repair.epoch-checked";
 /// The setting that holds the stream that it numbers in now (REP-1).
 pub(super) const STREAM: &str = "repair.stream";
 
@@ -68,8 +71,13 @@ impl Numbering {
     }
 
     /// REP-20: in the same commit as what is sealed.
-    pub(crate) fn epoch_change(&self) -> Change {
-        epoch_change(self.epoch)
+    pub(crate) fn count(&self, state: &State, commit: &mut Commit) -> Result<(), ProfileError> {
+        if !state.is_newest_copy && state.store().setting(EPOCH_CHECKED)?.is_none() {
+            let value = state.epoch()?.to_string();
+            commit.push(Change::PutSetting { name: EPOCH_CHECKED.to_owned(), value });
+        }
+        commit.push(epoch_change(self.epoch));
+        Ok(())
     }
 }
 
@@ -85,6 +93,15 @@ impl State {
     /// Returns how often this device sealed anything (REP-20).
     pub(crate) fn epoch(&self) -> Result<u64, ProfileError> {
         self.number(EPOCH)
+    }
+
+    /// Returns the epoch up to which this device was the newest copy of itself: what it sealed since may be what another did, and
+    /// has not left (REP-21).
+    pub(crate) fn epoch_checked(&self) -> Result<u64, ProfileError> {
+        match self.store().setting(EPOCH_CHECKED)? {
+            Some(_) => self.number(EPOCH_CHECKED),
+            None => self.epoch(),
+        }
     }
 
     /// Returns the stream that this device numbers in: 0, or when it was restored last (REP-21).

@@ -9,7 +9,7 @@ use halcyon_types::Timestamp;
 
 use super::{
     ASK_UNOPENED, Peer, has_talked, new_record,
-    numbers::{epoch_change, stream_change},
+    numbers::{EPOCH_CHECKED, epoch_change, stream_change},
 };
 use crate::{
     alerts,
@@ -38,15 +38,22 @@ const FORWARD_MARGIN: halcyon_types::Duration = halcyon_types::Duration::from_mi
 impl Inner {
     /// Compares what the server remembers with what this device knows, before anything is sent on the connection.
     pub(crate) fn compare_epochs(&self, remembered: u64) -> Result<(), ProfileError> {
-        let (epoch, told) = {
+        let (checked, told) = {
             let state = self.state();
-            (state.epoch()?, epoch_told(&state)?)
+            (state.epoch_checked()?, epoch_told(&state)?)
         };
-        if is_ahead(remembered, epoch) {
+        // Not with the epoch of now: a copy that seals before it connects would catch up with the original.
+        if is_ahead(remembered, checked) {
             self.restored(remembered)?;
         } else if remembered < told {
             self.server_went_back(remembered)?;
         }
+        let mut state = self.state();
+        if state.store().setting(EPOCH_CHECKED)?.is_some() {
+            state.commit(&Commit::new().with(Change::RemoveSetting(EPOCH_CHECKED.to_owned())))?;
+        }
+        state.is_newest_copy = true;
+        drop(state);
         if remembered != told {
             let change = Change::PutSetting { name: EPOCH_TOLD.to_owned(), value: remembered.to_string() };
             self.state().commit(&Commit::new().with(change))?;
@@ -66,7 +73,8 @@ impl Inner {
         tracing::warn!("this profile was restored from an older copy; all sessions begin anew");
         let mut state = self.state();
         let mut commit = Commit::new()
-            .with(epoch_change(seen.saturating_add(1)))
+            .with(epoch_change(seen.max(state.epoch()?).saturating_add(1)))
+            .with(Change::RemoveSetting(EPOCH_CHECKED.to_owned()))
             .with(stream_change(Timestamp::from_millis(now.as_millis().max(state.stream()?.saturating_add(1)))))
             .with(Change::CountUp("restored_total".to_owned()));
         for device in state.store().repairs().session_devices()? {
