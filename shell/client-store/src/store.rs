@@ -211,6 +211,11 @@ impl Store for SqliteStore {
         Ok(found?.is_some())
     }
 
+    fn newest_number(&self) -> Result<u64, StoreError> {
+        let newest = self.one("SELECT coalesce(max(number), 0) FROM message", [], |row| number(row, 0))?;
+        Ok(newest.unwrap_or(0))
+    }
+
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
         self.all(deliveries!("WHERE message = ?1 ORDER BY place"), [message.as_bytes()], columns::delivery)
     }

@@ -12,6 +12,7 @@ use crate::{
     client::{Client, Inner},
     error::{ApiError, DevicesError, ProfileError},
     event::{Event, Notice},
+    outbox::alone,
     ports::{Change, Commit},
 };
 
@@ -28,6 +29,13 @@ pub struct OwnDevice {
     pub added: Timestamp,
     /// Whether it is this one.
     pub this: bool,
+}
+
+/// An answer about the own account.
+pub(crate) struct OwnAnswer {
+    pub(crate) answer: AccountAnswer,
+    /// The number of the newest message when it was asked for.
+    newest: u64,
 }
 
 /// Times that a change is applied anew because another device was faster. People change lists by hand, so one is the usual.
@@ -110,17 +118,20 @@ impl Inner {
 
     /// Asks for the own account, and again if another change of this device was accepted while the answer was on its way: an older
     /// list in it is no lie.
-    pub(crate) async fn fetch_own(&self) -> Result<AccountAnswer, DevicesError> {
-        let mut known = self.own_list_version()?;
+    pub(crate) async fn fetch_own(&self) -> Result<OwnAnswer, DevicesError> {
         for _ in 1..LIST_TRIES_MAX {
-            let answer = self.fetch_account().await?;
-            let now_known = self.own_list_version()?;
-            if now_known == known {
-                return Ok(answer);
+            let known = self.own_list_version()?;
+            let own = self.fetch_own_once().await?;
+            if self.own_list_version()? == known {
+                return Ok(own);
             }
-            known = now_known;
         }
-        self.fetch_account().await
+        self.fetch_own_once().await
+    }
+
+    async fn fetch_own_once(&self) -> Result<OwnAnswer, DevicesError> {
+        let newest = self.state().store().newest_number().map_err(ProfileError::from)?;
+        Ok(OwnAnswer { answer: self.fetch_account().await?, newest })
     }
 
     fn own_list_version(&self) -> Result<u64, DevicesError> {
@@ -130,14 +141,20 @@ impl Inner {
     }
 
     /// Accepts the list of an answer about the own account. One that is not believed raises an alarm.
-    pub(crate) fn accept_answer(&self, answer: AccountAnswer) -> Result<(SignedList, DeviceId), DevicesError> {
-        let decoded = SignedList::decode(answer.device_list.into()).map_err(resolver::Refusal::from);
+    pub(crate) fn accept_answer(&self, own: OwnAnswer) -> Result<(SignedList, DeviceId), DevicesError> {
+        let decoded = SignedList::decode(own.answer.device_list.into()).map_err(resolver::Refusal::from);
         let accepted = match decoded {
             Ok(list) => self.accept_own_list(list)?,
             Err(refusal) => Err(refusal),
         };
         match accepted {
-            Ok(list) => Ok((list, self.state().own()?.device)),
+            Ok(list) => {
+                let mut state = self.state();
+                let mut commit = Commit::new();
+                alone::confirm(&state, own.newest, &mut commit)?; // SND-7
+                state.commit(&commit).map_err(ProfileError::from)?;
+                Ok((list, state.own()?.device))
+            }
             Err(refusal) => self.refuse_own_list(refusal),
         }
     }
@@ -176,7 +193,11 @@ impl Inner {
             return Ok(Ok(list));
         }
         // The addresses of the new devices are not known yet.
-        state.commit_known(known, Commit::new().with(Change::RemoveAddresses(account)))?;
+        let mut commit = Commit::new().with(Change::RemoveAddresses(account));
+        if let Some(kept) = &kept {
+            alone::serve_new(&state, kept.list(), &list, self.now(), &mut commit)?; // SND-7
+        }
+        state.commit_known(known, commit)?;
         let handle = state.store().own_handles()?.into_iter().next();
         drop(state);
         if let Some(handle) = handle {

@@ -6,6 +6,7 @@
 //! - An envelope's id and bytes never change; it leaves the outbox only by an answer of the server, or by age (SND-2).
 //! - A device that has a message is never sealed for again (`OutboxTarget::done`).
 
+pub(crate) mod alone;
 pub(crate) mod answer;
 pub(crate) mod full;
 pub(crate) mod plan;

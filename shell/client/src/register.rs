@@ -15,6 +15,7 @@ use crate::{
     api::{RegistrationUpload, Request},
     client::{Account, Client, Inner},
     error::{ApiError, ProfileError, RegisterError, VerificationError},
+    outbox::alone,
     ports::{
         Change, Commit,
         store::{KnownHandleRecord, Stage},
@@ -217,7 +218,8 @@ impl Inner {
                 account,
                 known: pin.encode().into(),
             }));
-        let commit = commit.with(crate::state::known_account_change(&known));
+        let mut commit = commit.with(crate::state::known_account_change(&known));
+        alone::confirm(state, state.store().newest_number()?, &mut commit)?; // SND-7
         state.commit_own(own, commit)?;
         state.remember(known);
         Ok(())

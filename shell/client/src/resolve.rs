@@ -19,6 +19,7 @@ use crate::{
     client::{Client, Inner},
     error::{ApiError, LookupError, ProfileError},
     event::{Event, Notice},
+    outbox::alone,
     ports::{Change, Commit, store::KnownHandleRecord},
     state::{State, addresses_record},
 };
@@ -201,7 +202,13 @@ impl Inner {
             Ok(acceptance) => acceptance,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        state.commit_acceptance(handle, &acceptance)?;
+        let mut commit = Commit::new();
+        if let Some(before) =
+            account.filter(|before| state.any_own().is_some_and(|own| own.account == before.account()))
+        {
+            alone::serve_new(&state, before.list(), acceptance.known.list(), now, &mut commit)?; // SND-7
+        }
+        state.commit_acceptance(handle, &acceptance, commit)?;
         Ok(Ok(acceptance))
     }
 }
@@ -233,8 +240,13 @@ impl State {
     }
 
     /// DIR-6: what was accepted is committed before anything is sealed.
-    fn commit_acceptance(&mut self, handle: &Handle, acceptance: &Acceptance) -> Result<(), ProfileError> {
-        let commit = Commit::new()
+    fn commit_acceptance(
+        &mut self,
+        handle: &Handle,
+        acceptance: &Acceptance,
+        commit: Commit,
+    ) -> Result<(), ProfileError> {
+        let commit = commit
             .with(Change::PutKnownHandle(KnownHandleRecord {
                 handle: handle.clone(),
                 account: acceptance.handle.account(),

@@ -7,9 +7,10 @@
 //!
 //! Next: [`crate::resolve`] finds devices, [`crate::fanout`] seals, [`crate::outbox`] sends and repairs.
 
+use bytes::Bytes;
 use halcyon_content::{Content, ConversationMembers, Kind, Message};
 use halcyon_failpoint::{Point, hit};
-use halcyon_types::{DeviceId, Handle, MessageId, SuiteId};
+use halcyon_types::{DeviceId, Handle, MessageId, SuiteId, Timestamp};
 
 use crate::{
     client::{Client, Inner},
@@ -135,7 +136,7 @@ fn unknown(handle: &Handle, asked: &[Handle]) -> SendError {
     SendError::Unknown { number: place.map_or(0, |place| place + 1) }
 }
 
-fn new_job(content: &Content, plaintext: Vec<u8>, forced: Option<SuiteId>, now: halcyon_types::Timestamp) -> OutboxJob {
+fn new_job(content: &Content, plaintext: Vec<u8>, forced: Option<SuiteId>, now: Timestamp) -> OutboxJob {
     let members = &content.members;
     let target = |handle: &Handle| OutboxTarget::new(handle.clone());
     let own = std::iter::once(members.sender());
@@ -174,6 +175,13 @@ pub(crate) fn conversation(members: &ConversationMembers) -> Conversation {
     handles.push(members.sender().clone());
     handles.sort();
     Conversation { id: members.id(), members: handles }
+}
+
+impl OutboxJob {
+    /// Returns a job for what left the outbox already, without targets.
+    pub(crate) fn again(message: MessageId, sender: Handle, content: Bytes, now: Timestamp) -> Self {
+        Self { message, silent: false, sender, content, forced_suite: None, targets: Vec::new(), created: now }
+    }
 }
 
 impl OutboxTarget {

@@ -194,6 +194,10 @@ impl Store for WatchedStore {
         self.inner.has_message(sender_device, id)
     }
 
+    fn newest_number(&self) -> Result<u64, StoreError> {
+        self.inner.newest_number()
+    }
+
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
         self.inner.deliveries(message)
     }

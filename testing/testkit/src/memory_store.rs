@@ -197,6 +197,10 @@ impl Store for MemoryStore {
         self.read(|state| state.messages.iter().any(|record| same(&record.message)))
     }
 
+    fn newest_number(&self) -> Result<u64, StoreError> {
+        self.read(|state| state.messages.iter().map(|record| record.number).max().unwrap_or(0))
+    }
+
     fn deliveries(&self, message: MessageId) -> Result<Vec<Delivery>, StoreError> {
         self.read(|state| state.deliveries.iter().filter(|delivery| delivery.message == message).cloned().collect())
     }
@@ -497,6 +501,10 @@ impl State {
                 put(&mut self.deliveries, delivery, |a, b| (a.message, a.device) == (b.message, b.device))
             }
             Change::PutOutboxJob(job) => put(&mut self.jobs, job, |a, b| a.message == b.message),
+            Change::PutOutboxJobLast(job) => {
+                self.jobs.retain(|kept| kept.message != job.message);
+                self.jobs.push(job);
+            }
             Change::RemoveOutboxJob(message) => {
                 self.jobs.retain(|job| job.message != message);
                 self.envelopes.retain(|envelope| envelope.message != message);

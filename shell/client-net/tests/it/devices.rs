@@ -3,7 +3,7 @@
 use halcyon_client::{ConnectionState, Event, Notice, Until, event::DeliveryState};
 use halcyon_directory::resolver::Change;
 
-use crate::world::{World, event, within};
+use crate::world::{World, event, until, within};
 
 /// SND-3, DIR-31, DIR-8: bob links a tablet that alice does not know of; her next message reaches it, and she is told.
 #[tokio::test(flavor = "multi_thread")]
@@ -84,4 +84,28 @@ async fn changes_at_the_same_time_are_both_made() {
     assert_eq!(names, ["mobile", "notebook"]);
     assert!(phone.client.rename_device("\u{1b}[2J").await.is_err(), "DIR-1");
     assert!(phone.client.remove_device(phone.client.account().unwrap().unwrap().device).await.is_err());
+}
+
+/// SND-7: Alice's phone does not know of her tablet, since its profile is from before the link. What it writes before it learns of it
+/// reaches the tablet all the same, although no courier could refuse it: it was sealed for no own device.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_alone_reaches_a_device_that_was_not_known() {
+    let world = World::start().await;
+    let (mut alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "before").await;
+    alice.wait(&sent, Until::Delivered).await;
+    alice.client.devices().await.unwrap();
+    let before = alice.disk.copy();
+    let tablet = world.link(&alice, "tablet").await;
+    alice.offline().await;
+    alice.disk = before;
+    alice.restart(&world).await;
+    alice.say(&bob, "alone").await;
+    let last = alice.say(&bob, "alone, too").await;
+    alice.online().await;
+    alice.wait(&last, Until::Delivered).await;
+    until("what was written alone", || tablet.texts().contains(&"alone, too".to_owned())).await;
+    assert_eq!(tablet.texts(), ["alone", "alone, too"], "and nothing from before the link");
+    bob.has(3).await;
+    assert_eq!(bob.texts(), ["before", "alone", "alone, too"]);
 }

@@ -51,6 +51,7 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::PutDelivery(delivery) => put_delivery(db, delivery),
 
         Change::PutOutboxJob(job) => outbox::put_job(db, job),
+        Change::PutOutboxJobLast(job) => outbox::put_job_last(db, job),
         Change::RemoveOutboxJob(message) => outbox::remove_job(db, *message),
         Change::PutOutboxEnvelope(envelope) => outbox::put_envelope(db, envelope),
         Change::RemoveOutboxEnvelope(id) => run(db, "DELETE FROM outbox_envelope WHERE id = ?1", [id.as_bytes()]),

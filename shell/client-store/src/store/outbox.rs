@@ -59,6 +59,22 @@ pub(super) fn put_job(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> 
     Ok(())
 }
 
+pub(super) fn put_job_last(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> {
+    put_job(db, job)?;
+    let message = job.message.as_bytes();
+    run(
+        db,
+        "UPDATE outbox_job SET place = (SELECT max(place) + 1 FROM outbox_job)
+         WHERE message = ?1 AND place < (SELECT max(place) FROM outbox_job)",
+        [message],
+    )?;
+    run(
+        db,
+        "UPDATE outbox_envelope SET job = (SELECT place FROM outbox_job WHERE message = ?1) WHERE message = ?1",
+        [message],
+    )
+}
+
 pub(super) fn remove_job(db: &Connection, message: MessageId) -> rusqlite::Result<()> {
     run(db, "DELETE FROM outbox_envelope WHERE message = ?1", [message.as_bytes()])?;
     run(db, "DELETE FROM outbox_target WHERE message = ?1", [message.as_bytes()])?;

@@ -369,9 +369,9 @@ impl Inner {
         self.give_up_old_jobs(now)?;
         self.forget_sent(now)?;
         // The server may be busy, or its word is not believed: then the person was alarmed, and the next hour comes.
-        if let Ok(answer) = self.fetch_own().await {
-            self.keep_handles(&answer.handles)?;
-            let _ = self.accept_answer(answer);
+        if let Ok(own) = self.fetch_own().await {
+            self.keep_handles(&own.answer.handles)?;
+            let _ = self.accept_answer(own);
         }
         let _ = self.roll_prekeys().await?;
         self.open_again().await

@@ -131,6 +131,12 @@ pub trait Store: Send {
     /// [`StoreError`]
     fn has_message(&self, sender_device: DeviceId, id: MessageId) -> Result<bool, StoreError>;
 
+    /// Returns the number of the newest message, 0 if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn newest_number(&self) -> Result<u64, StoreError>;
+
     /// Returns what is known of a message on its way to each device, in the order in which the devices were put.
     ///
     /// # Errors

@@ -243,15 +243,7 @@ impl Answering<'_> {
                 (own.message.content, own.message.sender)
             }
         };
-        Ok(Some(OutboxJob {
-            message,
-            silent: is_silent,
-            sender,
-            content,
-            forced_suite: None,
-            targets: Vec::new(),
-            created: self.now,
-        }))
+        Ok(Some(OutboxJob { silent: is_silent, ..OutboxJob::again(message, sender, content, self.now) }))
     }
 
     /// The handle of the asking account among the members of a message, since it counts only for a member (CON-7).

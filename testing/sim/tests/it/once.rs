@@ -29,6 +29,8 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
         "a device that went back to a time before it knew another did not ask it for what it had sealed in earlier streams",
     ),
     (142, "a device that had left its account was asked for ever"),
+    (394, "a copy that sealed before it connected caught up with the original, and was not found out"),
+    (804, "what a device wrote while it knew of no other own one never reached those that were there"),
 ];
 
 #[test]

@@ -100,6 +100,10 @@ fn each_device_has_a_first_envelope(world: &mut impl World) {
         (&expected.handle, expected.account, expected.not_before)
     );
 
+    // Job 9 is moved to the end, with its envelope: job 1 has one for the same device.
+    put(&mut store, [Change::PutOutboxJobLast(job(9, TargetState::Sealed(account(2))))]);
+    assert_eq!(heads(&*store), [named(1, 2, 3), named(1, 3, 2), named(4, 5, 7)]);
+    assert_eq!(store.outbox_jobs().unwrap().last().unwrap().message, message_id(9));
     put(&mut store, [Change::RemoveOutboxEnvelope(envelope_id(6)), Change::RemoveOutboxJob(message_id(1))]);
     drop(store);
     assert_eq!(heads(&*world.open()), [named(4, 1, 2), named(4, 4, 3), named(4, 5, 7)]);

@@ -94,6 +94,8 @@ pub enum Change {
 
     /// Adds a job at the end of the outbox, or replaces one in its place, by message id.
     PutOutboxJob(OutboxJob),
+    /// Adds a job at the end of the outbox, or replaces one and moves it there with its envelopes.
+    PutOutboxJobLast(OutboxJob),
     /// Removes a job and its envelopes.
     RemoveOutboxJob(MessageId),
     /// Adds a sealed envelope to its job, which was put before it, or replaces one in its place, by envelope id.
