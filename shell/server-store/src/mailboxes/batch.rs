@@ -7,7 +7,7 @@
 
 use halcyon_server::ports::{Append, AppendOutcome, ShownEpoch};
 use halcyon_types::DeviceId;
-use rusqlite::{Connection, Statement};
+use rusqlite::{Connection, OptionalExtension, Statement};
 
 use super::Options;
 use super::expiry::integer;
@@ -33,6 +33,7 @@ struct Statements<'c> {
     commit: Statement<'c>,
     insert: Statement<'c>,
     replace_newest: Statement<'c>,
+    bytes: Statement<'c>,
     remove: Statement<'c>,
     clear: Statement<'c>,
     show: Statement<'c>,
@@ -104,7 +105,7 @@ impl<'c> Tables<'c> {
         }
         *load = after;
         if let Some((position, _)) = replaced {
-            delete(&mut statements.remove, position, device)?; // COU-32
+            statements.remove.execute([integer(position)])?; // COU-32
         }
         let position = self.take_position()?;
         self.statements.insert.execute((
@@ -120,9 +121,12 @@ impl<'c> Tables<'c> {
 
     /// Deletes one envelope of a device; returns whether it was there.
     pub(super) fn remove(&mut self, device: DeviceId, position: u64) -> rusqlite::Result<bool> {
-        let Some(bytes) = delete(&mut self.statements.remove, position, device.as_bytes())? else { return Ok(false) };
+        // Looked up first: `RETURNING` makes a table for its answer and keeps a journal of the statement, which is dearer than both.
+        let bytes = self.statements.bytes.query_row((integer(position), device.as_bytes()), |row| row.get::<_, i64>(0));
+        let Some(bytes) = bytes.optional()? else { return Ok(false) };
+        self.statements.remove.execute([integer(position)])?;
         if let Some(load) = self.loads.known(&device) {
-            load.remove(bytes);
+            load.remove(bytes.unsigned_abs());
         }
         Ok(true)
     }
@@ -150,15 +154,6 @@ impl<'c> Tables<'c> {
     }
 }
 
-/// Deletes one row and returns its bytes if it was there.
-fn delete(statement: &mut Statement<'_>, position: u64, device: &[u8; 16]) -> rusqlite::Result<Option<u64>> {
-    let mut rows = statement.query((integer(position), device))?;
-    let bytes = rows.next()?.map(|row| row.get::<_, i64>(0)).transpose()?;
-    // The statement is done only when it has said so.
-    while rows.next()?.is_some() {}
-    Ok(bytes.map(i64::unsigned_abs))
-}
-
 fn waiting_newest(
     statement: &mut Statement<'_>,
     device: &[u8; 16],
@@ -176,7 +171,8 @@ impl<'c> Statements<'c> {
             commit: connection.prepare("COMMIT")?,
             insert: connection.prepare("INSERT INTO envelopes (position, device, topic, expires, bytes, envelope) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
             replace_newest: connection.prepare("SELECT position, bytes FROM envelopes INDEXED BY newest WHERE device = ?1 AND topic = ?2 AND typeof(topic) = 'text'")?,
-            remove: connection.prepare("DELETE FROM envelopes WHERE position = ?1 AND device = ?2 RETURNING bytes")?,
+            bytes: connection.prepare("SELECT bytes FROM envelopes WHERE position = ?1 AND device = ?2")?,
+            remove: connection.prepare("DELETE FROM envelopes WHERE position = ?1")?,
             clear: connection.prepare("DELETE FROM envelopes INDEXED BY waiting WHERE device = ?1")?,
             show: connection.prepare("INSERT INTO epochs (device, epoch) VALUES (?1, ?2) ON CONFLICT (device) DO UPDATE SET epoch = excluded.epoch WHERE excluded.epoch > epochs.epoch")?,
             forget: connection.prepare("DELETE FROM epochs WHERE device = ?1")?,
