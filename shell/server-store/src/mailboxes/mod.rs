@@ -108,7 +108,7 @@ impl MailboxStore {
         self.writer.is_stopped()
     }
 
-    /// Returns how many commits with envelopes or epochs in them were synced since the start: how well syncs are shared.
+    /// Returns how many commits were synced since the start: how well syncs are shared.
     #[must_use]
     pub fn synced_commits(&self) -> u64 {
         self.writer.synced_commits()

@@ -50,6 +50,8 @@ pub(super) struct Round {
     commands: Vec<Command>,
     /// Envelopes and epochs.
     additions: usize,
+    /// Mailboxes that are emptied: whoever asks forgets that they were to be, so they stay empty after a power cut, too.
+    clears: usize,
     bytes: usize,
     removals: usize,
     /// Answered before anything is written.
@@ -66,7 +68,7 @@ impl Round {
         loop {
             let until = [self.deadline, self.delete_at].into_iter().flatten().min();
             let next = match until {
-                _ if self.has_appends() => inbox.try_recv().map_err(|error| match error {
+                _ if self.is_awaited() => inbox.try_recv().map_err(|error| match error {
                     TryRecvError::Empty => RecvTimeoutError::Timeout,
                     TryRecvError::Disconnected => RecvTimeoutError::Disconnected,
                 }),
@@ -89,7 +91,7 @@ impl Round {
         loop {
             let until = [self.deadline, self.delete_at].into_iter().flatten().min();
             let next = match until {
-                _ if self.has_appends() || !self.looks.is_empty() => match inbox.try_recv() {
+                _ if self.is_awaited() || !self.looks.is_empty() => match inbox.try_recv() {
                     Ok(command) => Some(command),
                     Err(mpsc::error::TryRecvError::Empty) => return true,
                     Err(mpsc::error::TryRecvError::Disconnected) => None,
@@ -130,8 +132,8 @@ impl Round {
     }
 
     /// Returns whether somebody waits for the sync.
-    pub(super) fn has_appends(&self) -> bool {
-        self.additions > 0
+    pub(super) fn is_awaited(&self) -> bool {
+        self.additions > 0 || self.clears > 0
     }
 
     /// Returns how many envelopes it deletes, roughly.
@@ -204,7 +206,11 @@ impl Round {
                 self.bytes += shown.len() * SHOWN_BYTES;
             }
             Command::Expire { found, .. } => self.removals += found.len(),
-            Command::Clear { .. } | Command::Shrink { .. } => self.removals += 1,
+            Command::Clear { .. } => {
+                self.clears += 1;
+                self.removals += 1;
+            }
+            Command::Shrink { .. } => self.removals += 1,
             Command::Look(_) => {}
         }
         self.deadline.get_or_insert_with(|| Instant::now() + COMPANY_WAIT);

@@ -110,6 +110,19 @@ async fn an_epoch_costs_no_sync() {
     assert_eq!(commits, [50, 50]);
 }
 
+/// COU-55: a mailbox that was emptied stays so after a power cut; what was acknowledged may come again, and costs no sync.
+#[tokio::test]
+async fn emptying_a_mailbox_is_synced() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    let stored = store.append(vec![message(PHONE, "x"), message(LAPTOP, "y")], vec![]).await.unwrap();
+    let [AppendOutcome::Accepted(position), _] = stored[..] else { panic!("{stored:?}") };
+    assert_eq!(store.synced_commits(), 1);
+    store.acknowledge(PHONE, vec![position]).await.unwrap();
+    store.clear(LAPTOP).await.unwrap();
+    assert_eq!(store.synced_commits(), 2);
+}
+
 /// COU-19: a commit that fails remembers nothing of what it would have stored.
 #[tokio::test]
 async fn a_failed_commit_remembers_no_epoch() {

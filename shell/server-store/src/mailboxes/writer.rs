@@ -84,7 +84,7 @@ impl Writer {
         self.stopped.load(Ordering::Acquire)
     }
 
-    /// Returns how many commits with envelopes or epochs in them were synced.
+    /// Returns how many commits were synced.
     pub(super) fn synced_commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
     }
@@ -245,15 +245,15 @@ impl<'c> Run<'c> {
         if self.is_full() {
             round.refuse_appends(&MailboxError::Full);
         }
-        let mut done = self.transaction(round.has_appends(), |run| run.apply(&round));
+        let mut done = self.transaction(round.is_awaited(), |run| run.apply(&round));
         if done.as_ref().is_err_and(is_full) {
             round.refuse_appends(&MailboxError::Full);
-            done = self.make_room().and_then(|()| self.transaction(false, |run| run.apply(&round)));
+            done = self.make_room().and_then(|()| self.transaction(round.is_awaited(), |run| run.apply(&round)));
         }
         match done {
             Ok(outcomes) => {
                 hit(Point::ServerSync);
-                self.commits.fetch_add(u64::from(round.has_appends()), Ordering::Relaxed);
+                self.commits.fetch_add(u64::from(round.is_awaited()), Ordering::Relaxed);
                 self.written_bytes += round.bytes() + round.removals() * REMOVAL_BYTES;
                 round.answer(outcomes);
                 Ok(())

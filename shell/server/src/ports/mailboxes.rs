@@ -107,7 +107,8 @@ pub trait Mailboxes: Send + Sync {
     /// [`MailboxError`]
     async fn acknowledge(&self, device: DeviceId, positions: Vec<u64>) -> Result<(), MailboxError>;
 
-    /// Empties the mailbox of a device that was removed, and forgets its epoch.
+    /// Empties the mailbox of a device that was removed, and forgets its epoch. Both are on stable storage when this returns: nobody
+    /// asks for it again.
     ///
     /// # Errors
     /// [`MailboxError`]

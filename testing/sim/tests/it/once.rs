@@ -16,6 +16,7 @@ const SEEDS: &[(u64, &str)] = &[
     (15, "a mailbox could not be emptied for want of scratch space, and it was not tried again"),
     (566, "an answer that was on its way while another change was accepted was taken for a list that goes back"),
     (634, "the same, between a new address and a device that was removed"),
+    (1339, "the mailbox of a removed device was emptied without a sync, and was full again after a power cut"),
     (218, "a sync that failed on a full disk was overlooked"),
 ];
 
