@@ -17,6 +17,7 @@ use crate::{
     alerts,
     api::Request,
     client::{Client, Inner},
+    devices::LIST_TRIES_MAX,
     error::{ApiError, LookupError, ProfileError},
     event::{Event, Notice},
     outbox::alone,
@@ -119,11 +120,11 @@ impl Inner {
         }
         let asked: Vec<usize> = (0..handles.len()).filter(|at| resolved[*at].is_none()).collect();
         for batch in asked.chunks(HANDLES_MAX) {
-            let wanted = batch.iter().map(|at| handles[*at].clone()).collect();
-            match self.ask(wanted).await? {
-                Ok(answers) => {
-                    for (at, answer) in batch.iter().zip(answers) {
-                        resolved[*at] = Some(self.judge(answer, Pin::Held)?);
+            let wanted: Vec<Handle> = batch.iter().map(|at| handles[*at].clone()).collect();
+            match self.ask_and_judge(&wanted, Pin::Held).await? {
+                Ok(judged) => {
+                    for (at, found) in batch.iter().zip(judged) {
+                        resolved[*at] = Some(found);
                     }
                 }
                 Err(error) => {
@@ -142,14 +143,41 @@ impl Inner {
     }
 
     async fn look_up_one(&self, handle: &Handle, pin: Pin) -> Result<LookedUp, LookupError> {
-        let answers = self.ask(vec![handle.clone()]).await?.map_err(LookupError::Api)?;
-        let answer = answers.into_iter().next().ok_or(LookupError::Api(ApiError::Malformed("a lookup")))?;
-        match self.judge(answer, pin)? {
+        let judged = self.ask_and_judge(std::slice::from_ref(handle), pin).await?.map_err(LookupError::Api)?;
+        match judged.into_iter().next().ok_or(LookupError::Api(ApiError::Malformed("a lookup")))? {
             Resolved::Devices(devices, changes) => Ok(shown(handle, &devices, changes)),
             Resolved::Unknown => Err(LookupError::Unknown),
             Resolved::Refused(refusal) => Err(LookupError::Refused(refusal)),
             Resolved::Unanswered(error) => Err(LookupError::Api(error)),
         }
+    }
+
+    /// Asks, and decides on each answer. Asks again for those that were overtaken by a newer list while they were on their way: that
+    /// the list in them is older is no lie (DIR-6).
+    async fn ask_and_judge(
+        &self,
+        handles: &[Handle],
+        pin: Pin,
+    ) -> Result<Result<Vec<Resolved>, ApiError>, ProfileError> {
+        let mut judged: Vec<Option<Resolved>> = handles.iter().map(|_| None).collect();
+        for attempt in 1..=LIST_TRIES_MAX {
+            let left: Vec<usize> = (0..handles.len()).filter(|at| judged[*at].is_none()).collect();
+            if left.is_empty() {
+                break;
+            }
+            let accepted = if attempt < LIST_TRIES_MAX { Some(self.state().lists_accepted) } else { None };
+            let answers = match self.ask(left.iter().map(|at| handles[*at].clone()).collect()).await? {
+                Ok(answers) => answers,
+                Err(error) => return Ok(Err(error)),
+            };
+            if answers.len() < left.len() {
+                return Ok(Err(ApiError::Malformed("a lookup")));
+            }
+            for (at, answer) in left.into_iter().zip(answers) {
+                judged[at] = self.judge(answer, pin, accepted)?;
+            }
+        }
+        Ok(Ok(judged.into_iter().flatten().collect()))
     }
 
     async fn ask(&self, handles: Vec<Handle>) -> Result<Result<Vec<LookupAnswer>, ApiError>, ProfileError> {
@@ -158,9 +186,11 @@ impl Inner {
         self.call_signed(Request::lookup(&asked), |request| self.api.lookup(&asked, request)).await
     }
 
-    /// Decides on one answer, and commits what follows.
-    fn judge(&self, answer: LookupAnswer, pin: Pin) -> Result<Resolved, ProfileError> {
-        let Some(account) = answer.account else { return Ok(Resolved::Unknown) };
+    /// Decides on one answer, and commits what follows. None if it was overtaken: it holds an older list than is known, and lists were
+    /// accepted since so many were, when it was asked for.
+    fn judge(&self, answer: LookupAnswer, pin: Pin, accepted: Option<u64>) -> Result<Option<Resolved>, ProfileError> {
+        let Some(account) = answer.account else { return Ok(Some(Resolved::Unknown)) };
+        let was_overtaken = accepted.is_some_and(|accepted| accepted != self.state().lists_accepted);
         match self.accept(&answer.handle, &account, pin)? {
             Ok(acceptance) => {
                 let known_before = !matches!(acceptance.changes.as_slice(), [resolver::Change::FirstMet { .. }] | []);
@@ -169,14 +199,15 @@ impl Inner {
                     let changes = acceptance.changes.clone();
                     self.tell(Event::DevicesChanged { handle: answer.handle, changes });
                 }
-                Ok(Resolved::Devices(acceptance.devices, acceptance.changes))
+                Ok(Some(Resolved::Devices(acceptance.devices, acceptance.changes)))
             }
+            Err(Refusal::RolledBack { .. }) if was_overtaken => Ok(None),
             Err(refusal) => {
                 // DIR-7: what is kept does not outlive the doubt, so the next send asks and is refused, too.
                 self.state().forget_addresses(&answer.handle)?;
                 let notice = Notice::Refused { handle: answer.handle, reason: refusal.to_string() };
                 alerts::raise(self, notice)?;
-                Ok(Resolved::Refused(refusal))
+                Ok(Some(Resolved::Refused(refusal)))
             }
         }
     }

@@ -31,6 +31,8 @@ pub(crate) struct State {
     /// Answers in a row by which the courier contradicted the directory, for accounts with any (SND-3). Not on disk: after a
     /// restart it takes as many again.
     pub(crate) stale_in_a_row: HashMap<AccountId, u32>,
+    /// How many lists were accepted in this process, so that an answer can be told from one that was overtaken (DIR-6).
+    pub(crate) lists_accepted: u64,
     /// Whether the courier said, on the connection that there is, that it remembers no newer copy of this profile (REP-21).
     pub(crate) is_newest_copy: bool,
     /// Devices whose mailbox had no room.
@@ -70,6 +72,7 @@ impl State {
             accounts: HashMap::new(),
             suites_off,
             stale_in_a_row: HashMap::new(),
+            lists_accepted: 0,
             is_newest_copy: false,
             full_mailboxes: FullMailboxes::default(),
             resent: Resent::default(),
@@ -136,6 +139,7 @@ impl State {
     /// Takes over what was just committed.
     pub(crate) fn remember(&mut self, known: KnownAccount) {
         self.accounts.insert(known.account(), known);
+        self.lists_accepted += 1;
     }
 
     /// Returns what was accepted of an account.
