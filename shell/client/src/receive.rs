@@ -23,7 +23,7 @@ use halcyon_types::{DeviceId, Handle, MessageId, Timestamp, Topic};
 use crate::{
     alerts,
     client::Inner,
-    error::ProfileError,
+    error::{HandlesError, ProfileError},
     event::{Event, Notice},
     fanout::sender_device,
     history,
@@ -46,6 +46,23 @@ pub(crate) enum Received {
     Committed,
     /// It cannot be decided now, since the server's directory does not answer (RCV-2): do not acknowledge it, try again.
     NotNow,
+}
+
+/// Whether the own handles are as they are kept, or as the server just said (CON-7).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OwnHandles {
+    Kept,
+    Fresh,
+}
+
+/// Whom a message is for (CON-7).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Addressed {
+    Here,
+    /// For no own handle that is known.
+    Elsewhere,
+    /// From another handle, or for one that is no member, whatever handles are own ones.
+    Wrongly,
 }
 
 /// What a message that opened led to.
@@ -93,7 +110,16 @@ impl Inner {
             Found::NotNow => return Ok(Received::NotNow),
         };
         // 3. Open, 4. decode, 5. commit: one step for the lock, so that the session opened with is the one that is replaced.
-        self.open_and_commit(envelope, sender, &device, delivery)
+        if let Some(received) = self.open_and_commit(envelope, sender, &device, delivery, OwnHandles::Kept)? {
+            return Ok(received);
+        }
+        match self.refresh_handles().await {
+            Ok(_) => {}
+            Err(HandlesError::Profile(error)) => return Err(error),
+            Err(_) => return Ok(Received::NotNow),
+        }
+        let received = self.open_and_commit(envelope, sender, &device, delivery, OwnHandles::Fresh)?;
+        Ok(received.unwrap_or(Received::NotNow))
     }
 
     /// RCV-2
@@ -117,13 +143,15 @@ impl Inner {
         }
     }
 
+    /// None if it is for a handle that is not known as an own one, and may be one: nothing was committed.
     fn open_and_commit(
         &self,
         envelope: &Envelope,
         sender: &Sender,
         device: &VerifiedDevice,
         delivery: &Delivery,
-    ) -> Result<Received, ProfileError> {
+        own_handles: OwnHandles,
+    ) -> Result<Option<Received>, ProfileError> {
         let mut state = self.state();
         let opened = match state.open_sealed(envelope, sender, device, self.now()) {
             Ok(opened) => opened,
@@ -131,7 +159,7 @@ impl Inner {
             // RCV-4: the suite has seen it. The mark saves the work next time.
             Err(Unopened::Suite(OpenError::Replayed)) => {
                 state.commit(&self.seen(sender, envelope, None))?;
-                return Ok(Received::Committed);
+                return Ok(Some(Received::Committed));
             }
             Err(Unopened::Suite(error)) => {
                 drop(state);
@@ -146,7 +174,7 @@ impl Inner {
                     let name = device.name().to_owned();
                     alerts::raise(self, Notice::DeviceCopied { handle: sender.handle.clone(), name })?; // PQ3-26
                 }
-                return Ok(kept);
+                return Ok(Some(kept));
             }
         };
         let put_session =
@@ -157,8 +185,12 @@ impl Inner {
             state.commit(&commit)?;
             drop(state);
             self.tell(event);
-            return Ok(Received::Committed);
+            return Ok(Some(Received::Committed));
         };
+        let address = state.addressed(&content, sender, opened.recipient.as_ref())?;
+        if address == Addressed::Elsewhere && own_handles == OwnHandles::Kept {
+            return Ok(None);
+        }
         let mut commit = self.seen(sender, envelope, Some(content.message_id));
         let mut session = opened.next;
         let mut taken = Taken::default();
@@ -168,7 +200,7 @@ impl Inner {
             // REP-10: also of what is not for this person any more, or it would be asked for without end.
             progress = self.place(&state, &content, &peer, &mut commit)?;
         }
-        if state.is_addressed(&content, sender, opened.recipient.as_ref())? {
+        if address == Addressed::Here {
             let plaintext = &opened.plaintext;
             taken = self.take(&mut state, &content, (sender, &peer), plaintext, &mut session, &mut commit)?;
         }
@@ -196,7 +228,7 @@ impl Inner {
             self.repaired(sender.device, taken.progress)?;
         }
         self.told_epoch(taken.epoch_seen)?; // REP-22
-        Ok(Received::Committed)
+        Ok(Some(Received::Committed))
     }
 
     /// Adds to the commit what a message that opened, from a member and to one, calls for.
@@ -365,25 +397,26 @@ impl State {
     }
 
     /// CON-7. The sender's device is of the account that the handle stands for: [`kept_sender`](Self::kept_sender) saw to it.
-    fn is_addressed(
+    fn addressed(
         &self,
         content: &Content,
         sender: &Sender,
         sealed_for: Option<&Handle>,
-    ) -> Result<bool, ProfileError> {
+    ) -> Result<Addressed, ProfileError> {
         if *content.members.sender() != sender.handle {
-            return Ok(false);
+            return Ok(Addressed::Wrongly);
         }
         // PQ3-22: the handle that it was sealed for is a member, too; own devices get theirs under the sender's.
         let is_member = |handle: &Handle| *handle == sender.handle || content.members.recipients().contains(handle);
         if sealed_for.is_some_and(|handle| !is_member(handle)) {
-            return Ok(false);
+            return Ok(Addressed::Wrongly);
         }
         if self.own()?.account == sender.account {
-            return Ok(true);
+            return Ok(Addressed::Here);
         }
         let own_handles = self.store().own_handles()?;
-        Ok(content.members.recipients().iter().any(|handle| own_handles.contains(handle)))
+        let is_here = content.members.recipients().iter().any(|handle| own_handles.contains(handle));
+        Ok(if is_here { Addressed::Here } else { Addressed::Elsewhere })
     }
 }
 

@@ -3,6 +3,7 @@
 use halcyon_client::{
     Draft, Fault, Until,
     error::{HandlesError, VerificationError},
+    ports::{Change, Commit, HttpError, Store as _},
 };
 
 use crate::world::{World, handle};
@@ -34,6 +35,38 @@ async fn a_second_handle_can_be_used_and_removed() {
     assert!(matches!(alice.client.remove_handle(&alice.handle).await.unwrap_err(), HandlesError::Last));
     let error = alice.client.send(Draft { from: Some(work), ..alice.draft(&bob, "again") }).await.unwrap_err();
     assert_eq!(error.fault(), Fault::User);
+}
+
+/// CON-7: Alice's phone does not know of an address of hers yet: another device added it, or the profile is from before. What is written
+/// to it is not taken for somebody else's mail.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_to_a_new_address_of_ones_own_is_taken() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let work = handle("alice.work");
+    let verification = alice.client.add_handle(&work).await.unwrap();
+    alice.client.verify_code(&verification, &world.code_for(&work).await).await.unwrap();
+    alice.client.handles().await.unwrap();
+    let forget = Commit::new().with(Change::RemoveOwnHandle(work.clone()));
+    alice.disk.open().commit(&forget).unwrap();
+    let sent = bob.client.send(Draft { recipients: vec![work.clone()], ..bob.draft(&alice, "to work") }).await.unwrap();
+    bob.wait(&sent, Until::Delivered).await;
+    assert_eq!(alice.texts(), ["to work"]);
+    assert!(alice.disk.open().own_handles().unwrap().contains(&work));
+
+    // Without an answer it waits, and is not acknowledged (RCV-2).
+    alice.disk.open().commit(&forget).unwrap();
+    alice.http.tamper(|request, answer| match request.path.as_str() {
+        "/v1/account" => Err(HttpError::TimedOut),
+        _ => answer,
+    });
+    let sent = bob.client.send(Draft { recipients: vec![work], ..bob.draft(&alice, "again") }).await.unwrap();
+    bob.wait(&sent, Until::Accepted).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(alice.texts(), ["to work"]);
+    alice.http.be_honest();
+    bob.wait(&sent, Until::Delivered).await;
+    assert_eq!(alice.texts(), ["to work", "again"]);
 }
 
 /// ACC-21: five wrong codes end a verification, and each says how many are left.

@@ -16,6 +16,7 @@ const SEEDS: &[(u64, &str)] = &[
     (15, "a mailbox could not be emptied for want of scratch space, and it was not tried again"),
     (566, "an answer that was on its way while another change was accepted was taken for a list that goes back"),
     (634, "the same, between a new address and a device that was removed"),
+    (1251, "an answer that a newer list had overtaken on its way was taken for a list that goes back"),
     (1339, "the mailbox of a removed device was emptied without a sync, and was full again after a power cut"),
     (218, "a sync that failed on a full disk was overlooked"),
 ];
@@ -31,6 +32,7 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
     ),
     (142, "a device that had left its account was asked for ever"),
     (394, "a copy that sealed before it connected caught up with the original, and was not found out"),
+    (1594, "what was written to an address that another device had added was taken for somebody else's, and lost"),
     (804, "what a device wrote while it knew of no other own one never reached those that were there"),
 ];
 
