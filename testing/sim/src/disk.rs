@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client_store::disk::{Disk, DiskFile, Lock};
@@ -75,8 +76,25 @@ struct SimFile {
     content: Vec<u8>,
     durable: Vec<u8>,
     pending: Vec<(Instant, Change)>,
+    /// What the last sync wrote, from the first byte to the last.
+    recent: Range<usize>,
     /// A sync of it failed in this life of the machine: what is read may not be what is durable, with nothing pending.
     has_lost: bool,
+}
+
+impl SimFile {
+    /// Makes durable what was written.
+    fn settle(&mut self) {
+        let written = |(_, change): &(Instant, Change)| match change {
+            Change::Write { offset, bytes } => Some(*offset..offset + bytes.len()),
+            Change::Resize(_) => None,
+        };
+        let hull = |a: Range<usize>, b: Range<usize>| a.start.min(b.start)..a.end.max(b.end);
+        self.recent = self.pending.iter().filter_map(written).reduce(hull).unwrap_or_default();
+        for (_, change) in self.pending.drain(..) {
+            change.apply(&mut self.durable);
+        }
+    }
 }
 
 enum Change {
@@ -90,9 +108,6 @@ enum NameChange {
     Remove(String),
     Rename(String, String),
 }
-
-/// Bytes of a file that are looked at first.
-const RECENT_BYTES: usize = 64 * 1024;
 
 /// Unit in which a write is torn. Disks keep sectors whole, but SQLite does not count on it, and neither do we.
 const TORN_BYTES: usize = 16;
@@ -184,10 +199,10 @@ impl SimDisk {
         let log = format!("{database}-wal");
         let finder = memchr::memmem::Finder::new(bytes);
         [log.as_str(), database].into_iter().filter_map(|name| state.durable_names.get(name)).any(|id| {
-            let content = &state.files[*id].durable;
-            // What was just written is near the end, as a rule.
-            let recent = content.len().saturating_sub(RECENT_BYTES);
-            finder.find(&content[recent..]).is_some() || finder.find(content).is_some()
+            let SimFile { durable, recent, .. } = &state.files[*id];
+            // What was just written is what is asked for, as a rule.
+            let found_there = durable.get(recent.clone()).is_some_and(|recent| finder.find(recent).is_some());
+            found_there || finder.find(durable).is_some()
         })
     }
 
@@ -255,7 +270,8 @@ impl SimDisk {
             let durable = content.clone();
             // The machine lives on, and with it what it believes to have written.
             let has_lost = file.has_lost && crash == Crash::Kill;
-            SimFile { content: if has_lost { file.content } else { content }, durable, pending: Vec::new(), has_lost }
+            let content = if has_lost { file.content } else { content };
+            SimFile { content, durable, has_lost, ..SimFile::default() }
         });
         let files = files.collect();
         let next = State {
@@ -510,9 +526,7 @@ impl DiskFile for OpenSimFile {
         let id = self.id;
         self.disk.synced(Some(id), |state| {
             let file = &mut state.files[id];
-            for (_, change) in file.pending.drain(..) {
-                change.apply(&mut file.durable);
-            }
+            file.settle();
         })
     }
 }
@@ -574,9 +588,7 @@ impl File for DatabaseFile {
         let id = self.0.id;
         let synced = self.0.disk.synced(Some(id), |state| {
             let file = &mut state.files[id];
-            for (_, change) in file.pending.drain(..) {
-                change.apply(&mut file.durable);
-            }
+            file.settle();
             state.durable_names = state.names.clone();
             state.pending_names.clear();
         });
