@@ -9,6 +9,7 @@
 pub(crate) mod alone;
 pub(crate) mod answer;
 pub(crate) mod full;
+mod pause;
 pub(crate) mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,32 +30,18 @@ use crate::{
     },
     repair::numbers::Numbering,
     resolve::{Freshness, Resolved},
-    state::{PortRng, State},
+    state::State,
 };
+
+pub(crate) use pause::backoff;
 
 /// What became of the handles that a job is for.
 pub(crate) type Targets = BTreeMap<Handle, Resolved>;
 
 /// SND-6, and what the courier keeps for an offline device: a message that nobody got in this time is shown as failed.
 pub(crate) const OUTBOX_AGE_MAX: Duration = Duration::from_days(30);
-/// SND-3: the first pause, and the longest.
-const RETRY_FIRST: Duration = Duration::from_secs(1);
-const RETRY_LONGEST: Duration = Duration::from_mins(5);
-/// SND-3: the longest before a full mailbox, which stays so until its device comes.
-const ROOM_RETRY_LONGEST: Duration = Duration::from_mins(60);
 /// SND-4: a device that is away for weeks uploads a prekey as soon as it is back.
 const PREKEY_RETRY: Duration = Duration::from_mins(60);
-
-/// SND-3: 1 second doubling to 5 minutes, the half of it at random, so that clients that failed together do not come back together.
-pub(crate) fn backoff(attempts: u32, rng: &mut PortRng<'_>) -> Duration {
-    pause(attempts, RETRY_LONGEST, rng)
-}
-
-fn pause(attempts: u32, longest: Duration, rng: &mut PortRng<'_>) -> Duration {
-    let doubled = RETRY_FIRST.as_millis().saturating_mul(1 << attempts.min(16)).min(longest.as_millis());
-    let [random] = rng.array::<1>();
-    Duration::from_millis(doubled / 2 + doubled / 2 * u64::from(random) / 255)
-}
 
 /// Shows every known device of targets that cannot be sealed for now as waiting, and returns the handles of these targets.
 pub(crate) fn expect_devices(

@@ -9,6 +9,8 @@
 //!
 //! Next: [`crate::receipts`] answers.
 
+mod addressed;
+
 use halcyon_content::{Content, Kind};
 use halcyon_courier::{Envelope, Origin, envelope::Sender, link::Delivery};
 use halcyon_crypto::{SecretBytes, hash::sha256};
@@ -18,7 +20,7 @@ use halcyon_directory::{
 };
 use halcyon_failpoint::{Point, hit};
 use halcyon_suites::{Incoming, OpenError, Opened, Session, Suite};
-use halcyon_types::{DeviceId, Handle, MessageId, Timestamp, Topic};
+use halcyon_types::{DeviceId, MessageId, Timestamp, Topic};
 
 use crate::{
     alerts,
@@ -39,6 +41,8 @@ use crate::{
     unopened::Cause,
 };
 
+use self::addressed::Addressed;
+
 /// How a delivery ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Received {
@@ -53,16 +57,6 @@ pub(crate) enum Received {
 enum OwnHandles {
     Kept,
     Fresh,
-}
-
-/// Whom a message is for (CON-7).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Addressed {
-    Here,
-    /// For no own handle that is known.
-    Elsewhere,
-    /// From another handle, or for one that is no member, whatever handles are own ones.
-    Wrongly,
 }
 
 /// What a message that opened led to.
@@ -394,29 +388,6 @@ impl State {
         };
         let device = sender_device(device);
         session.open(sender.suite, &own.keys, &device, &incoming, &envelope.payload).map_err(Unopened::Suite)
-    }
-
-    /// CON-7. The sender's device is of the account that the handle stands for: [`kept_sender`](Self::kept_sender) saw to it.
-    fn addressed(
-        &self,
-        content: &Content,
-        sender: &Sender,
-        sealed_for: Option<&Handle>,
-    ) -> Result<Addressed, ProfileError> {
-        if *content.members.sender() != sender.handle {
-            return Ok(Addressed::Wrongly);
-        }
-        // PQ3-22: the handle that it was sealed for is a member, too; own devices get theirs under the sender's.
-        let is_member = |handle: &Handle| *handle == sender.handle || content.members.recipients().contains(handle);
-        if sealed_for.is_some_and(|handle| !is_member(handle)) {
-            return Ok(Addressed::Wrongly);
-        }
-        if self.own()?.account == sender.account {
-            return Ok(Addressed::Here);
-        }
-        let own_handles = self.store().own_handles()?;
-        let is_here = content.members.recipients().iter().any(|handle| own_handles.contains(handle));
-        Ok(if is_here { Addressed::Here } else { Addressed::Elsewhere })
     }
 }
 

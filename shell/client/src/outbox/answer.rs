@@ -8,7 +8,10 @@ use halcyon_courier::{Status, send::Sent};
 use halcyon_failpoint::{Point, hit};
 use halcyon_types::{AccountId, Duration, EnvelopeId, Handle, MessageId};
 
-use super::{RETRY_LONGEST, ROOM_RETRY_LONGEST, backoff, is_done, note, pause};
+use super::{
+    backoff, is_done, note,
+    pause::{RETRY_LONGEST, ROOM_RETRY_LONGEST, pause},
+};
 use crate::{
     alerts,
     client::Inner,
