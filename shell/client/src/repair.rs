@@ -53,6 +53,8 @@ const PAUSES: [Duration; 7] = [
     Duration::from_mins(6 * 60),
     Duration::from_days(1),
 ];
+/// REP-11: which of them is the longest for something new.
+const NEW_PAUSE_LONGEST: usize = 3;
 /// REP-14: how long is asked: as long as anybody keeps what was sent (REP-12).
 pub(crate) const ASK_AGE_MAX: Duration = Duration::from_days(30);
 /// How long until it is looked again whether there is a handle by which a device can be asked.
@@ -117,8 +119,11 @@ pub(crate) fn schedule(
     let record = match state.store().repairs().repair(peer.device)? {
         None => new_record(peer, now, due),
         Some(record) => {
-            // What is new does not wait for the long pauses of what is old, but for the shortest.
-            let earliest = record.asked.map_or(due, |asked| due.max(asked.plus(PAUSES[0])));
+            // What is new does not wait for the long pauses of what is old. It may be the other's question, which does not open here as
+            // ours does not open there: so each that helps nothing makes the next wait longer.
+            let asked_in_vain = usize::try_from(record.attempts).unwrap_or(usize::MAX);
+            let pause = PAUSES[asked_in_vain.saturating_sub(1).min(NEW_PAUSE_LONGEST)];
+            let earliest = record.asked.map_or(due, |asked| due.max(asked.plus(pause)));
             let wrote_to = peer.wrote_to.clone().or(record.wrote_to.clone());
             if record.due <= earliest && wrote_to == record.wrote_to {
                 return Ok(());

@@ -32,6 +32,7 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
     ),
     (142, "a device that had left its account was asked for ever"),
     (394, "a copy that sealed before it connected caught up with the original, and was not found out"),
+    (1868, "two devices that could not open each other's questions asked each other every ten seconds"),
     (1594, "what was written to an address that another device had added was taken for somebody else's, and lost"),
     (804, "what a device wrote while it knew of no other own one never reached those that were there"),
 ];
