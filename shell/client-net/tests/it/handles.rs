@@ -5,17 +5,24 @@ use halcyon_client::{
     error::{HandlesError, VerificationError},
     ports::{Change, Commit, HttpError, Store as _},
 };
+use halcyon_types::Handle;
 
-use crate::world::{World, handle};
+use crate::world::{Device, World, handle};
+
+/// A further address of a device's person, verified.
+async fn add_handle(world: &World, device: &Device, name: &str) -> Handle {
+    let added = handle(name);
+    let verification = device.client.add_handle(&added).await.unwrap();
+    device.client.verify_code(&verification, &world.code_for(&added).await).await.unwrap();
+    added
+}
 
 /// ACC-50 to ACC-52, CON-7: a second handle is verified, written from and to, and removed again.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_handle_can_be_used_and_removed() {
     let world = World::start().await;
     let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    let work = handle("alice.work");
-    let verification = alice.client.add_handle(&work).await.unwrap();
-    alice.client.verify_code(&verification, &world.code_for(&work).await).await.unwrap();
+    let work = add_handle(&world, &alice, "alice.work").await;
     let handles = alice.client.handles().await.unwrap();
     assert_eq!(
         handles.iter().map(|added| (&added.handle, added.default)).collect::<Vec<_>>(),
@@ -43,9 +50,7 @@ async fn a_second_handle_can_be_used_and_removed() {
 async fn a_message_to_a_new_address_of_ones_own_is_taken() {
     let world = World::start().await;
     let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
-    let work = handle("alice.work");
-    let verification = alice.client.add_handle(&work).await.unwrap();
-    alice.client.verify_code(&verification, &world.code_for(&work).await).await.unwrap();
+    let work = add_handle(&world, &alice, "alice.work").await;
     alice.client.handles().await.unwrap();
     let forget = Commit::new().with(Change::RemoveOwnHandle(work.clone()));
     alice.disk.open().commit(&forget).unwrap();
