@@ -36,6 +36,12 @@ macro_rules! messages {
         )
     };
 }
+/// The columns of a job in the order of [`columns::outbox_job`], with a condition.
+macro_rules! jobs {
+    ($condition:literal) => {
+        concat!("SELECT message, silent, sender, content, forced_suite, created FROM outbox_job ", $condition)
+    };
+}
 /// The columns of an envelope in the order of [`columns::outbox_envelope`], with a condition.
 macro_rules! envelopes {
     ($condition:literal) => {
@@ -52,7 +58,7 @@ macro_rules! deliveries {
         concat!("SELECT message, account, device, suite, state, at, reason, stream, number FROM delivery ", $condition)
     };
 }
-pub(crate) use {deliveries, messages};
+pub(crate) use {deliveries, jobs, messages};
 
 /// The store of one profile. Dropping it closes the profile.
 #[derive(Debug)]
@@ -105,6 +111,11 @@ impl SqliteStore {
             [message.as_bytes()],
             columns::outbox_target,
         )
+    }
+
+    fn jobs(&self, sql: &str, params: impl Params) -> Result<Vec<OutboxJob>, StoreError> {
+        let jobs = self.all(sql, params, columns::outbox_job)?;
+        jobs.into_iter().map(|job| self.with_targets(job)).collect()
     }
 
     fn with_targets(&self, mut job: OutboxJob) -> Result<OutboxJob, StoreError> {
@@ -225,14 +236,11 @@ impl Store for SqliteStore {
     }
 
     fn outbox_jobs(&self) -> Result<Vec<OutboxJob>, StoreError> {
-        let sql = "SELECT message, silent, sender, content, forced_suite, created FROM outbox_job ORDER BY place";
-        let jobs = self.all(sql, [], columns::outbox_job)?;
-        jobs.into_iter().map(|job| self.with_targets(job)).collect()
+        self.jobs(jobs!("ORDER BY place"), [])
     }
 
     fn outbox_job(&self, message: MessageId) -> Result<Option<OutboxJob>, StoreError> {
-        let sql = "SELECT message, silent, sender, content, forced_suite, created FROM outbox_job WHERE message = ?1";
-        let job = self.one(sql, [message.as_bytes()], columns::outbox_job)?;
+        let job = self.one(jobs!("WHERE message = ?1"), [message.as_bytes()], columns::outbox_job)?;
         job.map(|job| self.with_targets(job)).transpose()
     }
 

@@ -12,6 +12,7 @@ use super::{
     SqliteStore,
     apply::run,
     columns::{self, at, count, handle, id, millis, number},
+    jobs,
 };
 
 pub(super) fn put_job(db: &Connection, job: &OutboxJob) -> rusqlite::Result<()> {
@@ -151,10 +152,7 @@ impl OutboxQueries for SqliteStore {
     }
 
     fn created_before(&self, time: Timestamp) -> Result<Vec<OutboxJob>, StoreError> {
-        let sql = "SELECT message, silent, sender, content, forced_suite, created FROM outbox_job
-                   WHERE created < ?1 ORDER BY place";
-        let jobs = self.all(sql, [at(time)], columns::outbox_job)?;
-        jobs.into_iter().map(|job| self.with_targets(job)).collect()
+        self.jobs(jobs!("WHERE created < ?1 ORDER BY place"), [at(time)])
     }
 
     fn count(&self) -> Result<u64, StoreError> {
