@@ -198,7 +198,11 @@ mod tests {
                  VALUES (x'01', x'02', 1, 1, 'mailto:alice@example.org', x'03', x'04', 0, 0, x'05'),
                         (x'06', x'02', 3, 1, 'mailto:bob@example.org', x'07', x'08', 0, 0, x'09');
                  INSERT INTO delivery (message, account, device, state) VALUES (x'01', x'03', x'04', 2);
-                 INSERT INTO outbox_job (message, receipt, sender, content, created) VALUES (x'01', 1, 'a', x'05', 0);
+                 INSERT INTO outbox_job (message, receipt, sender, content, created)
+                 VALUES (x'00', 0, 'a', x'05', 0), (x'01', 1, 'a', x'05', 0);
+                 INSERT INTO outbox_envelope (id, message, handle, account, list_version, device, push_token, suite, payload,
+                                              attempts, not_before)
+                 VALUES (x'0c', x'01', 'b', x'03', 1, x'04', x'0d', 3, x'0e', 0, 0);
                  INSERT INTO unopened (id, envelope, cause, at) VALUES (x'0a', x'0b', 'unauthentic', 0);",
             )
             .unwrap();
@@ -223,7 +227,10 @@ mod tests {
             .map(Result::unwrap)
             .collect();
         assert_eq!(rows, [(1, 1, i64::MAX, None), (2, 2, i64::MAX, None)]);
-        let silent: bool = connection.query_row("SELECT silent FROM outbox_job", [], |row| row.get(0)).unwrap();
+        let silent: bool =
+            connection.query_row("SELECT silent FROM outbox_job WHERE message = x'01'", [], |row| row.get(0)).unwrap();
+        let job: i64 = connection.query_row("SELECT job FROM outbox_envelope", [], |row| row.get(0)).unwrap();
+        assert_eq!(job, 2, "an envelope has the place of its job");
         let gone: bool = connection.query_row("SELECT gone FROM unopened", [], |row| row.get(0)).unwrap();
         assert!(silent && !gone);
     }
