@@ -49,15 +49,15 @@ impl Inner {
             self.server_went_back(remembered)?;
         }
         let mut state = self.state();
+        let mut commit = Commit::new();
         if state.store().setting(EPOCH_CHECKED)?.is_some() {
-            state.commit(&Commit::new().with(Change::RemoveSetting(EPOCH_CHECKED.to_owned())))?;
+            commit.push(Change::RemoveSetting(EPOCH_CHECKED.to_owned()));
         }
-        state.is_newest_copy = true;
-        drop(state);
         if remembered != told {
-            let change = Change::PutSetting { name: EPOCH_TOLD.to_owned(), value: remembered.to_string() };
-            self.state().commit(&Commit::new().with(change))?;
+            commit.push(Change::PutSetting { name: EPOCH_TOLD.to_owned(), value: remembered.to_string() });
         }
+        state.commit(&commit)?;
+        state.is_newest_copy = true;
         Ok(())
     }
 
