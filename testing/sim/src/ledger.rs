@@ -259,23 +259,26 @@ impl Ledger {
     }
 
     /// I1: sees an envelope leave a client.
-    pub fn leaves(&self, id: EnvelopeId, payload: &[u8], suite: SuiteId) {
+    pub fn leaves(&self, client: usize, id: EnvelopeId, payload: &[u8], suite: SuiteId) {
         let mut state = self.state();
+        let went_back = state.trouble.restored.contains(&client);
         match state.sealed.get(&id) {
             Some(sealed) if sealed.payload == sha256(&[payload]) => {
                 *state.totals.by_suite.entry(suite.as_u32()).or_default() += 1;
+                if suite == SuiteId::PQ3 && !state.trouble.key_leaves(payload, went_back) {
+                    state.violated("REP-21", "a key is used twice");
+                }
             }
             Some(_) => state.violated("I1", "an envelope leaves with other bytes than were committed"),
             None => state.violated("I1", "an envelope leaves that was not committed"),
         }
     }
 
-    /// REP-21: sees the server remember the epoch that came with an envelope, whether that had room or not. What was lost on its way
-    /// is remembered by nobody, and read by nobody.
-    pub fn reached(&self, payload: &[u8], suite: SuiteId) {
+    /// REP-21: sees an envelope come to the server.
+    pub fn comes(&self, payload: &[u8], suite: SuiteId) {
         let mut state = self.state();
-        if suite == SuiteId::PQ3 && !state.trouble.is_new_key(payload) {
-            state.violated("REP-21", "a key is used twice");
+        if suite == SuiteId::PQ3 && !state.trouble.key_comes(payload) {
+            state.violated("REP-21", "the server sees a key that is used twice");
         }
     }
 

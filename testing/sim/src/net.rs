@@ -22,6 +22,7 @@ use halcyon_client::ports::{
 };
 use halcyon_courier::connect::ChannelBinding;
 use halcyon_courier::limits::Limits;
+use halcyon_courier::send::{Sealed, UncheckedSend};
 use halcyon_courier::{ClientFrame, Envelope, ServerFrame};
 use halcyon_server::courier::{Frames, Received};
 use halcyon_types::{EnvelopeId, Timestamp};
@@ -464,11 +465,8 @@ impl Way {
         net.watcher.left(frame);
         match ClientFrame::decode(frame.clone()) {
             Ok(ClientFrame::Send(send)) => {
-                // Time is not looked at here.
-                let Ok(request) = send.check(&Limits::default(), Timestamp::from_millis(0)) else { return };
-                let parts = request.destinations.into_iter().flat_map(|destination| destination.parts);
-                for sealed in parts.filter_map(|part| part.sealed.ok()) {
-                    net.ledger.leaves(sealed.id, &sealed.payload, sealed.suite);
+                for sealed in sealed_in(send) {
+                    net.ledger.leaves(self.device, sealed.id, &sealed.payload, sealed.suite);
                 }
             }
             Ok(ClientFrame::Ack { seq }) => {
@@ -487,6 +485,23 @@ impl Way {
     }
 }
 
+impl Way {
+    /// REP-21: looks at a frame that comes to the server.
+    fn see_coming(&self, frame: &Bytes) {
+        let Ok(ClientFrame::Send(send)) = ClientFrame::decode(frame.clone()) else { return };
+        for sealed in sealed_in(send) {
+            self.net.ledger.comes(&sealed.payload, sealed.suite);
+        }
+    }
+}
+
+/// What a send carries, whatever the time.
+fn sealed_in(send: UncheckedSend) -> impl Iterator<Item = Sealed> {
+    let request = send.check(&Limits::default(), Timestamp::from_millis(0)).ok();
+    let destinations = request.into_iter().flat_map(|request| request.destinations);
+    destinations.flat_map(|destination| destination.parts).filter_map(|part| part.sealed.ok())
+}
+
 /// The server's end.
 pub struct ServerEnd {
     end: End,
@@ -501,7 +516,10 @@ impl Frames for ServerEnd {
             return Poll::Ready(Received::Gone);
         }
         self.end.poll_receive(cx).map(|received| match received {
-            Ok(Some(frame)) => Received::Frame(frame),
+            Ok(Some(frame)) => {
+                self.end.way.see_coming(&frame);
+                Received::Frame(frame)
+            }
             Ok(None) | Err(()) => Received::Gone,
         })
     }

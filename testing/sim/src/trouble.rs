@@ -34,7 +34,14 @@ pub struct Trouble {
     /// What the server accepted and the device has not said that it has, as the sender knows it.
     pub unconfirmed: BTreeSet<(MessageId, DeviceId)>,
     /// What was sealed with each message key that left a device, by what names the key.
-    keys: BTreeMap<Vec<u8>, [u8; 32]>,
+    keys: BTreeMap<Vec<u8>, Vec<KeyUse>>,
+}
+
+/// Something that was sealed with a key.
+struct KeyUse {
+    payload: [u8; 32],
+    /// Whether it came to the server.
+    came: bool,
 }
 
 /// A delivery that was kept unopened.
@@ -68,11 +75,29 @@ impl Trouble {
         }
     }
 
-    /// REP-21: says whether the key of a sealed message was not used for another one before, on any device.
-    pub fn is_new_key(&mut self, payload: &[u8]) -> bool {
-        let Some(name) = key_name(payload) else { return true };
-        let hash = sha256(&[payload]);
-        *self.keys.entry(name).or_insert(hash) == hash
+    /// REP-21: sees a sealed message leave a device. Says whether its key was not used for another one before: but for a device that
+    /// went back, and a message that was lost on its way, which nobody remembers and nobody read.
+    pub fn key_leaves(&mut self, payload: &[u8], went_back: bool) -> bool {
+        let (uses, hash) = self.uses(payload);
+        if uses.iter().any(|one| one.payload == hash) {
+            return true;
+        }
+        let is_new = uses.is_empty() || went_back && uses.iter().all(|one| !one.came);
+        uses.push(KeyUse { payload: hash, came: false });
+        is_new
+    }
+
+    /// REP-21: sees one come to the server, whatever becomes of it there. Says whether nothing else with its key ever did.
+    pub fn key_comes(&mut self, payload: &[u8]) -> bool {
+        let (uses, hash) = self.uses(payload);
+        uses.iter_mut().filter(|one| one.payload == hash).for_each(|one| one.came = true);
+        uses.iter().all(|one| one.payload == hash || !one.came)
+    }
+
+    fn uses(&mut self, payload: &[u8]) -> (&mut Vec<KeyUse>, [u8; 32]) {
+        // What is no message of the suite has its own bytes for a name.
+        let name = key_name(payload).unwrap_or_else(|| payload.to_vec());
+        (self.keys.entry(name).or_default(), sha256(&[payload]))
     }
 
     /// Says whether the next envelope for a device is dropped, and counts it.
@@ -178,9 +203,21 @@ mod tests {
     #[test]
     fn a_key_that_is_used_twice_is_seen() {
         let mut trouble = Trouble::default();
-        assert!(trouble.is_new_key(&sealed(b"one", 1, 0)) && trouble.is_new_key(&sealed(b"one", 1, 0)));
-        assert!(trouble.is_new_key(&sealed(b"two", 1, 1)) && trouble.is_new_key(&sealed(b"two", 2, 0)));
-        assert!(!trouble.is_new_key(&sealed(b"two", 1, 0)));
-        assert!(!trouble.is_new_key(&sealed(b"one", 1, 1)));
+        let mut leaves = |payload: &[u8]| trouble.key_leaves(payload, false);
+        assert!(leaves(&sealed(b"one", 1, 0)) && leaves(&sealed(b"one", 1, 0)));
+        assert!(leaves(&sealed(b"two", 1, 1)) && leaves(&sealed(b"two", 2, 0)));
+        assert!(!leaves(&sealed(b"two", 1, 0)));
+        assert!(!leaves(&sealed(b"one", 1, 1)));
+    }
+
+    /// REP-21: a device that went back may use the key of what was lost on its way, of nothing that came to the server.
+    #[test]
+    fn a_key_of_what_never_came_may_be_used_again() {
+        let mut trouble = Trouble::default();
+        let (one, two, three) = (sealed(b"one", 1, 0), sealed(b"two", 1, 0), sealed(b"three", 1, 0));
+        assert!(trouble.key_leaves(&one, true) && trouble.key_leaves(&two, true));
+        assert!(trouble.key_comes(&two) && trouble.key_comes(&two));
+        assert!(!trouble.key_leaves(&three, true));
+        assert!(!trouble.key_comes(&one), "it was not lost after all");
     }
 }
