@@ -10,17 +10,25 @@
 //!   process still reads it, until the power fails.
 //! - A full disk refuses what makes a file longer.
 
+mod change;
+mod files;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client_store::disk::{Disk, DiskFile, Lock};
-use halcyon_sqlite_vfs::{File, FileError, Files, Role};
 use rand::{Rng, rngs::StdRng};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+pub use files::DatabaseOn;
+
+use self::{
+    change::{Change, NameChange},
+    files::OpenSimFile,
+};
 use crate::watch::Watcher;
 
 /// What a crash leaves of the unsynced work.
@@ -96,21 +104,6 @@ impl SimFile {
         }
     }
 }
-
-enum Change {
-    Write { offset: usize, bytes: Vec<u8> },
-    Resize(usize),
-}
-
-#[derive(Clone)]
-enum NameChange {
-    Create(String, usize),
-    Remove(String),
-    Rename(String, String),
-}
-
-/// Unit in which a write is torn. Disks keep sectors whole, but SQLite does not count on it, and neither do we.
-const TORN_BYTES: usize = 16;
 
 impl SimDisk {
     /// Returns an empty disk; `watcher` sees every byte that is written.
@@ -336,60 +329,6 @@ impl SimDisk {
     }
 }
 
-impl Change {
-    /// How long a file is after it, at least.
-    fn end(&self) -> usize {
-        match self {
-            Self::Write { offset, bytes } => offset + bytes.len(),
-            Self::Resize(size) => *size,
-        }
-    }
-
-    fn apply(&self, content: &mut Vec<u8>) {
-        match self {
-            Self::Write { offset, bytes } => write(content, *offset, bytes),
-            Self::Resize(size) => content.resize(*size, 0),
-        }
-    }
-
-    /// Applies some of it. The first change of those that a power cut met is always damaged at its beginning.
-    fn tear(&self, content: &mut Vec<u8>, first: bool, rng: &mut StdRng) {
-        match self {
-            Self::Write { offset, bytes } => {
-                let mut at = *offset;
-                let mut begins = true;
-                while at < offset + bytes.len() {
-                    let end = ((at / TORN_BYTES + 1) * TORN_BYTES).min(offset + bytes.len());
-                    if rng.r#gen() && !(first && begins) {
-                        write(content, at, &bytes[at - offset..end - offset]);
-                    }
-                    (at, begins) = (end, false);
-                }
-            }
-            Self::Resize(_) if first => {}
-            Self::Resize(size) => {
-                if rng.r#gen() {
-                    content.resize(*size, 0);
-                }
-            }
-        }
-    }
-}
-
-impl NameChange {
-    fn apply(&self, names: &mut BTreeMap<String, usize>) {
-        match self {
-            Self::Create(name, id) => drop(names.insert(name.clone(), *id)),
-            Self::Remove(name) => drop(names.remove(name)),
-            Self::Rename(from, to) => {
-                if let Some(id) = names.remove(from) {
-                    names.insert(to.clone(), id);
-                }
-            }
-        }
-    }
-}
-
 impl State {
     fn powered(&self) -> io::Result<()> {
         if self.is_dark { Err(power_is_out()) } else { Ok(()) }
@@ -414,13 +353,6 @@ impl State {
 
 fn power_is_out() -> io::Error {
     io::Error::other("the power is out")
-}
-
-fn write(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    if content.len() < offset + bytes.len() {
-        content.resize(offset + bytes.len(), 0);
-    }
-    content[offset..offset + bytes.len()].copy_from_slice(bytes);
 }
 
 impl Disk for SimDisk {
@@ -472,130 +404,3 @@ impl Disk for SimDisk {
 struct NoLock;
 
 impl Lock for NoLock {}
-
-struct OpenSimFile {
-    disk: SimDisk,
-    id: usize,
-}
-
-impl OpenSimFile {
-    fn change(&mut self, change: Change) -> io::Result<()> {
-        let mut state = self.disk.state();
-        state.powered()?;
-        if let (Some(watcher), Change::Write { bytes, .. }) = (&state.watcher, &change) {
-            watcher.written(bytes);
-        }
-        if !state.has_room(self.id, change.end()) {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        let file = &mut state.files[self.id];
-        change.apply(&mut file.content);
-        file.pending.push((Instant::now(), change));
-        Ok(())
-    }
-}
-
-impl DiskFile for OpenSimFile {
-    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let state = self.disk.state();
-        state.powered()?;
-        let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-        let rest = state.files[self.id].content.get(offset..).unwrap_or_default();
-        let got = rest.len().min(buffer.len());
-        buffer[..got].copy_from_slice(&rest[..got]);
-        Ok(got)
-    }
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let offset = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        self.change(Change::Write { offset, bytes: bytes.to_vec() })
-    }
-
-    fn set_size(&mut self, size: u64) -> io::Result<()> {
-        let size = usize::try_from(size).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        self.change(Change::Resize(size))
-    }
-
-    fn size(&mut self) -> io::Result<u64> {
-        let state = self.disk.state();
-        state.powered()?;
-        Ok(state.files[self.id].content.len() as u64)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        let id = self.id;
-        self.disk.synced(Some(id), |state| {
-            let file = &mut state.files[id];
-            file.settle();
-        })
-    }
-}
-
-/// One of the server's databases on a disk.
-pub struct DatabaseOn {
-    /// The disk.
-    pub disk: SimDisk,
-    /// The database's name on it.
-    pub name: &'static str,
-}
-
-impl DatabaseOn {
-    fn file(&self, role: Role) -> String {
-        match role {
-            Role::Database => self.name.to_owned(),
-            Role::Log => format!("{}-wal", self.name),
-        }
-    }
-}
-
-impl Files for DatabaseOn {
-    fn open(&self, role: Role) -> Result<Box<dyn File>, FileError> {
-        let file = self.disk.open_file(&self.file(role)).map_err(failure)?;
-        // Its name goes to the disk with its first sync, as where SQLite syncs the folder itself.
-        Ok(Box::new(DatabaseFile(file)))
-    }
-
-    fn exists(&self, role: Role) -> Result<bool, FileError> {
-        self.disk.file_exists(&self.file(role)).map_err(failure)
-    }
-
-    fn remove(&self, role: Role) -> Result<(), FileError> {
-        Disk::remove(&self.disk, &self.file(role)).map_err(failure)
-    }
-}
-
-/// What a failure of the disk is to SQLite.
-fn failure(error: io::Error) -> FileError {
-    if error.kind() == io::ErrorKind::StorageFull { FileError::Full } else { FileError::Failed }
-}
-
-struct DatabaseFile(OpenSimFile);
-
-impl File for DatabaseFile {
-    fn read_at(&mut self, offset: u64, buffer: &mut [u8]) -> Result<usize, FileError> {
-        self.0.read_at(offset, buffer).map_err(failure)
-    }
-
-    fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), FileError> {
-        DiskFile::write_at(&mut self.0, offset, bytes).map_err(failure)
-    }
-
-    fn truncate(&mut self, size: u64) -> Result<(), FileError> {
-        self.0.set_size(size).map_err(failure)
-    }
-
-    fn sync(&mut self) -> Result<(), FileError> {
-        let id = self.0.id;
-        let synced = self.0.disk.synced(Some(id), |state| {
-            let file = &mut state.files[id];
-            file.settle();
-            state.durable_names = state.names.clone();
-            state.pending_names.clear();
-        });
-        synced.map_err(failure)
-    }
-
-    fn size(&mut self) -> Result<u64, FileError> {
-        DiskFile::size(&mut self.0).map_err(failure)
-    }
-}
