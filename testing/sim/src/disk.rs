@@ -69,6 +69,7 @@ struct State {
     is_dark: bool,
     /// The next sync of this file fails, and loses what it should have written.
     failing: Option<String>,
+    failed_syncs: u64,
     /// Whoever writes does not hear of it: to see that it is found out.
     fails_in_silence: bool,
     /// Bytes that all files may have together.
@@ -137,15 +138,15 @@ impl SimDisk {
         self.state().fails_in_silence = true;
     }
 
-    /// Takes back what [`fail_sync_of`](Self::fail_sync_of) set. Says whether it had not come to it yet.
-    pub fn do_not_fail(&self) -> bool {
-        self.state().failing.take().is_some()
+    /// Takes back what [`fail_sync_of`](Self::fail_sync_of) set.
+    pub fn do_not_fail(&self) {
+        self.state().failing = None;
     }
 
-    /// Says whether a sync is still to fail.
+    /// Returns how many syncs have failed.
     #[must_use]
-    pub fn is_to_fail(&self) -> bool {
-        self.state().failing.is_some()
+    pub fn failed_syncs(&self) -> u64 {
+        self.state().failed_syncs
     }
 
     /// Leaves room for so many bytes more, or for all that come.
@@ -310,6 +311,7 @@ impl SimDisk {
             && state.failing.as_ref().and_then(|name| state.names.get(name)) == Some(&file)
         {
             state.failing = None;
+            state.failed_syncs += 1;
             state.files[file].pending.clear();
             state.files[file].has_lost = true;
             return if state.fails_in_silence { Ok(()) } else { Err(io::Error::other("input/output error")) };

@@ -247,17 +247,19 @@ impl World {
     pub async fn fail_sync(self: Rc<Self>, file: &'static str) {
         let Some(process) = self.server() else { return };
         let alarms = self.ledger.state().alarms;
+        let failed = process.disk.failed_syncs();
         process.disk.fail_sync_of(file);
         let began = Instant::now();
-        while process.disk.is_to_fail() && !process.disk.is_dark() {
+        // Another act may take it back, so this is not the same as that nothing is to fail.
+        while process.disk.failed_syncs() == failed {
+            if process.disk.is_dark() {
+                return;
+            }
             if began.elapsed() > FAILING_MAX || self.is_healed.get() {
                 process.disk.do_not_fail();
                 return;
             }
             tokio::time::sleep(Duration::from_secs(1)).await;
-        }
-        if process.disk.is_to_fail() {
-            return;
         }
         self.ledger.state().totals.disk_faults += 1;
         self.ledger.say(&format!("a sync of {file} failed"));
