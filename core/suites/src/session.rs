@@ -21,7 +21,8 @@ use crate::{
 };
 
 /// 1 had no `pq3`, 2 no memory of what opened (PQ3-26), 3 no restart (PQ3-34, PEC-20); all are still read.
-const STATE_VERSION: u8 = 4;
+const STATE_VERSION: u8 = 5;
+const STATE_VERSION_WITHOUT_TIMES: u8 = 4;
 const STATE_VERSION_WITHOUT_RESTART: u8 = 3;
 const STATE_VERSION_WITHOUT_OPENED: u8 = 2;
 const STATE_VERSION_WITHOUT_PQ3: u8 = 1;
@@ -127,13 +128,16 @@ pub struct SessionSummary {
     pub ratcheted: Option<Timestamp>,
     /// Whether the preferred one is this device's start and nothing of the peer's was opened in it.
     pub unanswered: bool,
+    /// Whether the preferred one is the peer's start, and nothing was sealed in it yet.
+    pub new_from_peer: bool,
     /// Whether the next `pq3` message starts a session and so needs the peer's bundle: there is none yet, or none that may be sealed
     /// in (PQ3-34).
     pub restarts_next: bool,
     /// Keys that are kept for messages that have not arrived, at most 2,000 (PQ3-30).
     pub skipped_keys: usize,
-    /// Starts of the peer's that are remembered. At [`STARTS_MAX`](crate::pq3::start::STARTS_MAX) no more are taken up until prekeys
-    /// are wiped (PQ3-11): only a start from here helps.
+    /// When a message opened last in the preferred one that was ahead of all before; `None` before the first.
+    pub heard: Option<Timestamp>,
+    /// Starts of the peer's that are remembered, at most [`STARTS_MAX`](crate::pq3::start::STARTS_MAX) (PQ3-11).
     pub starts_remembered: usize,
 }
 
@@ -329,7 +333,9 @@ impl Session {
             last_used: preferred.map(pq3::session::Session::active),
             ratcheted: preferred.map(|session| session.security().ratcheted),
             unanswered: preferred.is_some_and(|session| !session.is_retired() && session.is_unanswered()),
+            new_from_peer: preferred.is_some_and(|session| !session.is_retired() && session.is_new_from_peer()),
             restarts_next: self.pq3.restarts_next(),
+            heard: preferred.and_then(pq3::session::Session::heard),
             skipped_keys: self.pq3.skipped(),
             starts_remembered: self.pq3.starts_remembered(),
         }
@@ -364,12 +370,12 @@ impl Session {
     /// [`StateError`].
     pub fn from_secret_bytes(bytes: &[u8]) -> Result<Self, StateError> {
         let version = match bytes.first() {
-            Some(older @ STATE_VERSION_WITHOUT_PQ3..=STATE_VERSION_WITHOUT_RESTART) => *older,
+            Some(older @ STATE_VERSION_WITHOUT_PQ3..=STATE_VERSION_WITHOUT_TIMES) => *older,
             _ => STATE_VERSION,
         };
         let mut reader = Reader::new(bytes, version)?;
         let pair_ec_send = match version {
-            STATE_VERSION => SendState::read(&mut reader)?,
+            STATE_VERSION_WITHOUT_TIMES.. => SendState::read(&mut reader)?,
             _ => SendState::read_without_restart(&mut reader)?,
         };
         let pair_ec_receive = ReceiveState::read(&mut reader)?;
@@ -377,6 +383,7 @@ impl Session {
             STATE_VERSION_WITHOUT_PQ3 => Sessions::default(),
             STATE_VERSION_WITHOUT_OPENED => Sessions::read_without_opened(&mut reader)?,
             STATE_VERSION_WITHOUT_RESTART => Sessions::read_without_retired(&mut reader)?,
+            STATE_VERSION_WITHOUT_TIMES => Sessions::read_without_times(&mut reader)?,
             _ => Sessions::read(&mut reader)?,
         };
         reader.end()?;

@@ -24,7 +24,7 @@ pub const AGE_MAX: Duration = Duration::from_days(31);
 /// How far ahead of a sender's clock a bundle may be dated (PQ3-8).
 pub const AHEAD_MAX: Duration = Duration::from_days(1);
 /// Private halves that a stored ring may hold; as in `pair-ec`.
-const RING_MAX: usize = 32;
+pub(super) const RING_MAX: usize = 32;
 const STATE_VERSION: u8 = 1;
 
 /// Why a peer's bundle was not accepted. Whoever made or carried it is at fault; look it up again.

@@ -68,6 +68,21 @@ pub struct Session {
     active: Timestamp,
     /// PQ3-34: only for opening. Stored beside the sessions.
     retired: bool,
+    times: Times,
+}
+
+/// Stored beside the sessions. 0 is never.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// When this device made the start, if it is its own: what its messages repeat (PQ3-11).
+    pub(super) started: Timestamp,
+    /// When a message opened last that was ahead of all before.
+    pub(super) heard: Timestamp,
+}
+
+impl Times {
+    pub(super) const NEVER: Self = Self { started: Timestamp::from_millis(0), heard: Timestamp::from_millis(0) };
+    pub(super) const ENCODED_BYTES: usize = 8 + 8;
 }
 
 /// Where a message stands in its session.
@@ -92,21 +107,30 @@ pub(super) struct Step {
     pub(super) key: MessageKey,
     pub(super) ephemeral: CompactKey,
     pub(super) head: Head,
+    /// In a start: when it was made.
+    pub(super) started: Option<Timestamp>,
     pub(super) next: Session,
 }
 
 impl Session {
-    /// Starts a session: the first chain is ours (PQ3-10). A KEM key is offered with it (PQ3-14).
-    pub(super) fn start(rng: &mut dyn Rng, own: &Party, peer: &Party, bundle: &PrekeyBundle, now: Timestamp) -> Self {
-        let started = start::start(rng, own, peer, bundle);
+    /// Starts a session: the first chain is ours (PQ3-10). A KEM key is offered with it (PQ3-14). Its messages say `started`.
+    pub(super) fn start(
+        rng: &mut dyn Rng,
+        own: &Party,
+        peer: &Party,
+        bundle: &PrekeyBundle,
+        started: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let begun = start::start(rng, own, peer, bundle);
         let offer = Offer::generate(rng);
-        let id = SessionId::new(*bundle.hash(), *started.own.compact());
-        let (encap, hash) = (Some(started.encap), Some(*bundle.hash()));
-        let sending = SendingChain::begin(&started.own, Some(offer), encap, hash, started.chain, now);
+        let id = SessionId::new(*bundle.hash(), *begun.own.compact());
+        let (encap, hash) = (Some(begun.encap), Some(*bundle.hash()));
+        let sending = SendingChain::begin(&begun.own, Some(offer), encap, hash, begun.chain, now);
         Self {
             id,
             role: Role::Starter,
-            root: started.root,
+            root: begun.root,
             sending: Some(sending),
             receiving: Vec::new(),
             peer_offer: None,
@@ -114,6 +138,7 @@ impl Session {
             ratcheted: now,
             active: now,
             retired: false,
+            times: Times { started, ..Times::NEVER },
         }
     }
 
@@ -137,6 +162,7 @@ impl Session {
             ratcheted: now,
             active: now,
             retired: false,
+            times: Times::NEVER,
         })
     }
 
@@ -158,6 +184,12 @@ impl Session {
         self.role == Role::Starter && self.receiving.is_empty()
     }
 
+    /// Says whether this is the peer's start, and nothing was sealed in it yet.
+    #[must_use]
+    pub fn is_new_from_peer(&self) -> bool {
+        self.role == Role::Answerer && self.sending.is_none() && self.receiving.len() == 1
+    }
+
     /// Returns what is shown of it.
     #[must_use]
     pub fn security(&self) -> Security {
@@ -169,6 +201,20 @@ impl Session {
     #[must_use]
     pub fn active(&self) -> Timestamp {
         self.active
+    }
+
+    /// Returns when a message opened last that was ahead of all before; `None` before the first.
+    #[must_use]
+    pub fn heard(&self) -> Option<Timestamp> {
+        Some(self.times.heard).filter(|heard| *heard > Times::NEVER.heard)
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times
+    }
+
+    pub(super) fn set_times(&mut self, times: Times) {
+        self.times = times;
     }
 
     /// Says whether this session only opens what is still under way (PQ3-34).
@@ -225,9 +271,10 @@ impl Session {
     pub(super) fn step(mut self, now: Timestamp) -> Option<Step> {
         let (index, key, sending) = self.sending.take()?.step()?;
         let (ephemeral, head) = (*sending.ephemeral(), sending.head().clone());
+        let started = head.prekey_hash.map(|_| self.times.started);
         self.rekey.count();
         let next = Self { sending: Some(sending), active: now, ..self };
-        Some(Step { index, key, ephemeral, head, next })
+        Some(Step { index, key, ephemeral, head, started, next })
     }
 
     /// Says whether a message belongs to a chain that is known here.
@@ -246,6 +293,9 @@ impl Session {
         next.receiving[at] = chain;
         next.rekey.count();
         next.active = now;
+        if place == Place::Newest {
+            next.times.heard = now;
+        }
         Ok(Found { key, place, next })
     }
 
@@ -337,7 +387,19 @@ impl Session {
         if sending.is_none() && receiving.is_empty() {
             return Err(StateError::Damaged);
         }
-        Ok(Self { id, role, root, sending, receiving, peer_offer, rekey, ratcheted, active, retired: false })
+        Ok(Self {
+            id,
+            role,
+            root,
+            sending,
+            receiving,
+            peer_offer,
+            rekey,
+            ratcheted,
+            active,
+            retired: false,
+            times: Times::NEVER,
+        })
     }
 }
 

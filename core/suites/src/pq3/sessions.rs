@@ -16,7 +16,7 @@ use super::{
     kdf::MessageKey,
     party::Party,
     prekey::{PrekeyBundle, PrekeyRing, is_fresh},
-    session::{Found, Place, Security, Session, Step},
+    session::{Found, Place, Security, Session, Step, Times},
     skipped::SESSION_MAX,
     start::{NewestBundle, SeenStarts, SessionId},
     wire::{self, AuthData, Message},
@@ -42,6 +42,8 @@ pub struct Sessions {
     starts: SeenStarts,
     newest_bundle: NewestBundle,
     opened: Remembered,
+    /// When the newest start from here was made, or 0 (PQ3-11).
+    newest_start: Timestamp,
 }
 
 /// Who seals for whom, and what the message is bound to.
@@ -115,7 +117,7 @@ impl Sessions {
         apply(&step.key, &mut ciphertext);
         let mut message = Message {
             ciphertext,
-            auth_data: sealing.auth_data.encode(),
+            auth_data: sealing.auth_data.encode(step.started),
             signature: halcyon_crypto::Signature::from_bytes([0; 64]),
             ephemeral: step.ephemeral,
             index: step.index,
@@ -146,7 +148,9 @@ impl Sessions {
             return Err(SealError::PrekeyRolledBack);
         }
         self.newest_bundle = Some(bundle.time());
-        let session = Session::start(rng, sealing.from, sealing.to, &bundle, now);
+        // PQ3-11: later than all before, whatever happened to the clock.
+        self.newest_start = now.max(self.newest_start.plus(Duration::from_millis(1)));
+        let session = Session::start(rng, sealing.from, sealing.to, &bundle, self.newest_start, now);
         session.step(now).ok_or(SealError::CounterExhausted)
     }
 
@@ -188,10 +192,10 @@ impl Sessions {
         message
             .signed(opening.from, opening.to, |parts| opening.sender.verify_raw(parts, &message.signature))
             .map_err(|_| OpenError::Unauthentic)?;
-        let auth_data = opening.bound(&message.auth_data).ok_or(OpenError::Unauthentic)?;
+        let (auth_data, started) = opening.bound(&message.auth_data).ok_or(OpenError::Unauthentic)?;
         let entry =
             message.signed(opening.from, opening.to, |parts| Entry::new(&message.ephemeral, message.index, parts));
-        let (found, from) = self.find(opening, &message, &entry, now)?;
+        let (found, from) = self.find(opening, &message, &entry, started, now)?;
         let mut content = message.ciphertext;
         apply(&found.key, &mut content);
         // PQ3-25: not `NoKey`, and from here on nothing is: what can be observed does not depend on the plaintext.
@@ -208,6 +212,7 @@ impl Sessions {
         opening: &Opening<'_>,
         message: &Message,
         entry: &Entry,
+        started: Timestamp,
         now: Timestamp,
     ) -> Result<(Found, Source), OpenError> {
         if let Some(at) = self.sessions.iter().position(|session| session.has_chain(&message.ephemeral)) {
@@ -220,7 +225,7 @@ impl Sessions {
             return confirmed(found, message).map(|found| (found, Source::Session(at))).ok_or(OpenError::NoKey);
         }
         let found = match message.head.prekey_hash {
-            Some(hash) => self.find_start(opening, message, &SessionId::new(hash, message.ephemeral), now),
+            Some(hash) => self.find_start(opening, message, &SessionId::new(hash, message.ephemeral), started, now),
             None => self.sessions.iter().enumerate().find_map(|(at, session)| {
                 let found = session.in_next_chain(message, opening.from, opening.to, now)?;
                 Some((confirmed(found, message)?, Source::Session(at)))
@@ -234,11 +239,12 @@ impl Sessions {
         opening: &Opening<'_>,
         message: &Message,
         id: &SessionId,
+        started: Timestamp,
         now: Timestamp,
     ) -> Option<(Found, Source)> {
-        // PQ3-11: a start that was taken up before, whatever became of its session, or one too many. Before decryption, so that the
+        // PQ3-11: a start that was taken up before, whatever became of its session, or may have been. Before decryption, so that the
         // answer does not depend on what would come out.
-        let starts = self.starts.with(id, opening.ring)?;
+        let starts = self.starts.with(id, started, opening.ring)?;
         let session = Session::answer(opening.ring, opening.from, opening.to, message, now)?;
         let found = confirmed(session.in_chain(message, now).ok()?, message)?;
         Some((found, Source::Start(starts)))
@@ -337,6 +343,8 @@ impl Sessions {
             + 12
             + self.opened.encoded_len()
             + 4
+            + Times::ENCODED_BYTES * self.sessions.len()
+            + 8
     }
 
     pub(crate) fn write(&self, writer: &mut Writer) {
@@ -352,9 +360,27 @@ impl Sessions {
         }
         self.opened.write(writer);
         writer.u32(u32::try_from(self.live()).expect("at most SESSIONS_MAX"));
+        for times in self.sessions.iter().map(Session::times) {
+            writer.u64(times.started.as_millis());
+            writer.u64(times.heard.as_millis());
+        }
+        writer.u64(self.newest_start.as_millis());
+        self.starts.write_times(writer);
     }
 
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
+        let mut read = Self::read_without_times(reader)?;
+        let time = |reader: &mut Reader<'_>| reader.u64().map(Timestamp::from_millis);
+        for session in &mut read.sessions {
+            session.set_times(Times { started: time(reader)?, heard: time(reader)? });
+        }
+        read.newest_start = time(reader)?;
+        read.starts.read_times(reader)?;
+        Ok(read)
+    }
+
+    /// Reads what a version wrote whose starts had no times (PQ3-11).
+    pub(crate) fn read_without_times(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let mut read = Self::read_without_retired(reader)?;
         let live = reader.count(read.sessions.len())?;
         read.sessions[live..].iter_mut().for_each(Session::retire);
@@ -373,7 +399,7 @@ impl Sessions {
         let sessions = (0..count).map(|_| Session::read(reader)).collect::<Result<_, _>>()?;
         let starts = SeenStarts::read(reader)?;
         let newest_bundle = optional(reader, |reader| reader.u64().map(Timestamp::from_millis))?;
-        Ok(Self { sessions, starts, newest_bundle, opened: Remembered::default() })
+        Ok(Self { sessions, starts, newest_bundle, ..Self::default() })
     }
 }
 
@@ -390,13 +416,13 @@ impl PartialEq for Sessions {
 }
 
 impl Opening<'_> {
-    /// PQ3-22: reads authData and compares it with what this device knows.
-    fn bound(&self, auth_data: &[u8]) -> Option<AuthData> {
-        let auth_data = AuthData::decode(auth_data)?;
+    /// PQ3-22: reads authData and compares it with what this device knows. Returns when a start was made, too (PQ3-11).
+    fn bound(&self, auth_data: &[u8]) -> Option<(AuthData, Timestamp)> {
+        let (auth_data, started) = AuthData::decode(auth_data)?;
         let fits = auth_data.envelope == self.envelope
             && auth_data.sender == *self.sender_handle
             && self.push_token.is_none_or(|token| auth_data.recipient_push_token == token);
-        fits.then_some(auth_data)
+        fits.then_some((auth_data, started))
     }
 }
 

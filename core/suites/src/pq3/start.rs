@@ -3,7 +3,7 @@
 //! Owns both halves of the hybrid agreement, and the memory that keeps a start from being replayed. Does not know which
 //! of several sessions is sent on.
 //!
-//! - A start is accepted once: it is remembered for as long as its private prekey lives.
+//! - A start is accepted once: it is remembered for as long as its private prekey lives, or that none made so early is accepted.
 
 use halcyon_crypto::{AgreementKey, AgreementPublic, CompactKey, Rng};
 use halcyon_types::Timestamp;
@@ -11,14 +11,14 @@ use halcyon_types::Timestamp;
 use super::{
     kdf::{ChainKey, RootKey},
     party::Party,
-    prekey::{PrekeyBundle, PrekeyRing},
+    prekey::{PrekeyBundle, PrekeyRing, RING_MAX},
     root::{self, StartInfo},
     wire::Head,
 };
 use crate::state::{Reader, StateError, Writer};
 
-/// Starts of one device that are remembered, and so the most that it can make to prekeys that are alive, which is five
-/// weeks. A device needs one, and another whenever it lost its state (PQ3-11).
+/// Starts of one device that are remembered, to prekeys that are alive, which is five weeks. A device needs one, and another whenever
+/// it lost its state; from the 33rd on, those are refused that are no newer than what was forgotten (PQ3-11).
 pub const STARTS_MAX: usize = 32;
 
 /// Names a session (PQ3-9): preKeyHash ‖ x(E) of its start. Ordered by x(E) (PQ3-16): the other half hangs on a signature, whose
@@ -99,42 +99,101 @@ pub(super) fn answer(
     Some(root::start(&ecdh, &kem, &info))
 }
 
-/// The peer's starts that were accepted, oldest first (PQ3-11).
+/// The peer's starts that were accepted (PQ3-11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SeenStarts(Vec<SessionId>);
+pub struct SeenStarts {
+    seen: Vec<Seen>,
+    forgotten: Vec<Forgotten>,
+}
+
+/// A start that is remembered, with the time at which its sender made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Seen {
+    id: SessionId,
+    started: Timestamp,
+}
+
+/// No start to a bundle is taken up any more that was not made after this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Forgotten {
+    prekey_hash: [u8; 48],
+    until: Timestamp,
+}
 
 impl SeenStarts {
-    /// Returns the memory with one more start, without those whose private prekey is gone; `None` if that start was accepted before,
-    /// or the memory is full (PQ3-11).
-    pub(super) fn with(&self, id: &SessionId, ring: &PrekeyRing) -> Option<Self> {
-        if self.0.contains(id) {
+    /// Returns the memory with one more start, without those whose private prekey is gone; `None` if that start was accepted before, or
+    /// may have been: it was made no later than one that had to be forgotten (PQ3-11).
+    pub(super) fn with(&self, id: &SessionId, started: Timestamp, ring: &PrekeyRing) -> Option<Self> {
+        if self.seen.iter().any(|seen| seen.id == *id) {
             return None;
         }
-        let mut seen: Vec<SessionId> = self.0.iter().filter(|seen| ring.contains(&seen.prekey_hash)).copied().collect();
-        if seen.len() >= STARTS_MAX {
+        let mut next = self.clone();
+        next.seen.retain(|seen| ring.contains(&seen.id.prekey_hash));
+        next.forgotten.retain(|forgotten| ring.contains(&forgotten.prekey_hash));
+        if next.seen.len() >= STARTS_MAX {
+            next.forget_earliest();
+        }
+        let may_have_been =
+            |forgotten: &Forgotten| forgotten.prekey_hash == id.prekey_hash && started <= forgotten.until;
+        if next.forgotten.iter().any(may_have_been) {
             return None;
         }
-        seen.push(*id);
-        Some(Self(seen))
+        next.seen.push(Seen { id: *id, started });
+        Some(next)
+    }
+
+    fn forget_earliest(&mut self) {
+        let Some(at) = (0..self.seen.len()).min_by_key(|at| self.seen[*at].started) else { return };
+        let Seen { id, started } = self.seen.remove(at);
+        match self.forgotten.iter_mut().find(|forgotten| forgotten.prekey_hash == id.prekey_hash) {
+            Some(forgotten) => forgotten.until = forgotten.until.max(started),
+            None => self.forgotten.push(Forgotten { prekey_hash: id.prekey_hash, until: started }),
+        }
     }
 
     /// Returns how many starts are remembered.
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.seen.len()
     }
 
     pub(super) fn encoded_len(&self) -> usize {
-        4 + self.0.len() * SessionId::ENCODED_BYTES
+        4 + self.seen.len() * (SessionId::ENCODED_BYTES + 8) + 4 + self.forgotten.len() * (48 + 8)
     }
 
     pub(super) fn write(&self, writer: &mut Writer) {
-        writer.u32(u32::try_from(self.0.len()).expect("at most STARTS_MAX"));
-        self.0.iter().for_each(|id| id.write(writer));
+        writer.u32(u32::try_from(self.seen.len()).expect("at most STARTS_MAX"));
+        self.seen.iter().for_each(|seen| seen.id.write(writer));
     }
 
+    /// Reads what [`write`](Self::write) wrote: names without times.
     pub(super) fn read(reader: &mut Reader<'_>) -> Result<Self, StateError> {
         let count = reader.count(STARTS_MAX)?;
-        (0..count).map(|_| SessionId::read(reader)).collect::<Result<_, _>>().map(Self)
+        let seen =
+            |reader: &mut Reader<'_>| SessionId::read(reader).map(|id| Seen { id, started: Timestamp::from_millis(0) });
+        let seen = (0..count).map(|_| seen(reader)).collect::<Result<_, _>>()?;
+        Ok(Self { seen, forgotten: Vec::new() })
+    }
+
+    pub(super) fn write_times(&self, writer: &mut Writer) {
+        self.seen.iter().for_each(|seen| writer.u64(seen.started.as_millis()));
+        writer.u32(u32::try_from(self.forgotten.len()).expect("at most one for a bundle"));
+        for forgotten in &self.forgotten {
+            writer.raw(&forgotten.prekey_hash);
+            writer.u64(forgotten.until.as_millis());
+        }
+    }
+
+    /// Reads what [`write_times`](Self::write_times) wrote, for the names that are here.
+    pub(super) fn read_times(&mut self, reader: &mut Reader<'_>) -> Result<(), StateError> {
+        for seen in &mut self.seen {
+            seen.started = Timestamp::from_millis(reader.u64()?);
+        }
+        let count = reader.count(RING_MAX)?;
+        let forgotten = |reader: &mut Reader<'_>| {
+            Ok(Forgotten { prekey_hash: reader.array()?, until: Timestamp::from_millis(reader.u64()?) })
+        };
+        self.forgotten = (0..count).map(|_| forgotten(reader)).collect::<Result<_, StateError>>()?;
+        Ok(())
     }
 }
 

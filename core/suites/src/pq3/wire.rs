@@ -9,7 +9,7 @@ use halcyon_crypto::{
     labels::fixed,
     padding,
 };
-use halcyon_types::{EnvelopeId, Handle, PushToken};
+use halcyon_types::{EnvelopeId, Handle, PushToken, Timestamp};
 use prost::Message as _;
 
 use super::party::Party;
@@ -193,39 +193,42 @@ pub struct AuthData {
 /// or lacks nothing but its key ([`OpenError::NoKey`](crate::OpenError::NoKey), [`Forked`](crate::OpenError::Forked)).
 #[must_use]
 pub fn recipient(sealed: &[u8]) -> Option<Handle> {
-    AuthData::decode(&Message::decode(sealed)?.auth_data).map(|auth_data| auth_data.recipient)
+    AuthData::decode(&Message::decode(sealed)?.auth_data).map(|(auth_data, _)| auth_data.recipient)
 }
 
 impl AuthData {
-    /// Returns the encoding.
+    /// Returns the encoding, in a start with the time at which it was made (PQ3-11).
     #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self, started: Option<Timestamp>) -> Vec<u8> {
         let auth_data = schema::AuthData {
             envelope_id: self.envelope.as_bytes().to_vec(),
             sender_handle: self.sender.as_uri().to_owned(),
             recipient_handle: self.recipient.as_uri().to_owned(),
             sender_push_token: self.sender_push_token.map(|token| token.as_bytes().to_vec()).unwrap_or_default(),
             recipient_push_token: self.recipient_push_token.as_bytes().to_vec(),
+            started_ms: started.map_or(0, Timestamp::as_millis),
         };
         auth_data.encode_to_vec()
     }
 
-    /// Reads authData; `None` for other lengths, and for handles that are not in normal form (IDN-1).
+    /// Reads authData, and when a start was made, which is 0 where there is none (PQ3-11). `None` for other lengths, and for handles
+    /// that are not in normal form (IDN-1).
     #[must_use]
-    pub fn decode(bytes: &[u8]) -> Option<Self> {
+    pub fn decode(bytes: &[u8]) -> Option<(Self, Timestamp)> {
         let auth_data = schema::AuthData::decode(bytes).ok()?;
         let normal = |uri: &str| Handle::parse(uri).ok().filter(|handle| handle.as_uri() == uri);
         let sender_push_token = optional(auth_data.sender_push_token)
             .map(|token| PushToken::try_from(token.as_slice()))
             .transpose()
             .ok()?;
-        Some(Self {
+        let read = Self {
             envelope: EnvelopeId::try_from(auth_data.envelope_id.as_slice()).ok()?,
             sender: normal(&auth_data.sender_handle)?,
             recipient: normal(&auth_data.recipient_handle)?,
             sender_push_token,
             recipient_push_token: PushToken::try_from(auth_data.recipient_push_token.as_slice()).ok()?,
-        })
+        };
+        Some((read, Timestamp::from_millis(auth_data.started_ms)))
     }
 }
 
@@ -327,10 +330,13 @@ mod tests {
             sender_push_token: None,
             recipient_push_token: PushToken::from_bytes([3; 32]),
         };
-        assert_eq!(AuthData::decode(&auth_data.encode()), Some(auth_data.clone()));
-        let upper = String::from_utf8_lossy(&auth_data.encode()).replace("alice", "ALICE").into_bytes();
+        for (started, read) in [(None, 0), (Some(7), 7), (Some(u64::MAX), u64::MAX)] {
+            let encoded = auth_data.encode(started.map(Timestamp::from_millis));
+            assert_eq!(AuthData::decode(&encoded), Some((auth_data.clone(), Timestamp::from_millis(read))));
+            assert!(encoded.len() < AUTH_DATA_BYTES_MAX);
+        }
+        let upper = String::from_utf8_lossy(&auth_data.encode(None)).replace("alice", "ALICE").into_bytes();
         assert_eq!(AuthData::decode(&upper), None);
-        assert!(auth_data.encode().len() < AUTH_DATA_BYTES_MAX);
     }
 
     /// PQ3-18, PAD-1, PAD-3: short messages have one size, the longest fits what a reader takes, and any pad comes off.

@@ -52,15 +52,15 @@ fn damaged_states_are_refused() {
 /// The stored bytes of sessions, pinned: a change here needs a new version and a way to read the old.
 #[test]
 fn the_stored_form_is_pinned() {
-    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"040000000000000000000000000000000000000000000000000000000000000000");
+    insta::assert_snapshot!(hex::encode(Session::default().to_secret_bytes().expose()), @"050000000000000000000000000000000000000000000000000000000000000000000000000000000000000000");
     let (mut alice, bob, _) = alice_bob_eve();
     let (sealed, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let receiving = bob.open(&Session::default(), Suite::PairEc, &alice.public(), &sealed).unwrap().next;
     let prekey = hex::encode(&bob.keys.prekeys.record()[2..34]);
     let shown = |session: &Session| hex::encode(session.to_secret_bytes().expose()).replace(&prekey, "{prekey}");
-    insta::assert_snapshot!(shown(&sending), @"0400000001{prekey}41d954fc40000000000000000000000100000000000000000000000000000000000000000000000000000000");
+    insta::assert_snapshot!(shown(&sending), @"0500000001{prekey}41d954fc40000000000000000000000100000000000000000000000000000000000000000000000000000000000000000000000000000000");
     let window = shown(&receiving);
-    insta::assert_snapshot!(window.trim_end_matches('0'), @"04000000000000000000000001{prekey}0000000000000001000000010000000001");
+    insta::assert_snapshot!(window.trim_end_matches('0'), @"05000000000000000000000001{prekey}0000000000000001000000010000000001");
 }
 
 /// PEC-19, PQ3-32: what a version before `pq3` stored is read: no sessions, no prekeys of that suite, and everything else.
@@ -69,8 +69,8 @@ fn states_from_before_pq3_are_read() {
     let (mut alice, bob, _) = alice_bob_eve();
     let (_, sending) = alice.seal(Session::default(), Suite::PairEc, &bob.public(), b"x");
     let stored = sending.to_secret_bytes();
-    // A session without `pq3` ends in five zeros of four bytes, which version 1 did not have, nor the one after the counters.
-    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - 20], 1);
+    // A session without `pq3` ends in eight zeros of four bytes, which version 1 did not have, nor the one after the counters.
+    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - 32], 1);
     before[0] = 1;
     assert_eq!(Session::from_secret_bytes(&before).unwrap(), sending);
     let keys = DeviceKeys::generate(&mut alice.rng, &[Suite::PairEc], NOW).to_secret_bytes();
@@ -88,12 +88,12 @@ fn states_from_before_forks_are_read() {
     let (first, sending) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"one");
     let (second, _) = alice.seal(sending, Suite::Pq3, &bob.public(), b"two");
     let stored = bob.open(&Session::default(), Suite::Pq3, &alice.public(), &first).unwrap().next.to_secret_bytes();
-    // One message is remembered, in 16 bytes after their number; how many sessions are sealed in comes last.
-    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - 24], 0);
+    // One message is remembered, in 16 bytes after their number; then comes how many sessions are sealed in, and times.
+    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - times(1, 1) - 24], 0);
     before[0] = 2;
     let read = Session::from_secret_bytes(&before).unwrap();
     let stored_now = read.to_secret_bytes();
-    assert_eq!((stored_now.expose()[0], stored_now.len()), (4, stored.len() - 16));
+    assert_eq!((stored_now.expose()[0], stored_now.len()), (5, stored.len() - 16));
     assert_eq!(bob.open(&read, Suite::Pq3, &alice.public(), &second).unwrap().plaintext.expose(), b"two");
     assert_eq!(bob.open(&read, Suite::Pq3, &alice.public(), &first).unwrap_err(), OpenError::Replayed);
 }
@@ -105,14 +105,42 @@ fn states_from_before_restarts_are_read() {
     let (first, sending) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"one");
     let (_, sending) = alice.seal(sending, Suite::PairEc, &bob.public(), b"by the other suite");
     let stored = sending.to_secret_bytes();
-    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - 4], 1);
+    let mut before = without_pair_ec_restart(&stored.expose()[..stored.len() - times(1, 0) - 4], 1);
     before[0] = 3;
     let read = Session::from_secret_bytes(&before).unwrap();
-    assert_eq!(read, sending);
     assert!(!read.summary().restarts_next);
     let opened = bob.open(&Session::default(), Suite::Pq3, &alice.public(), &first).unwrap();
     let (answer, _) = bob.seal(opened.next, Suite::Pq3, &alice.public(), b"two");
     assert_eq!(alice.open(&read, Suite::Pq3, &bob.public(), &answer).unwrap().plaintext.expose(), b"two");
+}
+
+/// PQ3-11, PQ3-32: what a version whose starts had no times stored is read, and goes on where it was. Starts that it remembers are
+/// the earliest.
+#[test]
+fn states_from_before_times_are_read() {
+    let (mut alice, mut bob, _) = alice_bob_eve();
+    let (first, sending) = alice.seal(Session::default(), Suite::Pq3, &bob.public(), b"one");
+    let before = |session: &Session, times: usize| {
+        let stored = session.to_secret_bytes();
+        let mut before = stored.expose()[..stored.len() - times].to_vec();
+        before[0] = 4;
+        Session::from_secret_bytes(&before).unwrap()
+    };
+    let opened = bob.open(&Session::default(), Suite::Pq3, &alice.public(), &first).unwrap();
+    assert_eq!(opened.next.summary().heard, Some(NOW));
+    let receiving = before(&opened.next, times(1, 1));
+    assert_eq!((receiving.summary().heard, receiving.summary().starts_remembered), (None, 1));
+    assert_eq!(bob.open(&receiving, Suite::Pq3, &alice.public(), &first).unwrap_err(), OpenError::Replayed);
+    let (second, _) = alice.seal(before(&sending, times(1, 0)), Suite::Pq3, &bob.public(), b"two");
+    assert_eq!(bob.open(&receiving, Suite::Pq3, &alice.public(), &second).unwrap().plaintext.expose(), b"two");
+    let (answer, _) = bob.seal(receiving, Suite::Pq3, &alice.public(), b"three");
+    let read = before(&sending, times(1, 0));
+    assert_eq!(alice.open(&read, Suite::Pq3, &bob.public(), &answer).unwrap().plaintext.expose(), b"three");
+}
+
+/// Bytes that version 5 added for so many sessions and starts of the peer's.
+fn times(sessions: usize, starts: usize) -> usize {
+    16 * sessions + 8 + 8 * starts + 4
 }
 
 /// Cuts out the mark that version 4 has after the counters of so many prekeys.
@@ -150,7 +178,7 @@ fn debug_shows_no_secret() {
 proptest! {
     #[test]
     fn stored_bytes_never_panic(mut bytes in vec(any::<u8>(), 0..300)) {
-        for version in [4, 3, 2] {
+        for version in [5, 4, 3, 2] {
             if let Some(first) = bytes.first_mut() {
                 *first = version;
             }

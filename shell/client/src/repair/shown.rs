@@ -2,7 +2,7 @@
 //!
 //! Owns the words. Reads only, but for [`Client::reset_sessions`].
 
-use halcyon_suites::{SessionSummary, pq3::start::STARTS_MAX};
+use halcyon_suites::SessionSummary;
 use halcyon_types::{ConversationId, DeviceId, Handle, Timestamp};
 
 use super::{RepairRecord, STUCK_AFTER, gaps, is_asked_for};
@@ -111,10 +111,6 @@ impl SessionShown {
     /// Returns why it is stuck, and what to do; none if it is not.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
-        if self.summary.starts_remembered >= STARTS_MAX {
-            let full = "that device began anew too often, and no more is taken up; begin anew from here: `halcyon sessions reset`";
-            return Some(full.to_owned());
-        }
         self.repair.as_ref().and_then(|repair| repair.stuck.clone())
     }
 }

@@ -457,7 +457,7 @@ fn starts_are_not_replayed() {
     for sealed in [&hello, &unopened] {
         assert_eq!(bob.open(&alice, sealed).unwrap_err(), OpenError::NoKey);
     }
-    // The memory does not grow without bound, and what is forgotten has no private prekey any more.
+    // The memory does not grow without bound, and what is forgotten is no later than what is refused.
     let (mut mallory, mut bob) = (Device::new(7), Device::new(2));
     let mut taken = 0;
     for _ in 0..40 {
@@ -465,7 +465,7 @@ fn starts_are_not_replayed() {
         let start = mallory.seal(&bob, "start");
         taken += usize::from(bob.open(&mallory, &start).is_ok());
     }
-    assert_eq!(taken, crate::pq3::start::STARTS_MAX);
+    assert_eq!(taken, crate::pq3::start::STARTS_MAX, "while its clock stands still");
     for week in 1..=6 {
         bob.now = NOW.plus(Duration::from_days(7 * week));
         bob.ring = bob.ring.rolled(&mut bob.rng, &bob.key, bob.now);

@@ -10,7 +10,7 @@ use halcyon_suites::pq3::{
 };
 use rand::rngs::StdRng;
 
-use crate::people::auth_data;
+use crate::people::{NOW, auth_data};
 
 /// Signs a message for a direction (PQ3-21), over a preimage that is spelled out here, and encodes it.
 pub(crate) fn signed(message: &Message, from: &Party, to: &Party, signer: &SigningKey) -> Vec<u8> {
@@ -41,7 +41,7 @@ pub(crate) fn sealed_with(key: &MessageKey, ephemeral: &CompactKey, index: u32, 
     ctr::apply_aes256(&keys.key, keys.counter.expose(), &mut ciphertext);
     Message {
         ciphertext,
-        auth_data: auth_data().encode(),
+        auth_data: auth_data().encode(head.prekey_hash.map(|_| NOW)),
         signature: Signature::from_bytes([0; 64]),
         ephemeral: *ephemeral,
         index,

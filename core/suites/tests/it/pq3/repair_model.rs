@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use halcyon_suites::{OpenError, Session};
+use halcyon_types::Duration;
 use rand::{Rng as _, SeedableRng, rngs::StdRng};
 
 use super::{
@@ -12,10 +13,9 @@ use super::{
     repair::{brought, key_name},
 };
 
-/// Seeds, and steps of each. At most sixteen losses or restarts, so that no side comes to its last start (PQ3-11).
+/// Seeds, and steps of each.
 const SEEDS: u64 = 30;
 const STEPS: usize = 80;
-const MISHAPS_MAX: usize = 16;
 
 struct Letter {
     to: usize,
@@ -52,6 +52,7 @@ impl World {
     fn send(&mut self, to: usize) {
         let text = format!("letter {}", self.letters.len());
         let (from, receiver) = self.pair(to);
+        from.now = from.now.plus(Duration::from_millis(1));
         let sealed = from.seal(receiver, &text);
         assert!(self.keys.insert(key_name(&sealed)), "a message key is used twice");
         self.under_way.push(self.letters.len());
@@ -90,24 +91,26 @@ impl World {
                 }
             }
             90..94 => self.copies[who] = Some(restarted(&self.phones[who].session)),
-            94.. if self.mishaps < MISHAPS_MAX => {
-                self.mishaps += 1;
-                match dice.gen_range(0..3) {
-                    0 => {
-                        self.phones[who].loses_its_sessions();
-                        self.lives[who] += 1;
-                    }
-                    1 => {
-                        if let Some(copy) = &self.copies[who] {
-                            self.phones[who].session = restarted(copy);
-                            self.lives[who] += 1;
-                        }
-                        self.phones[who].restarts();
-                    }
-                    _ => self.phones[who].restarts(),
-                }
-            }
+            94.. => self.mishap(who, dice),
             _ => {}
+        }
+    }
+
+    fn mishap(&mut self, who: usize, dice: &mut StdRng) {
+        self.mishaps += 1;
+        match dice.gen_range(0..3) {
+            0 => {
+                self.phones[who].loses_its_sessions();
+                self.lives[who] += 1;
+            }
+            1 => {
+                if let Some(copy) = &self.copies[who] {
+                    self.phones[who].session = restarted(copy);
+                    self.lives[who] += 1;
+                }
+                self.phones[who].restarts();
+            }
+            _ => self.phones[who].restarts(),
         }
     }
 

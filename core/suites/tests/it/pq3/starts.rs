@@ -1,4 +1,4 @@
-//! Starts that come again: after a restart, after what they started is gone, after the prekey was rolled; and too many of them.
+//! Starts that come again: after a restart, after what they started is gone, after the prekey was rolled; and starts without end.
 
 use halcyon_suites::{
     DeviceKeys, Session,
@@ -11,7 +11,7 @@ use super::{
     by_hand::signed,
     phones::{Phone, alice_and_bob, parsed, restarted, turn},
 };
-use crate::people::days;
+use crate::people::{NOW, days};
 
 /// Bob's phone is switched off and on: everything out of its stored form.
 fn restart(phone: Phone) -> Phone {
@@ -106,39 +106,82 @@ fn names_refuse_replays_while_the_prekey_lives_and_its_end_does_after() {
     bob.has_no_key(&alice.public(), &start, "the private halves are wiped");
 }
 
-/// PQ3-11, PQ3-33: starts without end. The 33rd is refused, and so is every later one, after restarts and rolls too; the state grows
-/// by a name of 80 bytes a start up to there (and 16 for the message, PQ3-26); the session that there is goes on.
+/// PQ3-11, PQ3-33: starts without end, each later than the one before. All are taken up, once: 32 are remembered, and of what is
+/// forgotten one time for each bundle. The state does not grow beyond that.
 #[test]
-fn a_device_makes_at_most_32_starts() {
+fn starts_without_end_are_taken_up_once() {
     let (alice, mut bob) = alice_and_bob();
-    let (mut sizes, mut newest) = (Vec::new(), None);
+    let (mut sizes, mut starts, mut newest) = (Vec::new(), Vec::new(), None);
     for number in 0..STARTS_MAX + 8 {
         let mut again = forgetful(&alice, number);
+        again.now = NOW.plus(Duration::from_millis(number as u64));
         let start = again.seal(&bob, "start");
-        if number < STARTS_MAX {
-            assert_eq!(bob.open(&again, &start).unwrap(), "start", "{number}");
-            newest = Some(again);
-        } else {
-            bob.has_no_key(&alice.public(), &start, "one too many");
-            // PQ3-25: whatever would come out of it, which nobody looks at.
-            let mut cut = parsed(&start);
-            cut.ciphertext.truncate(3);
-            let cut = signed(&cut, &alice.party(), &bob.party(), &alice.device.keys.device);
-            bob.has_no_key(&alice.public(), &cut, "one too many, and padded wrongly");
-        }
+        assert_eq!(bob.open(&again, &start).unwrap(), "start", "{number}");
         bob = restart(bob);
         sizes.push(bob.stored().len());
+        starts.push(start);
+        newest = Some(again);
     }
-    assert_eq!(sizes[STARTS_MAX - 1] - sizes[3], (80 + 16) * (STARTS_MAX - 4));
-    assert!(sizes[STARTS_MAX..].iter().all(|size| *size == sizes[STARTS_MAX - 1]));
+    assert_eq!(sizes[STARTS_MAX - 1] - sizes[3], (80 + 8 + 16) * (STARTS_MAX - 4));
+    // 16 for each message that is remembered, up to 64 (PQ3-26).
+    assert_eq!(sizes[STARTS_MAX] - sizes[STARTS_MAX - 1], 48 + 8 + 16);
+    assert_eq!(sizes[STARTS_MAX + 7] - sizes[STARTS_MAX], 7 * 16);
+    assert_eq!(bob.session.summary().starts_remembered, STARTS_MAX);
     assert_eq!(bob.session.pq3().sessions().len(), 3);
-    bob.now = days(7);
-    roll(&mut bob);
-    let mut again = forgetful(&alice, STARTS_MAX + 8);
-    again.now = bob.now;
-    let start = again.seal(&bob, "start");
-    bob.has_no_key(&alice.public(), &start, "one too many, to the next prekey too");
+    // The last three have sessions.
+    for start in &starts[..starts.len() - 3] {
+        bob.has_no_key(&alice.public(), start, "taken up before, remembered or not");
+    }
     let mut newest = newest.unwrap();
     turn(&mut bob, &mut newest);
     turn(&mut newest, &mut bob);
+}
+
+/// PQ3-11, PQ3-25: a start that was made no later than a forgotten one may be a replay, and is not taken up, whatever would come out
+/// of it, which nobody looks at.
+#[test]
+fn a_start_as_old_as_a_forgotten_one_is_refused() {
+    let (alice, mut bob) = alice_and_bob();
+    for number in 0..STARTS_MAX + 1 {
+        let mut again = forgetful(&alice, number);
+        again.now = NOW.plus(Duration::from_millis(number as u64));
+        turn(&mut again, &mut bob);
+    }
+    for (number, then, is_late) in [(100, NOW, true), (101, NOW.plus(Duration::from_millis(1)), true)] {
+        let mut late = forgetful(&alice, number);
+        late.now = then;
+        let start = late.seal(&bob, "start");
+        assert_eq!(bob.try_open(&alice.public(), &start).is_err(), is_late, "{number}");
+        bob.has_no_key(&alice.public(), &start, "no later than what was forgotten");
+        let mut cut = parsed(&start);
+        cut.ciphertext.truncate(3);
+        let cut = signed(&cut, &alice.party(), &bob.party(), &alice.device.keys.device);
+        bob.has_no_key(&alice.public(), &cut, "and padded wrongly");
+    }
+    let mut later = forgetful(&alice, 102);
+    later.now = NOW.plus(Duration::from_millis(2));
+    turn(&mut later, &mut bob);
+}
+
+/// PQ3-11: a clock that ran ahead, and was set back, makes no start that is too early, as long as there is state; and without it
+/// only as long as the peer's bundle.
+#[test]
+fn a_clock_that_was_set_back_keeps_nobody_from_starting_for_long() {
+    let (mut alice, mut bob) = alice_and_bob();
+    for number in 0..STARTS_MAX + 2 {
+        alice.now = days(20).plus(Duration::from_millis(number as u64));
+        alice.restarts();
+        turn(&mut alice, &mut bob);
+    }
+    alice.now = days(1);
+    alice.restarts();
+    turn(&mut alice, &mut bob);
+    let mut forgetful = forgetful(&alice, 0);
+    let start = forgetful.seal(&bob, "start");
+    bob.has_no_key(&alice.public(), &start, "with a clock that is right, and no memory of the other");
+    bob.now = days(7);
+    roll(&mut bob);
+    forgetful.now = bob.now;
+    forgetful.loses_its_sessions();
+    turn(&mut forgetful, &mut bob);
 }
