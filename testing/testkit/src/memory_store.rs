@@ -559,7 +559,7 @@ impl State {
 }
 
 fn head(record: &UnopenedRecord) -> UnopenedHead {
-    UnopenedHead { id: record.id, device: record.device, cause: record.cause.clone(), gone: record.gone }
+    UnopenedHead { id: record.id, device: record.device, cause: record.cause.clone(), at: record.at, gone: record.gone }
 }
 
 /// Removes those beyond so many: first those that nobody is asked for, then the oldest.

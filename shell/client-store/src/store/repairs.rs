@@ -162,7 +162,13 @@ fn heard(row: &Row<'_>) -> rusqlite::Result<Heard> {
 }
 
 fn unopened_head(row: &Row<'_>) -> rusqlite::Result<UnopenedHead> {
-    Ok(UnopenedHead { id: id(row, 0)?, device: optional_id(row, 1)?, cause: row.get(2)?, gone: row.get(3)? })
+    Ok(UnopenedHead {
+        id: id(row, 0)?,
+        device: optional_id(row, 1)?,
+        cause: row.get(2)?,
+        at: millis(row, 3)?,
+        gone: row.get(4)?,
+    })
 }
 
 /// What is asked for stays longest, then what is newest.
@@ -298,12 +304,12 @@ impl RepairQueries for SqliteStore {
     }
 
     fn unopened_of(&self, device: DeviceId) -> Result<Vec<UnopenedHead>, StoreError> {
-        let sql = "SELECT id, device, cause, gone FROM unopened WHERE device = ?1 ORDER BY place";
+        let sql = "SELECT id, device, cause, at, gone FROM unopened WHERE device = ?1 ORDER BY place";
         self.all(sql, [device.as_bytes()], unopened_head)
     }
 
     fn unopened_head(&self, envelope: EnvelopeId) -> Result<Option<UnopenedHead>, StoreError> {
-        let sql = "SELECT id, device, cause, gone FROM unopened WHERE id = ?1";
+        let sql = "SELECT id, device, cause, at, gone FROM unopened WHERE id = ?1";
         self.one(sql, [envelope.as_bytes()], unopened_head)
     }
 

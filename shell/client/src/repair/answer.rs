@@ -83,10 +83,11 @@ impl Inner {
         if !has_talked(state, from)? && !knows_one(state, repair, from)? {
             return Ok(Answered { events: Vec::new(), epoch: 0 }); // REP-18: a stranger learns nothing, not even that somebody is there
         }
-        if repair.unopened.iter().any(|one| one.cause == RepairCause::NoKey) {
+        if repair.restart || repair.unopened.iter().any(|one| one.cause == RepairCause::NoKey) {
             session.rejected();
         }
-        if repair.restart {
+        // REP-17: what the asker has just begun is as new as can be, and needs no bundle of its, which it may not be able to publish.
+        if repair.restart && !session.summary().new_from_peer {
             session.restart(now);
         }
         let mut answering = Answering {

@@ -139,14 +139,16 @@ impl Inner {
     }
 }
 
-/// REP-16: the answer must not need what is not here. A start that waits for its answer serves the first question; if that did not
-/// help, the other side may have given up what it took up of it. Ever more seldom, since a device that is away for weeks finds all
-/// of these starts at once, and takes up 32 (PQ3-11).
+/// REP-16: the answer must not need what is not here. A start that waits for its answer serves the first question, and so does what
+/// the other side has begun since; if that did not help, it may have given up what it had of it. Ever more seldom, since a device that
+/// is away for weeks finds all of these starts at once.
 fn restart(state: &State, asked: &RepairRecord, now: Timestamp, commit: &mut Commit) -> Result<(), ProfileError> {
     let device = asked.device;
     let mut session = state.session(device, now)?;
     let summary = session.summary();
-    let serves = summary.unanswered || summary.restarts_next;
+    let unopened = state.store().repairs().unopened_of(device)?;
+    let last_unopened = unopened.iter().filter(|head| is_asked_for(head)).map(|head| head.at).max();
+    let serves = summary.unanswered || summary.restarts_next || summary.heard >= last_unopened;
     if asked.attempts.is_power_of_two() || !serves {
         session.restart(now);
         commit.push(Change::PutSession { device, session: session.to_secret_bytes() });

@@ -62,7 +62,8 @@ fn what_did_not_open_is_bounded(world: &mut impl World) {
     assert_eq!(kept(&*store), [5, 6]);
     drop(store);
     let store = world.open();
-    let head = UnopenedHead { id: envelope_id(6), device: Some(device(1)), cause: "no-key".into(), gone: false };
+    let head =
+        UnopenedHead { id: envelope_id(6), device: Some(device(1)), cause: "no-key".into(), at: at(6), gone: false };
     assert_eq!(store.repairs().unopened_of(device(1)).unwrap(), std::slice::from_ref(&head));
     assert_eq!(store.repairs().unopened_head(envelope_id(6)).unwrap(), Some(head));
 }

@@ -84,6 +84,8 @@ pub struct UnopenedHead {
     pub device: Option<DeviceId>,
     /// The name of the cause.
     pub cause: String,
+    /// When it came.
+    pub at: Timestamp,
     /// Whether its sender said that it cannot send it again (REP-14).
     pub gone: bool,
 }
