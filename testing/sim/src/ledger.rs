@@ -467,6 +467,20 @@ impl State {
         self.clients.insert(client, truth);
     }
 
+    /// RCV-3: says whether a client has more unopened deliveries than it keeps.
+    #[must_use]
+    pub fn keeps_more(&self, client: usize, device: Option<DeviceId>, of_device: u64, in_all: u64) -> bool {
+        let unopened = || self.truth(client).into_iter().flat_map(|truth| truth.unopened.values());
+        unopened().count() as u64 > in_all || unopened().filter(|kept| kept.device == device).count() as u64 > of_device
+    }
+
+    /// RCV-3: forgets what a client does not keep unopened any more.
+    pub fn keeps(&mut self, client: usize, unopened: &BTreeSet<EnvelopeId>) {
+        if let Some(truth) = self.clients.get_mut(&client) {
+            truth.unopened.retain(|id, _| unopened.contains(id));
+        }
+    }
+
     /// Returns the message in an envelope.
     #[must_use]
     pub fn message_of(&self, envelope: EnvelopeId) -> Option<MessageId> {

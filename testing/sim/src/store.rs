@@ -84,6 +84,19 @@ impl WatchedStore {
 }
 
 impl WatchedStore {
+    /// RCV-3: what a device keeps unopened is bounded.
+    fn watch_bounds(&self, commit: &Commit) -> Result<(), StoreError> {
+        for change in commit.changes() {
+            if let Change::BoundUnopened { device, of_device, in_all, .. } = change
+                && self.ledger.state().keeps_more(self.client, *device, *of_device, *in_all)
+            {
+                let kept = self.inner.unopened()?.iter().map(|unopened| unopened.id).collect();
+                self.ledger.state().keeps(self.client, &kept);
+            }
+        }
+        Ok(())
+    }
+
     /// I9: whoever has a right to send, by push token or session token, has it from here on, and the server had it before.
     fn watch_tokens(&self, change: &Change) {
         match change {
@@ -139,7 +152,8 @@ impl Store for WatchedStore {
             self.ledger.violated("I1, I2", "a store says that a commit is durable, but a power cut would lose it");
         }
         self.ledger.after_commit(self.client, commit, &outcome);
-        done
+        done?;
+        self.watch_bounds(commit)
     }
 
     fn known_account(&self, account: AccountId) -> Result<Option<KnownAccountRecord>, StoreError> {

@@ -34,6 +34,11 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
     (394, "a copy that sealed before it connected caught up with the original, and was not found out"),
     (1868, "two devices that could not open each other's questions asked each other every ten seconds"),
     (1594, "what was written to an address that another device had added was taken for somebody else's, and lost"),
+    (3036, "a sync that another act had taken back was taken for one that failed: the sim's own mistake"),
+    (
+        1480,
+        "two devices each threw away what the other had just begun, for hours, while one could not publish a bundle on a full server",
+    ),
     (804, "what a device wrote while it knew of no other own one never reached those that were there"),
 ];
 
