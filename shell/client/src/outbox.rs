@@ -8,6 +8,7 @@
 
 pub(crate) mod alone;
 pub(crate) mod answer;
+pub(crate) mod behind;
 pub(crate) mod full;
 mod pause;
 pub(crate) mod plan;
@@ -373,7 +374,25 @@ impl Inner {
             drop(state);
             self.tell_all(events);
         }
+        self.note_in_vain(&resolved)?;
         Ok(all_resolved)
+    }
+
+    /// SND-4: remembers what waits for a prekey still, after it was tried.
+    fn note_in_vain(&self, resolved: &Targets) -> Result<(), ProfileError> {
+        let mut state = self.state();
+        let mut waiting = state.store().outbox().unsealed()?;
+        waiting.retain(|waiting| waiting.target.only.is_some() && resolved.contains_key(&waiting.target.handle));
+        if waiting.is_empty() {
+            return Ok(());
+        }
+        let heads = state.store().outbox().heads()?;
+        for target in waiting.into_iter().map(|waiting| waiting.target) {
+            if let Some(head) = heads.iter().find(|head| Some(head.device) == target.only) {
+                state.tried_in_vain.note(head.device, target.handle, head.last_place);
+            }
+        }
+        Ok(())
     }
 
     /// SND-6

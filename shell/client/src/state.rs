@@ -13,7 +13,7 @@ use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SessionToken, SuiteI
 
 use crate::{
     error::ProfileError,
-    outbox::full::FullMailboxes,
+    outbox::{behind::TriedInVain, full::FullMailboxes},
     ports::{
         Change, Commit, Random, Store, StoreError,
         store::{AddressesRecord, KnownAccountRecord, KnownHandleRecord, Profile, Stage},
@@ -35,6 +35,8 @@ pub(crate) struct State {
     pub(crate) lists_accepted: u64,
     /// Whether the courier said, on the connection that there is, that it remembers no newer copy of this profile (REP-21).
     pub(crate) is_newest_copy: bool,
+    /// What could not be sealed while something behind it could.
+    pub(crate) tried_in_vain: TriedInVain,
     /// Devices whose mailbox had no room.
     pub(crate) full_mailboxes: FullMailboxes,
     /// What was sent again lately, and to whom (REP-18). Not on disk, for the same reason.
@@ -74,6 +76,7 @@ impl State {
             stale_in_a_row: HashMap::new(),
             lists_accepted: 0,
             is_newest_copy: false,
+            tried_in_vain: TriedInVain::default(),
             full_mailboxes: FullMailboxes::default(),
             resent: Resent::default(),
             shown_repairs: HashSet::new(),

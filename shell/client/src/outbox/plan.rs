@@ -89,7 +89,9 @@ impl Planner {
             Some(device) if is_due => drop(self.unsealed.devices.entry(device).or_insert(*place)),
             // SND-4: nothing waits for a device without prekeys, until something later could be sealed for it.
             Some(device) => {
-                if heads.iter().any(|head| head.device == device && head.last_place > *place) {
+                let tried = |last| state.tried_in_vain.is_so_still(device, &target.handle, last);
+                let later = |head: &OutboxHead| head.device == device && head.last_place > *place;
+                if heads.iter().any(|head| later(head) && !tried(head.last_place)) {
                     self.plan.look_up.insert(target.handle.clone());
                 }
             }

@@ -18,6 +18,7 @@ const SEEDS: &[(u64, &str)] = &[
     (634, "the same, between a new address and a device that was removed"),
     (1251, "an answer that a newer list had overtaken on its way was taken for a list that goes back"),
     (1339, "the mailbox of a removed device was emptied without a sync, and was full again after a power cut"),
+    (3149, "what could not be sealed was tried again without a pause, while something behind it waited to be sent"),
     (218, "a sync that failed on a full disk was overlooked"),
 ];
 
