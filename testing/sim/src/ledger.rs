@@ -15,6 +15,7 @@ use halcyon_client::ports::store::{
 };
 use halcyon_crypto::hash::sha256;
 use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::trouble::{Kept, Trouble};
@@ -23,7 +24,13 @@ use crate::trouble::{Kept, Trouble};
 #[derive(Clone)]
 pub struct Ledger {
     state: Arc<Mutex<State>>,
+    /// Rung when there is work without end.
+    stuck: Arc<Notify>,
 }
+
+/// Commits of all clients at one moment of the world's clock, which goes on only when nobody has anything to do: a full outbox makes
+/// some hundreds.
+const COMMITS_AT_ONCE_MAX: u32 = 20_000;
 
 /// Everything that is true.
 pub struct State {
@@ -59,6 +66,8 @@ pub struct State {
     pub alarms: u64,
     /// Counts for the report.
     pub totals: Totals,
+    /// Commits of all clients at the last moment.
+    commits_at: (Instant, u32),
 }
 
 /// A device of somebody.
@@ -209,8 +218,9 @@ impl Ledger {
             first_lists: BTreeMap::new(),
             alarms: 0,
             totals: Totals::default(),
+            commits_at: (Instant::now(), 0),
         };
-        Self { state: Arc::new(Mutex::new(state)) }
+        Self { state: Arc::new(Mutex::new(state)), stuck: Arc::default() }
     }
 
     /// Returns everything.
@@ -236,7 +246,17 @@ impl Ledger {
 
     /// Sees a commit before it is tried: what it would make true.
     pub fn before_commit(&self, client: usize, commit: &Commit) {
-        self.state().before_commit(client, commit);
+        let mut state = self.state();
+        state.before_commit(client, commit);
+        if state.time_stands_still() {
+            state.violated("I3", &format!("client {client} and others have work without end, and time stands still"));
+            self.stuck.notify_one();
+        }
+    }
+
+    /// Waits until there is work without end, so that the clock of the world goes on no more.
+    pub async fn stuck(&self) {
+        self.stuck.notified().await;
     }
 
     /// Sees what became of a commit.
@@ -382,6 +402,17 @@ impl State {
     pub fn say(&mut self, line: &str) {
         let line = format!("{} {line}", self.time());
         self.log.push(line);
+    }
+
+    /// Counts a commit. Says, once, that there were too many at one moment.
+    fn time_stands_still(&mut self) -> bool {
+        let now = Instant::now();
+        let (at, commits) = &mut self.commits_at;
+        if *at != now {
+            (*at, *commits) = (now, 0);
+        }
+        *commits += 1;
+        *commits == COMMITS_AT_ONCE_MAX
     }
 
     /// Notes that an invariant does not hold.
@@ -596,5 +627,27 @@ impl State {
             self.promote(*message);
         }
         self.clients.insert(client, found.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Work without end at one moment is found out, once; the same in time is not.
+    #[test]
+    fn time_that_stands_still_is_seen() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let ledger = Ledger::new();
+            for _ in 0..3 {
+                (1..COMMITS_AT_ONCE_MAX).for_each(|_| ledger.before_commit(0, &Commit::new()));
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert!(!ledger.has_violations());
+            (0..2 * COMMITS_AT_ONCE_MAX).for_each(|_| ledger.before_commit(0, &Commit::new()));
+            ledger.stuck().await;
+            assert_eq!(ledger.state().violations.len(), 1);
+        });
     }
 }

@@ -27,6 +27,7 @@ pub mod trouble;
 pub mod watch;
 pub mod world;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use halcyon_crypto::hash::sha256;
@@ -93,6 +94,22 @@ async fn play(seed: u64, options: Options) -> anyhow::Result<Report> {
     let began = tokio::time::Instant::now();
     let world = World::new(seed, options).await?;
     let _logs = tracing::subscriber::set_default(logs::Logs(world.watcher.clone()));
+    tokio::select! {
+        lived = live(&world, options) => lived?,
+        () = world.ledger.stuck() => {}
+    }
+    let state = world.ledger.state();
+    Ok(Report {
+        seed,
+        violations: state.violations.clone(),
+        log: state.log.clone(),
+        lasted: began.elapsed(),
+        totals: state.totals.clone(),
+    })
+}
+
+/// Lets people do what they do, and then come to rest.
+async fn live(world: &Rc<World>, options: Options) -> anyhow::Result<()> {
     let people = world.draw(|rng| rng.gen_range(2..=3));
     for _ in 0..people {
         let person = world.add_person();
@@ -106,27 +123,20 @@ async fn play(seed: u64, options: Options) -> anyhow::Result<Report> {
         let pause = world.draw(pause);
         tokio::time::sleep(pause).await;
         if act == holiday {
-            acts::holiday(&world, options).await;
+            acts::holiday(world, options).await;
         }
         if world.ledger.has_violations() {
             break;
         }
         if options.has_repairs {
-            damage::maybe(&world);
+            damage::maybe(world);
         }
-        acts::one(&world, options);
+        acts::one(world, options);
     }
     if !world.ledger.has_violations() {
-        end::end(&world).await;
+        end::end(world).await;
     }
-    let state = world.ledger.state();
-    Ok(Report {
-        seed,
-        violations: state.violations.clone(),
-        log: state.log.clone(),
-        lasted: began.elapsed(),
-        totals: state.totals.clone(),
-    })
+    Ok(())
 }
 
 /// Draws how long nothing is done.
