@@ -15,9 +15,9 @@ mod schema;
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, MessageRecord,
-    OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, PendingReceipt, Profile, RepairQueries, SeenMark, Store,
-    StoreError, UnopenedRecord,
+    AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, LinkRecord,
+    MessageRecord, OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, PendingReceipt, Profile, RepairQueries,
+    SeenMark, Store, StoreError, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -139,6 +139,15 @@ impl Store for SqliteStore {
             "SELECT stage, server, account, device, device_keys, prekeys_uploaded, account_key, push_token FROM profile",
             [],
             columns::profile,
+        )
+    }
+
+    fn link(&self) -> Result<Option<LinkRecord>, StoreError> {
+        self.one(
+            "SELECT id, handle, account, device_keys, entry, entry_signature, ephemeral, nonce,
+             approver, approver_ephemeral, approver_nonce FROM link",
+            [],
+            columns::link,
         )
     }
 

@@ -2,15 +2,24 @@
 //!
 //! Owns the order of the calls. Does not know commitments and digits: `directory::link_approval::newcomer` does.
 //!
-//! - Nothing is committed before the account key arrived and fits; any other end leaves the profile empty (LNK-10).
+//! - What is needed to finish is committed before the nonce is revealed, since approval may come at any moment from then on: an end
+//!   in between is gone on from (LNK-11).
+//! - There is no account before its key arrived and fits; any other end leaves the profile empty (LNK-10).
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use halcyon_crypto::{
-    SecretBytes,
+    Secret, SecretBytes,
     opaque::{ClientLogin, OpaqueError},
 };
-use halcyon_directory::link_approval::newcomer::{Linked, Newcomer, Revealing};
+use halcyon_directory::{
+    CountersignedEntry,
+    link_approval::{
+        Challenge,
+        newcomer::{Kept, Linked, Newcomer, Revealing},
+    },
+};
 use halcyon_suites::DeviceKeys;
 use halcyon_types::{AccountId, DeviceId, Duration, Handle, LinkId};
 
@@ -18,7 +27,10 @@ use crate::{
     api::{LinkState, Request},
     client::{Account, Client, Inner},
     error::{ApiError, LinkError, ProfileError},
-    ports::store::Stage,
+    ports::{
+        Change, Commit,
+        store::{LinkRecord, Stage},
+    },
     prekeys,
     register::countersigned,
     state::Own,
@@ -35,7 +47,8 @@ pub struct LinkDraft {
     pub device_name: String,
 }
 
-/// A link as the new device sees it. Dropping it gives it up.
+/// A link as the new device sees it. Dropping it before the digits were shown gives it up; after that
+/// [`Client::link_again`] goes on with it.
 pub struct PendingLink {
     inner: Arc<Inner>,
     id: LinkId,
@@ -59,7 +72,35 @@ pub(crate) const LINK_WAIT: Duration = Duration::from_secs(25);
 pub(crate) const POLL_PAUSE: Duration = Duration::from_secs(2);
 
 impl Client {
-    /// Signs in and asks to be linked to an existing account (LNK-1).
+    /// Goes on with a link that this profile was in when its process ended, if there is one: the same digits, and the approval, if
+    /// that has come in the meantime (LNK-11).
+    ///
+    /// # Errors
+    /// [`LinkError`]
+    pub fn link_again(&self) -> Result<Option<PendingLink>, LinkError> {
+        let Some(record) = self.inner.state().store().link().map_err(ProfileError::from)? else { return Ok(None) };
+        let damaged = || ProfileError::Damaged("the link");
+        let keys = DeviceKeys::from_secret_bytes(record.device_keys.expose()).map_err(|_| damaged())?;
+        let entry = CountersignedEntry::verify(record.account, record.entry, &record.entry_signature);
+        let entry = entry.map_err(|_| damaged())?;
+        let challenge =
+            Challenge { approver: record.approver, ephemeral: record.approver_ephemeral, nonce: record.approver_nonce };
+        let secret = |bytes: &SecretBytes| Secret::try_from(bytes.expose()).map_err(|_| damaged());
+        let kept = Kept { ephemeral: secret(&record.ephemeral)?, nonce: secret(&record.nonce)?, challenge };
+        let device = entry.entry().id();
+        let revealing = Revealing::again(record.account, entry, kept)?;
+        Ok(Some(PendingLink {
+            inner: self.inner.clone(),
+            id: record.id,
+            handle: record.handle,
+            device,
+            keys,
+            account: record.account,
+            step: Step::Revealed(revealing),
+        }))
+    }
+
+    /// Signs in and asks to be linked to an existing account (LNK-1). A link that was not finished before is given up.
     ///
     /// # Errors
     /// [`LinkError`]
@@ -124,8 +165,8 @@ impl PendingLink {
         };
         // LNK-4: the nonce is shown only now that the other side is bound.
         let revealing = newcomer.challenged(challenge)?;
-        let request = Request::reveal(self.id, revealing.reveal());
-        self.call(request).await?;
+        self.keep(&revealing)?;
+        self.reveal(&revealing).await?;
         let digits = revealing.digits().to_string();
         self.step = Step::Revealed(revealing);
         Ok(digits)
@@ -137,16 +178,12 @@ impl PendingLink {
     /// [`LinkError`]; the link is over, and the profile is empty.
     pub async fn finish(mut self) -> Result<Account, LinkError> {
         self.digits().await?;
-        let approval = loop {
-            match self.state().await? {
-                LinkState::Approved(approval) => break approval,
-                LinkState::Waiting | LinkState::Challenged(_) | LinkState::Revealed(_) => {}
-                LinkState::Rejected => return Err(LinkError::Rejected),
-                LinkState::Expired => return Err(LinkError::Expired),
-            }
-        };
-        let Step::Revealed(revealing) = self.step else { return Err(LinkError::Expired) };
-        let Linked { account_key, list, push_token } = revealing.approved(&approval)?;
+        let approved = self.approved().await;
+        if let Err(LinkError::Rejected | LinkError::Expired | LinkError::Untrusted(_)) = &approved {
+            let removed = self.inner.state().commit(&Commit::new().with(Change::RemoveLink));
+            removed.map_err(ProfileError::from)?;
+        }
+        let Linked { account_key, list, push_token } = approved?;
         let own = Own {
             stage: Stage::Ready,
             server: self.inner.server.to_string(),
@@ -162,6 +199,52 @@ impl PendingLink {
             self.inner.commit_joined(&mut state, own, &self.handle, list)?;
         }
         Ok(self.inner.account()?.ok_or(ProfileError::NoAccount)?)
+    }
+
+    /// LNK-10
+    async fn approved(&mut self) -> Result<Linked, LinkError> {
+        let approval = loop {
+            match self.state().await? {
+                LinkState::Approved(approval) => break approval,
+                LinkState::Waiting | LinkState::Revealed(_) => {}
+                // LNK-11: an end may have come between the challenge and its answer.
+                LinkState::Challenged(_) => match &self.step {
+                    Step::Revealed(revealing) => self.reveal(revealing).await?,
+                    Step::Asked(_) | Step::Over => return Err(LinkError::Expired),
+                },
+                LinkState::Rejected => return Err(LinkError::Rejected),
+                LinkState::Expired => return Err(LinkError::Expired),
+            }
+        };
+        let Step::Revealed(revealing) = std::mem::replace(&mut self.step, Step::Over) else {
+            return Err(LinkError::Expired);
+        };
+        Ok(revealing.approved(&approval)?)
+    }
+
+    /// LNK-11: from the next step on this device may be one of the account.
+    fn keep(&self, revealing: &Revealing) -> Result<(), ProfileError> {
+        let Kept { ephemeral, nonce, challenge } = revealing.kept();
+        let entry = revealing.entry();
+        let record = LinkRecord {
+            id: self.id,
+            handle: self.handle.clone(),
+            account: self.account,
+            device_keys: self.keys.to_secret_bytes(),
+            entry: entry.bytes().clone(),
+            entry_signature: Bytes::copy_from_slice(entry.signature().as_bytes()),
+            ephemeral: SecretBytes::copy_of(ephemeral.expose()),
+            nonce: SecretBytes::copy_of(nonce.expose()),
+            approver: challenge.approver,
+            approver_ephemeral: challenge.ephemeral,
+            approver_nonce: challenge.nonce,
+        };
+        Ok(self.inner.state().commit(&Commit::new().with(Change::PutLink(record)))?)
+    }
+
+    /// LNK-4
+    async fn reveal(&self, revealing: &Revealing) -> Result<(), LinkError> {
+        self.call(Request::reveal(self.id, revealing.reveal())).await
     }
 
     /// LNK-3. A network that fails for a while does not end a link.

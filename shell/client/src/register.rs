@@ -218,7 +218,7 @@ impl Inner {
                 account,
                 known: pin.encode().into(),
             }));
-        let mut commit = commit.with(crate::state::known_account_change(&known));
+        let mut commit = commit.with(crate::state::known_account_change(&known)).with(Change::RemoveLink);
         alone::confirm(state, state.store().newest_number()?, &mut commit)?; // SND-7
         state.commit_own(own, commit)?;
         state.remember(known);

@@ -31,6 +31,8 @@ use crate::ports::{
 
 /// How long a link lives (LNK-1).
 pub const LINK_LIFETIME: Duration = Duration::from_mins(15);
+/// How long an approved link can be read (LNK-11): as long as mail for the new device is kept.
+pub const APPROVED_KEPT: Duration = Duration::from_days(30);
 /// Longest wait of one poll: under the 30 seconds after which many proxies cut an idle request (LNK-3).
 pub const WAIT_MAX: StdDuration = StdDuration::from_secs(25);
 /// A sealed account key has 50 bytes; the rest is room for what a later version sends along (LNK-9).
@@ -309,7 +311,8 @@ impl Links {
         let change = change_of(&self.alerts, &update);
         let wake = change.aftermath.clone();
         let token = PushToken::from_bytes(self.draw());
-        match self.store.complete(id, change, sealed, token, self.clock.now()).await? {
+        let now = self.clock.now();
+        match self.store.complete(id, change, sealed, token, now, now.plus(APPROVED_KEPT)).await? {
             Completed::Completed => {}
             Completed::WrongState => return Err(self.why_not(id).await?),
             Completed::Conflict => {

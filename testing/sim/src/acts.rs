@@ -6,9 +6,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use halcyon_client::{Draft, LinkDraft};
+use halcyon_client::error::LinkError;
+use halcyon_client::{Account, Client, Draft, LinkDraft, PendingLink};
 use halcyon_types::{Handle, LinkId, SuiteId};
 use rand::Rng;
+use tokio::time::error::Elapsed;
 
 use crate::Options;
 use crate::damage;
@@ -148,24 +150,7 @@ fn link(world: &Rc<World>, person: usize) {
                 pending.finish().await
             })
             .await;
-            newcomer.is_joining.set(false);
-            match linked {
-                // What somebody else linked behind the person's back.
-                Ok(Ok(_)) if world.sabotage == Sabotage::GhostDevice => newcomer.is_gone.set(true),
-                Ok(Ok(account)) => {
-                    world.joined(&newcomer, account.device);
-                    world.ledger.say(&format!("{} is linked", newcomer.name));
-                    client.go_online();
-                }
-                ended => {
-                    let why = ended.map_or("it took too long".to_owned(), |linked| {
-                        linked.map_or_else(|error| error.to_string(), |_| String::new())
-                    });
-                    world.ledger.say(&format!("{} is not linked: {why}", newcomer.name));
-                    // One that just died may find on its disk that it was linked.
-                    newcomer.is_gone.set(!newcomer.disk.borrow().is_dark());
-                }
-            }
+            ended(&world, &newcomer, &client, linked);
         });
     }
     let (world, this) = (world.clone(), trusted.clone());
@@ -203,6 +188,38 @@ fn link(world: &Rc<World>, person: usize) {
         };
         world.ledger.say(&format!("{} {how} {}", this.name, newcomer.name));
     });
+}
+
+/// A device that died over being linked goes on with it (LNK-11).
+pub fn link_again(world: &Rc<World>, newcomer: &Rc<Device>, client: Client, pending: PendingLink) {
+    newcomer.is_joining.set(true);
+    world.ledger.say(&format!("{} goes on with being linked", newcomer.name));
+    let (world, this) = (world.clone(), newcomer.clone());
+    newcomer.act(async move {
+        let linked = tokio::time::timeout(PATIENCE, pending.finish()).await;
+        ended(&world, &this, &client, linked);
+    });
+}
+
+fn ended(world: &World, newcomer: &Device, client: &Client, linked: Result<Result<Account, LinkError>, Elapsed>) {
+    newcomer.is_joining.set(false);
+    match linked {
+        // What somebody else linked behind the person's back.
+        Ok(Ok(_)) if world.sabotage == Sabotage::GhostDevice => newcomer.is_gone.set(true),
+        Ok(Ok(account)) => {
+            world.joined(newcomer, account.device);
+            world.ledger.say(&format!("{} is linked", newcomer.name));
+            client.go_online();
+        }
+        ended => {
+            let why = ended.map_or("it took too long".to_owned(), |linked| {
+                linked.map_or_else(|error| error.to_string(), |_| String::new())
+            });
+            world.ledger.say(&format!("{} is not linked: {why}", newcomer.name));
+            // One that just died may find on its disk that it was linked, or how to go on.
+            newcomer.is_gone.set(!newcomer.disk.borrow().is_dark());
+        }
+    }
 }
 
 async fn poll<T>(look: impl Fn() -> Option<T>) -> T {

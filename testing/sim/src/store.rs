@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
-    KnownHandleRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, OutboxQueries, PendingReceipt, Profile,
-    RepairQueries, SeenMark, Store, StoreError, UnopenedRecord,
+    KnownHandleRecord, LinkRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, OutboxQueries, PendingReceipt,
+    Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_directory::lookup::Addresses;
@@ -165,6 +165,10 @@ impl Store for WatchedStore {
 
     fn profile(&self) -> Result<Option<Profile>, StoreError> {
         self.inner.profile()
+    }
+
+    fn link(&self) -> Result<Option<LinkRecord>, StoreError> {
+        self.inner.link()
     }
 
     fn own_handles(&self) -> Result<Vec<Handle>, StoreError> {

@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Options;
+use crate::acts;
 use crate::device::Device;
 use crate::disk::{Crash, SimDisk};
 use crate::ledger::{Ledger, Membership};
@@ -415,11 +416,15 @@ impl World {
                 return;
             }
         }
-        // A device that was being linked and forgot about it is one that its person gives up.
-        if device.id.get().is_none() {
-            device.is_gone.set(true);
-        }
         device.is_joining.set(false);
+        if device.id.get().is_none() {
+            let again = device.client().and_then(|client| Some((client.link_again().ok()??, client)));
+            match again {
+                Some((pending, client)) => acts::link_again(&self, &device, client, pending),
+                // It never came so far that it could be approved.
+                None => device.is_gone.set(true),
+            }
+        }
         self.watch_power(&device);
     }
 

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, Heard, KnownAccountRecord,
-    KnownHandleRecord, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxHead, OutboxJob, OutboxQueries,
-    PendingReceipt, Profile, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError,
-    StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget,
+    KnownHandleRecord, LinkRecord, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxHead, OutboxJob,
+    OutboxQueries, PendingReceipt, Profile, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store,
+    StoreError, StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -38,6 +38,7 @@ struct Disk {
 #[derive(Clone, Default)]
 struct State {
     profile: Option<Profile>,
+    link: Option<LinkRecord>,
     own_handles: Vec<Handle>,
     settings: BTreeMap<String, String>,
     accounts: BTreeMap<AccountId, KnownAccountRecord>,
@@ -123,6 +124,10 @@ impl Store for MemoryStore {
 
     fn profile(&self) -> Result<Option<Profile>, StoreError> {
         self.read(|state| state.profile.clone())
+    }
+
+    fn link(&self) -> Result<Option<LinkRecord>, StoreError> {
+        self.read(|state| state.link.clone())
     }
 
     fn own_handles(&self) -> Result<Vec<Handle>, StoreError> {
@@ -476,6 +481,8 @@ impl State {
         match change {
             Change::PutProfile(profile) => self.profile = Some(profile),
             Change::Wipe => *self = Self::default(),
+            Change::PutLink(link) => self.link = Some(link),
+            Change::RemoveLink => self.link = None,
             Change::AddOwnHandle(handle) => add(&mut self.own_handles, handle, |a, b| a == b),
             Change::RemoveOwnHandle(handle) => self.own_handles.retain(|kept| *kept != handle),
             Change::PutSetting { name, value } => drop(self.settings.insert(name, value)),

@@ -105,10 +105,15 @@ pub(super) async fn link(context: &mut Context, options: Link) -> Result<(), Fai
             session.close().await;
             shown
         }
-        Err(failure) => {
-            // LNK-10: a link that came to nothing leaves nothing.
+        // LNK-10: a link that came to nothing leaves nothing.
+        Err(failure) if matches!(session.client().link_again(), Ok(None)) => {
             new.abandon().await;
             Err(failure)
+        }
+        // LNK-11: it may be approved still.
+        Err(failure) => {
+            session.close().await;
+            Err(failure.next("run `halcyon link` again: it goes on where it was"))
         }
     }
 }
@@ -120,12 +125,22 @@ async fn attempt_link(context: &mut Context, session: &Session, options: &Link) 
         kind: &'static str,
         digits: &'a str,
     }
-    let password = password(context, &options.password, SecretUse::Known).await?;
-    let draft = LinkDraft { handle: options.handle.clone(), password, device_name: device_name(&options.server) };
-    let progress = context.output.progress("signing in");
-    let mut pending = session.client().link_start(draft).await?;
-    drop(progress);
-    context.output.note("Run `halcyon approve` on a device of this account, within 15 minutes.");
+    let mut pending = match session.client().link_again()? {
+        Some(pending) => {
+            context.output.note("Going on with the link that was not finished.");
+            pending
+        }
+        None => {
+            let password = password(context, &options.password, SecretUse::Known).await?;
+            let device_name = device_name(&options.server);
+            let draft = LinkDraft { handle: options.handle.clone(), password, device_name };
+            let progress = context.output.progress("signing in");
+            let pending = session.client().link_start(draft).await?;
+            drop(progress);
+            context.output.note("Run `halcyon approve` on a device of this account, within 15 minutes.");
+            pending
+        }
+    };
     let progress = context.output.progress("waiting for a device of this account");
     let digits = pending.digits().await?;
     drop(progress);

@@ -34,6 +34,17 @@ pub struct Revealing {
     approver_ephemeral: AgreementPublic,
 }
 
+/// What N keeps from before it reveals its nonce until it is a device of the account, beside its entry (LNK-11).
+#[derive(Clone)]
+pub struct Kept {
+    /// eN.
+    pub ephemeral: Secret<32>,
+    /// rN.
+    pub nonce: Secret<32>,
+    /// What T posted.
+    pub challenge: Challenge,
+}
+
 /// What N reads when it was approved (LNK-10).
 #[derive(Clone, Debug)]
 pub struct Approval {
@@ -63,6 +74,9 @@ pub enum NewcomerError {
     /// The challenge's key is not a point of the curve.
     #[error("the approving device's challenge is not valid; the server or the device is at fault")]
     Challenge(#[source] KeyError),
+    /// LNK-11: what this device kept is not what it had written.
+    #[error("what was kept of the link is damaged; this device's disk may be at fault")]
+    Damaged(#[source] KeyError),
     /// LNK-10: the list does not verify.
     #[error("the device list is not valid; the server may be lying")]
     List(#[from] ListError),
@@ -115,6 +129,31 @@ impl Newcomer {
 }
 
 impl Revealing {
+    /// Returns what to keep under protection before rN is posted (LNK-11).
+    #[must_use]
+    pub fn kept(&self) -> Kept {
+        Kept {
+            ephemeral: self.newcomer.ephemeral.to_secret(),
+            nonce: self.newcomer.nonce.clone(),
+            challenge: self.challenge,
+        }
+    }
+
+    /// Goes on where [`kept`](Self::kept) was written: the same digits, and the same approval.
+    ///
+    /// # Errors
+    /// [`NewcomerError::Damaged`], [`NewcomerError::Challenge`]
+    pub fn again(account: AccountId, entry: CountersignedEntry, kept: Kept) -> Result<Self, NewcomerError> {
+        let ephemeral = AgreementKey::from_secret(kept.ephemeral).map_err(NewcomerError::Damaged)?;
+        Newcomer { account, entry, ephemeral, nonce: kept.nonce }.challenged(kept.challenge)
+    }
+
+    /// Returns N's entry.
+    #[must_use]
+    pub fn entry(&self) -> &CountersignedEntry {
+        &self.newcomer.entry
+    }
+
     /// Returns rN, to be posted (LNK-4).
     #[must_use]
     pub fn reveal(&self) -> [u8; 32] {

@@ -4,7 +4,7 @@ use halcyon_types::PushToken;
 
 use super::{
     approver::{Approved, ApproverError, Candidate, Challenged, Comparing, Typed},
-    newcomer::{Approval, Newcomer, NewcomerError, Revealing},
+    newcomer::{Approval, Kept, Newcomer, NewcomerError, Revealing},
     transcript::Transcript,
     *,
 };
@@ -77,6 +77,26 @@ fn a_tablet_joins() {
     assert_eq!((linked.list.version(), linked.list.devices().len()), (3, 3));
     assert_eq!(linked.push_token, approval.push_token);
     assert!(!format!("{linked:?}").contains(&hex::encode(linked.account_key.to_secret().expose())));
+}
+
+/// LNK-11: the tablet's process ended after it was challenged. What it kept has the same digits, reveals the same nonce, and opens what
+/// was sealed for it; not with another entry.
+#[test]
+fn a_tablet_that_was_interrupted_goes_on() {
+    let stage = Stage::new();
+    let (revealing, approval) = stage.approval();
+    let (kept, digits, nonce) = (revealing.kept(), revealing.digits().to_string(), revealing.reveal());
+    drop(revealing);
+    let again = Revealing::again(stage.alice.id(), stage.tablet.entry.clone(), kept.clone()).unwrap();
+    assert_eq!((again.digits().to_string(), again.reveal()), (digits, nonce));
+    let linked = again.approved(&approval).unwrap();
+    assert_eq!(linked.account_key.verifying_key(), stage.alice.key.verifying_key());
+    let other = Device::new(stage.alice.id(), "tablet", &BOTH_SUITES, &mut rng(9));
+    let other = Revealing::again(stage.alice.id(), other.entry, kept.clone()).unwrap();
+    assert_eq!(other.approved(&approval).unwrap_err(), NewcomerError::EntryMissing);
+    let damaged = Kept { ephemeral: halcyon_crypto::Secret::fill_with(|_| ()), ..kept };
+    let damaged = Revealing::again(stage.alice.id(), stage.tablet.entry.clone(), damaged);
+    assert!(matches!(damaged.err(), Some(NewcomerError::Damaged(_))));
 }
 
 /// LNK-8, DIR-4: while the digits were typed, the laptop left; the phone completes with the newer list.

@@ -27,6 +27,54 @@ async fn six_digits_link_a_device() {
     assert!(phone.client.alerts().unwrap().iter().all(|kept| kept.seen || kept.id != alert.id));
 }
 
+/// LNK-11: the new device's process ends when it has shown the digits, and again when it was approved. It goes on each time: the same
+/// digits, and the account. Nothing of the link is kept then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_interrupted_goes_on() {
+    let world = World::start().await;
+    let phone = world.register("alice", "phone").await;
+    let mut laptop = world.device("alice", "laptop");
+    let mut pending = laptop.client.link_start(link_draft(&laptop, b"correct horse battery staple")).await.unwrap();
+    let mut approval = phone.approve(pending.id()).await;
+    let digits = pending.digits().await.unwrap();
+    drop(pending);
+    laptop.restart(&world).await;
+    assert_eq!(laptop.client.account().unwrap(), None);
+    let mut again = laptop.client.link_again().unwrap().unwrap();
+    assert_eq!(again.digits().await.unwrap(), digits);
+    drop(again);
+    approval.await_ready().await.type_digits(&digits).await.unwrap();
+    laptop.restart(&world).await;
+    let again = laptop.client.link_again().unwrap().unwrap();
+    within("the account", again.finish()).await.unwrap();
+    assert!(laptop.client.link_again().unwrap().is_none());
+    laptop.online().await;
+    assert_eq!(laptop.client.devices().await.unwrap().len(), 2);
+}
+
+/// LNK-10, LNK-11: one that was rejected while nobody was there leaves nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_rejected_in_the_meantime_leaves_nothing() {
+    let world = World::start().await;
+    let phone = world.register("alice", "phone").await;
+    let mut laptop = world.device("alice", "laptop");
+    let mut pending = laptop.client.link_start(link_draft(&laptop, b"correct horse battery staple")).await.unwrap();
+    let mut approval = phone.approve(pending.id()).await;
+    let digits = pending.digits().await.unwrap();
+    drop(pending);
+    let wrong = if digits == "000000" { "000001" } else { "000000" };
+    let mut approval = approval.await_ready().await;
+    for _ in 0..3 {
+        approval.type_digits(wrong).await.unwrap_err();
+    }
+    laptop.restart(&world).await;
+    let again = laptop.client.link_again().unwrap().unwrap();
+    let refused = within("the refusal", again.finish()).await.unwrap_err();
+    assert!(matches!(refused, LinkError::Rejected), "{refused}");
+    assert!(laptop.client.link_again().unwrap().is_none());
+    assert_eq!(laptop.client.account().unwrap(), None);
+}
+
 /// LNK-7: three wrong tries end it, for both sides, and the new profile is empty.
 #[tokio::test(flavor = "multi_thread")]
 async fn three_wrong_tries_end_a_link() {

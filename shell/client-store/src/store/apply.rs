@@ -2,7 +2,7 @@
 //!
 //! Owns the SQL of each [`Change`]. Does not know when the transaction ends.
 
-use halcyon_client::ports::store::{Change, Delivery, NewMessage, Profile};
+use halcyon_client::ports::store::{Change, Delivery, LinkRecord, NewMessage, Profile};
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::{
@@ -16,6 +16,8 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
     match change {
         Change::PutProfile(profile) => put_profile(db, profile),
         Change::Wipe => TABLES.iter().try_for_each(|table| db.execute_batch(&format!("DELETE FROM {table}"))),
+        Change::PutLink(link) => put_link(db, link),
+        Change::RemoveLink => run(db, "DELETE FROM link", []),
         Change::AddOwnHandle(handle) => {
             run(db, "INSERT OR IGNORE INTO own_handle (handle) VALUES (?1)", [handle.as_uri()])
         }
@@ -130,6 +132,28 @@ fn put_profile(db: &Connection, profile: &Profile) -> rusqlite::Result<()> {
             profile.prekeys_uploaded,
             profile.account_key.expose(),
             profile.push_token.as_ref().map(|token| token.as_bytes().as_slice()),
+        ],
+    )
+}
+
+fn put_link(db: &Connection, link: &LinkRecord) -> rusqlite::Result<()> {
+    run(
+        db,
+        "INSERT OR REPLACE INTO link (only, id, handle, account, device_keys, entry, entry_signature, ephemeral, nonce,
+         approver, approver_ephemeral, approver_nonce)
+         VALUES (1, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        params![
+            link.id.as_bytes(),
+            link.handle.as_uri(),
+            link.account.as_bytes(),
+            link.device_keys.expose(),
+            &link.entry[..],
+            &link.entry_signature[..],
+            link.ephemeral.expose(),
+            link.nonce.expose(),
+            link.approver.as_bytes(),
+            &link.approver_ephemeral,
+            &link.approver_nonce,
         ],
     )
 }

@@ -7,8 +7,8 @@
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
-    Conversation, Delivery, DeliveryState, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob,
-    OutboxTarget, Profile, Stage, StreamPlace, TargetState,
+    Conversation, Delivery, DeliveryState, LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope,
+    OutboxJob, OutboxTarget, Profile, Stage, StreamPlace, TargetState,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{DeviceId, Handle, SuiteId, Timestamp};
@@ -194,6 +194,23 @@ pub(super) fn profile(row: &Row<'_>) -> Result<Profile> {
         prekeys_uploaded: row.get(5)?,
         account_key: secret(row, 6)?,
         push_token: has_token.then(|| id(row, 7)).transpose()?,
+    })
+}
+
+pub(super) fn link(row: &Row<'_>) -> Result<LinkRecord> {
+    let bytes = |column: usize| row.get::<_, Vec<u8>>(column).map(Bytes::from);
+    Ok(LinkRecord {
+        id: id(row, 0)?,
+        handle: handle(row, 1)?,
+        account: id(row, 2)?,
+        device_keys: secret(row, 3)?,
+        entry: bytes(4)?,
+        entry_signature: bytes(5)?,
+        ephemeral: secret(row, 6)?,
+        nonce: secret(row, 7)?,
+        approver: id(row, 8)?,
+        approver_ephemeral: row.get(9)?,
+        approver_nonce: row.get(10)?,
     })
 }
 

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::store_error;
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 3] = [FIRST, REPAIRS, QUEUES];
+const STEPS: [&str; 4] = [FIRST, REPAIRS, QUEUES, LINK];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -140,9 +140,20 @@ CREATE INDEX outbox_target_unsealed ON outbox_target (message, place) WHERE stat
 CREATE INDEX outbox_job_by_time ON outbox_job (created);
 ";
 
+/// A link that may be approved at any moment (LNK-11).
+const LINK: &str = "
+CREATE TABLE link (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    id BLOB NOT NULL, handle TEXT NOT NULL, account BLOB NOT NULL, device_keys BLOB NOT NULL,
+    entry BLOB NOT NULL, entry_signature BLOB NOT NULL, ephemeral BLOB NOT NULL, nonce BLOB NOT NULL,
+    approver BLOB NOT NULL, approver_ephemeral BLOB NOT NULL, approver_nonce BLOB NOT NULL
+) STRICT;
+";
+
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
-pub(super) const TABLES: [&str; 23] = [
+pub(super) const TABLES: [&str; 24] = [
     "profile",
+    "link",
     "own_handle",
     "setting",
     "known_account",

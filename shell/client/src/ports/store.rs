@@ -20,8 +20,8 @@ pub use change::{Change, Commit};
 pub use outbox::{OutboxHead, OutboxQueries, UnsealedTarget};
 pub use record::{
     AddressesRecord, AlertRecord, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord,
-    MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt, Profile,
-    SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
+    LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget,
+    PendingReceipt, Profile, SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
 };
 pub use repair::{Heard, RepairQueries, RepairRecord, SentEnd, SentEnvelope, UnopenedHead};
 
@@ -59,6 +59,12 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`], as for every query below.
     fn profile(&self) -> Result<Option<Profile>, StoreError>;
+
+    /// Returns the link that may be approved at any moment (LNK-11).
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn link(&self) -> Result<Option<LinkRecord>, StoreError>;
 
     /// Returns the own handles, in the order in which they were put.
     ///

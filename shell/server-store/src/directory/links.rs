@@ -132,8 +132,9 @@ impl LinkStore for DirectoryDb {
         sealed: Bytes,
         token: PushToken,
         now: Timestamp,
+        kept_until: Timestamp,
     ) -> Result<Completed, DirectoryStoreError> {
-        self.write(move |connection| complete(connection, id, &change, &sealed, token, now)).await
+        self.write(move |connection| complete(connection, id, &change, &sealed, token, now, kept_until)).await
     }
 }
 
@@ -204,6 +205,7 @@ fn complete(
     sealed: &Bytes,
     token: PushToken,
     now: Timestamp,
+    kept_until: Timestamp,
 ) -> rusqlite::Result<Completed> {
     let Some(link) = find(connection, id)? else { return Ok(Completed::WrongState) };
     let ready = matches!(link.state, LinkState::Revealed { .. }) && link.new.expires > now;
@@ -218,10 +220,16 @@ fn complete(
     lists::insert_device(connection, change.account, &new)?;
     connection
         .prepare_cached(&format!(
-            "UPDATE links SET state = {}, sealed = ?2, list = ?3, push_token = ?4 WHERE link = ?1",
+            "UPDATE links SET state = {}, sealed = ?2, list = ?3, push_token = ?4, expires_ms = ?5 WHERE link = ?1",
             State::Approved as u8
         ))?
-        .execute(params![id.as_bytes(), sealed.as_ref(), change.list.signed.as_ref(), token.as_bytes()])?;
+        .execute(params![
+            id.as_bytes(),
+            sealed.as_ref(),
+            change.list.signed.as_ref(),
+            token.as_bytes(),
+            millis(kept_until)
+        ])?;
     Ok(Completed::Completed)
 }
 

@@ -6,12 +6,12 @@
 use bytes::Bytes;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
-    KnownHandleRecord, MessageKind, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, PendingReceipt,
-    Profile, SeenMark, Stage, Store, StreamPlace, TargetState, UnopenedRecord,
+    KnownHandleRecord, LinkRecord, MessageKind, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget,
+    PendingReceipt, Profile, SeenMark, Stage, Store, StreamPlace, TargetState, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{
-    AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp,
+    AccountId, ConversationId, DeviceId, EnvelopeId, Handle, LinkId, MessageId, PushToken, SuiteId, Timestamp,
 };
 
 /// Where stores come from: each world is one profile.
@@ -27,6 +27,7 @@ pub trait World {
 pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     a_new_profile_is_empty(&mut fresh());
     a_profile_survives(&mut fresh());
+    a_link_survives_until_it_is_removed(&mut fresh());
     what_was_accepted_of_an_account_survives(&mut fresh());
     messages_are_numbered_once_and_in_order(&mut fresh());
     a_conversation_is_read_page_by_page(&mut fresh());
@@ -46,6 +47,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
 fn a_new_profile_is_empty(world: &mut impl World) {
     let store = world.open();
     assert!(store.profile().unwrap().is_none());
+    assert!(store.link().unwrap().is_none());
     assert!(store.own_handles().unwrap().is_empty());
     assert!(store.conversations().unwrap().is_empty());
     assert!(store.outbox_jobs().unwrap().is_empty());
@@ -96,6 +98,39 @@ fn a_profile_survives(world: &mut impl World) {
     );
     assert_eq!(store.own_handles().unwrap(), [alice()]);
     assert_eq!(store.setting("theme").unwrap(), None);
+}
+
+fn link(n: u8) -> LinkRecord {
+    LinkRecord {
+        id: LinkId::from_bytes([n; LinkId::LEN]),
+        handle: alice(),
+        account: account(1),
+        device_keys: SecretBytes::copy_of(b"device keys"),
+        entry: vec![n, 1].into(),
+        entry_signature: vec![n, 2].into(),
+        ephemeral: SecretBytes::copy_of(&[n, 3]),
+        nonce: SecretBytes::copy_of(&[n, 4]),
+        approver: device(n),
+        approver_ephemeral: [n; 32],
+        approver_nonce: [n + 1; 32],
+    }
+}
+
+/// LNK-11: there is one at most.
+fn a_link_survives_until_it_is_removed(world: &mut impl World) {
+    let mut store = world.open();
+    put(&mut store, [Change::PutLink(link(1)), Change::PutLink(link(2))]);
+    drop(store);
+    let mut store = world.open();
+    let (kept, put_last) = (store.link().unwrap().expect("a link was put"), link(2));
+    assert_eq!((kept.id, &kept.handle, kept.account), (put_last.id, &put_last.handle, put_last.account));
+    assert_eq!((&kept.entry, &kept.entry_signature), (&put_last.entry, &put_last.entry_signature));
+    assert_eq!(kept.device_keys.expose(), put_last.device_keys.expose());
+    assert_eq!((kept.ephemeral.expose(), kept.nonce.expose()), (put_last.ephemeral.expose(), put_last.nonce.expose()));
+    assert_eq!(kept.approver, put_last.approver);
+    assert_eq!((kept.approver_ephemeral, kept.approver_nonce), ([2; 32], [3; 32]));
+    put(&mut store, [Change::RemoveLink, Change::RemoveLink]);
+    assert!(store.link().unwrap().is_none());
 }
 
 /// DIR-6, DIR-7, DIR-24
@@ -368,6 +403,7 @@ fn wiping_leaves_nothing(world: &mut impl World) {
         &mut store,
         [
             Change::PutProfile(profile(Stage::Ready, None)),
+            Change::PutLink(link(1)),
             Change::AddOwnHandle(alice()),
             Change::AddConversation(conversation(1)),
             Change::AddMessage(message(1, 1, Origin::Peer)),

@@ -5,8 +5,8 @@ use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, Timestam
 
 use super::{
     record::{
-        AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, NewMessage,
-        OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, UnopenedRecord,
+        AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, LinkRecord,
+        NewMessage, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, UnopenedRecord,
     },
     repair::{Heard, RepairRecord, SentEnd, SentEnvelope},
 };
@@ -62,6 +62,10 @@ pub enum Change {
     PutProfile(Profile),
     /// Removes everything of every kind: the profile is as new (LNK-10, and `halcyon` when a device was removed).
     Wipe,
+    /// Replaces the link that may be approved at any moment.
+    PutLink(LinkRecord),
+    /// Removes it.
+    RemoveLink,
     /// Adds an own handle at the end; no effect if it is there.
     AddOwnHandle(Handle),
     /// Removes an own handle.

@@ -7,7 +7,7 @@ use std::fmt;
 use bytes::Bytes;
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{
-    AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, PushToken, SuiteId, Timestamp,
+    AccountId, ConversationId, DeviceId, EnvelopeId, Handle, LinkId, MessageId, PushToken, SuiteId, Timestamp,
 };
 
 // Profile, keys.
@@ -43,6 +43,39 @@ pub enum Stage {
     Ready,
     /// This device was removed from its account. History can be read, nothing can be sent.
     Removed,
+}
+
+/// A link that may be approved at any moment (LNK-11): all that the new device needs to become one of the account.
+#[derive(Clone)]
+pub struct LinkRecord {
+    /// Its name at the server.
+    pub id: LinkId,
+    /// The handle that was signed in with.
+    pub handle: Handle,
+    /// The account.
+    pub account: AccountId,
+    /// The encoded `DeviceKeys`.
+    pub device_keys: SecretBytes,
+    /// The encoded `DeviceEntry`, and the counter-signature of this device over it, 64 bytes.
+    pub entry: Bytes,
+    /// See `entry`.
+    pub entry_signature: Bytes,
+    /// eN, 32 bytes.
+    pub ephemeral: SecretBytes,
+    /// rN, 32 bytes.
+    pub nonce: SecretBytes,
+    /// The device that challenged.
+    pub approver: DeviceId,
+    /// x(eT), 32 bytes.
+    pub approver_ephemeral: [u8; 32],
+    /// rT, 32 bytes.
+    pub approver_nonce: [u8; 32],
+}
+
+impl fmt::Debug for LinkRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LinkRecord").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 // What was accepted of the directory.

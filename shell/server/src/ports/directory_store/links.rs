@@ -181,5 +181,6 @@ pub trait LinkStore: Send + Sync {
         sealed: Bytes,
         push_token: PushToken,
         now: Timestamp,
+        kept_until: Timestamp,
     ) -> Result<Completed, DirectoryStoreError>;
 }
