@@ -173,6 +173,6 @@ pub(crate) fn delivered(state: &mut State, delivery: Delivery, commit: &mut Comm
     let (message, device) = (delivery.message, delivery.device);
     let event = Event::Delivery { message, delivery: outbox::shown_delivery(state, &delivery)? };
     commit.push(Change::PutDelivery(delivery));
-    commit.push(Change::RemoveSentEnvelopes { message, device }); // REP-12
+    commit.push(Change::MarkSentEnvelopesHad { message, device }); // REP-12
     Ok(event)
 }

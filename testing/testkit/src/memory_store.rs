@@ -4,7 +4,7 @@
 //!
 //! - A commit applies to a copy, which then replaces the original: all or nothing, as on a real disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -59,6 +59,7 @@ struct State {
     epochs_seen: BTreeMap<DeviceId, u64>,
     repairs: BTreeMap<DeviceId, RepairRecord>,
     sent_envelopes: Vec<SentEnvelope>,
+    sent_had: BTreeSet<EnvelopeId>,
     counters: BTreeMap<String, u64>,
     /// Messages that came late: before which number they stand, and in which order there.
     late: BTreeMap<u64, (u64, u64)>,
@@ -545,16 +546,17 @@ impl State {
             Change::PutRepair(repair) => drop(self.repairs.insert(repair.device, repair)),
             Change::RemoveRepair(device) => drop(self.repairs.remove(&device)),
             Change::PutSentEnvelope(sent) => put(&mut self.sent_envelopes, sent, |a, b| a.id == b.id),
-            Change::RemoveSentEnvelopes { message, device } => {
-                let is_one = |sent: &SentEnvelope| (sent.message, sent.device) == (message, device);
-                if self.sent_envelopes.iter().filter(|sent| is_one(sent)).count() == 1 {
-                    self.sent_envelopes.retain(|sent| !is_one(sent));
-                }
+            Change::MarkSentEnvelopesHad { message, device } => {
+                let of = |sent: &&SentEnvelope| (sent.message, sent.device) == (message, device);
+                self.sent_had.extend(self.sent_envelopes.iter().filter(of).map(|sent| sent.id));
             }
             Change::ForgetSentEnvelopes { before, keep } => {
                 self.sent_envelopes.retain(|sent| sent.at >= before);
-                let keep = usize::try_from(keep).unwrap_or(usize::MAX);
-                self.sent_envelopes.drain(..self.sent_envelopes.len().saturating_sub(keep));
+                let mut by_worth: Vec<_> = self.sent_envelopes.iter().map(|sent| sent.id).rev().collect();
+                by_worth.sort_by_key(|id| self.sent_had.contains(id));
+                let kept: BTreeSet<_> =
+                    by_worth.into_iter().take(usize::try_from(keep).unwrap_or(usize::MAX)).collect();
+                self.sent_envelopes.retain(|sent| kept.contains(&sent.id));
             }
             Change::CountUp(name) => *self.counters.entry(name).or_default() += 1,
             Change::AddAlert(alert) => add(&mut self.alerts, alert, |a, b| a.id == b.id),

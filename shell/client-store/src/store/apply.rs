@@ -100,7 +100,7 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
         | Change::PutRepair(_)
         | Change::RemoveRepair(_)
         | Change::PutSentEnvelope(_)
-        | Change::RemoveSentEnvelopes { .. }
+        | Change::MarkSentEnvelopesHad { .. }
         | Change::ForgetSentEnvelopes { .. }
         | Change::BoundUnopened { .. }
         | Change::CountUp(_) => repairs::apply(db, change),

@@ -63,17 +63,16 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
                 at(sent.at),
             ],
         ),
-        Change::RemoveSentEnvelopes { message, device } => run(
+        Change::MarkSentEnvelopesHad { message, device } => run(
             db,
-            "DELETE FROM sent_envelope WHERE message = ?1 AND device = ?2
-             AND (SELECT COUNT(*) FROM sent_envelope WHERE message = ?1 AND device = ?2) = 1",
+            "UPDATE sent_envelope SET had = 1 WHERE message = ?1 AND device = ?2",
             params![message.as_bytes(), device.as_bytes()],
         ),
         Change::ForgetSentEnvelopes { before, keep } => {
             run(db, "DELETE FROM sent_envelope WHERE at < ?1", [at(*before)])?;
             let keep = i64::try_from(*keep).unwrap_or(i64::MAX);
-            let sql = "DELETE FROM sent_envelope WHERE place <=
-                       (SELECT place FROM sent_envelope ORDER BY place DESC LIMIT 1 OFFSET ?1)";
+            let sql = "DELETE FROM sent_envelope WHERE place IN
+                       (SELECT place FROM sent_envelope ORDER BY had, place DESC LIMIT -1 OFFSET ?1)";
             run(db, sql, [keep])
         }
         Change::BoundUnopened { device, of_device, in_all, asked } => {

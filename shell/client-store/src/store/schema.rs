@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::store_error;
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 4] = [FIRST, REPAIRS, QUEUES, LINK];
+const STEPS: [&str; 5] = [FIRST, REPAIRS, QUEUES, LINK, HAD];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -149,6 +149,9 @@ CREATE TABLE link (
     approver BLOB NOT NULL, approver_ephemeral BLOB NOT NULL, approver_nonce BLOB NOT NULL
 ) STRICT;
 ";
+
+/// Whether the device of a sent envelope said that it has the message (REP-12).
+const HAD: &str = "ALTER TABLE sent_envelope ADD COLUMN had INTEGER NOT NULL DEFAULT 0;";
 
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
 pub(super) const TABLES: [&str; 24] = [

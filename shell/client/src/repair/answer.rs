@@ -11,7 +11,7 @@ use halcyon_content::{Kind, Repair, RepairCause, SPANS_MAX, Span, StreamEnd};
 use halcyon_suites::Session;
 use halcyon_types::{ConversationId, EnvelopeId, Handle, MessageId, Timestamp};
 
-use super::{Peer, Why, counter, forward, gaps, has_talked, schedule, stream_end};
+use super::{Peer, Why, counter, forward, gaps, has_talked, remember_sent, schedule, stream_end};
 use crate::{
     client::Inner,
     error::ProfileError,
@@ -140,6 +140,10 @@ impl Answering<'_> {
         if let Some(waiting) = self.state.store().outbox_envelope(id)?.filter(|one| one.device == self.from.device) {
             let asked = self.resend(waiting.message, None, Some(id))?;
             if asked == Asked::Again {
+                // Asked for once more if what mends it does not open either.
+                if let Some(job) = self.jobs.get(&waiting.message) {
+                    remember_sent(job, &waiting, self.now, self.commit);
+                }
                 self.commit.push(Change::RemoveOutboxEnvelope(id));
             }
             return Ok(asked);

@@ -10,6 +10,7 @@ use halcyon_types::Timestamp;
 use super::{
     ASK_UNOPENED, Peer, has_talked, new_record,
     numbers::{EPOCH_CHECKED, epoch_change, stream_change},
+    remember_sent,
 };
 use crate::{
     alerts,
@@ -82,7 +83,7 @@ impl Inner {
             session.restart(now);
             commit.push(Change::PutSession { device, session: session.to_secret_bytes() });
         }
-        seal_outbox_anew(&state, &mut commit)?;
+        seal_outbox_anew(&state, now, &mut commit)?;
         let mut own = state.own()?.duplicate()?;
         // A server that says so at every connect does not make this device ask everybody each time, nor use up its prekeys.
         if is_first_in_a_while(&state, now)? {
@@ -125,7 +126,7 @@ fn epoch_told(state: &State) -> Result<u64, ProfileError> {
 }
 
 /// REP-21: what waits was sealed with keys that the original may have used for something else.
-fn seal_outbox_anew(state: &State, commit: &mut Commit) -> Result<(), ProfileError> {
+fn seal_outbox_anew(state: &State, now: Timestamp, commit: &mut Commit) -> Result<(), ProfileError> {
     for mut job in state.store().outbox_jobs()? {
         let sealed = state.store().outbox_envelopes(job.message)?;
         if sealed.is_empty() {
@@ -139,6 +140,8 @@ fn seal_outbox_anew(state: &State, commit: &mut Commit) -> Result<(), ProfileErr
             }
         }
         for envelope in &sealed {
+            // REP-12: the server may have it, and only the answer be lost.
+            remember_sent(&job, envelope, now, commit);
             commit.push(Change::RemoveOutboxEnvelope(envelope.id));
         }
         // Their numbers may be others' by now.

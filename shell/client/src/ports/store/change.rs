@@ -168,15 +168,15 @@ pub enum Change {
     RemoveRepair(DeviceId),
     /// Adds an envelope that may have to be sent again (REP-12).
     PutSentEnvelope(SentEnvelope),
-    /// Removes the envelope with a message for a device that has it, if there is one. Where there are several, the message was sent
-    /// again, and the device may have kept each of them unopened and ask for it: they are forgotten by age.
-    RemoveSentEnvelopes {
+    /// Notes of the envelopes with a message for a device that it has the message. They stay: it may have kept one of several unopened,
+    /// or be restored from before it opened one, and ask for it (REP-12). But they make room first.
+    MarkSentEnvelopesHad {
         /// The message.
         message: MessageId,
         /// The device.
         device: DeviceId,
     },
-    /// Removes the envelopes that were accepted before a time, and the oldest beyond so many.
+    /// Removes the envelopes that were accepted before a time, and beyond so many those whose device has the message, then the oldest.
     ForgetSentEnvelopes {
         /// The time.
         before: Timestamp,
