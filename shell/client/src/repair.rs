@@ -151,12 +151,19 @@ fn new_record(peer: &Peer, now: Timestamp, due: Timestamp) -> RepairRecord {
     }
 }
 
-/// Says whether this device and another have anything to tell each other: they are of one account, or have talked (REP-18).
-pub(crate) fn has_talked(state: &State, peer: &Peer) -> Result<bool, ProfileError> {
+/// Says whether this device and another have anything to tell each other: they are of one account, or have talked, or this one has
+/// talked with another of that account (REP-18): the first message of a new device may be what did not come.
+pub(crate) fn has_talked(state: &mut State, peer: &Peer) -> Result<bool, ProfileError> {
+    let known = state.known(peer.account)?;
+    let listed = known.iter().flat_map(|known| known.list().devices()).map(|device| device.entry().id());
+    let devices: Vec<_> = std::iter::once(peer.device).chain(listed).collect();
     let queries = state.store().repairs();
-    Ok(state.own()?.account == peer.account
-        || !queries.sent_ends(peer.device)?.is_empty()
-        || !queries.heard(peer.device)?.is_empty())
+    for device in devices {
+        if !queries.sent_ends(device)?.is_empty() || !queries.heard(device)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(state.own()?.account == peer.account)
 }
 
 /// Adds to a commit what follows from the server's having an envelope: it can be sent again (REP-12), and its device is told of it if
