@@ -13,7 +13,6 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use crate::device::{Device, number};
-use crate::ledger::Membership;
 use crate::net::Weather;
 use crate::world::World;
 use crate::{acts, damage};
@@ -170,9 +169,7 @@ fn repairs_of(world: &World, device: &Device) -> Vec<String> {
     };
     let mut unconfirmed: BTreeMap<(&str, bool), u32> = BTreeMap::new();
     for (message, to) in state.trouble.unconfirmed.iter().filter(is_due) {
-        // One that died over being linked has no profile that could receive anything.
-        let is_there = |member: &&Membership| member.removed.is_none() && member.joined.is_some();
-        let Some(member) = state.devices.get(to).filter(is_there) else { continue };
+        let Some(member) = state.devices.get(to).filter(|member| member.removed.is_none()) else { continue };
         let has = state.truth(member.client).is_some_and(|truth| truth.messages.contains(message));
         *unconfirmed.entry((&member.name, has)).or_default() += 1;
     }
@@ -243,7 +240,7 @@ fn check(world: &Rc<World>) {
             let accepted = state.accepted.contains_key(&key);
             // What a removed device left behind cannot be verified any more, or never left it. What expired was seen to, and what was
             // given up was said to the sender.
-            let is_told = state.expired.contains(&key) || state.given_up.contains_key(&key) && !accepted;
+            let is_told = state.expired.contains(&key) || state.is_given_up(*message, *device) && !accepted;
             let is_lost = state.trouble.may_be_missing(*message, *device, member.client, accepted);
             if sender.is_gone.get() || is_told || is_lost {
                 continue;

@@ -31,6 +31,8 @@ pub struct Ledger {
 /// Commits of all clients at one moment of the world's clock, which goes on only when nobody has anything to do: a full outbox makes
 /// some hundreds.
 const COMMITS_AT_ONCE_MAX: u32 = 20_000;
+/// How long what was sent can be asked for (REP-12).
+const RESENT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// Everything that is true.
 pub struct State {
@@ -101,6 +103,7 @@ struct Sealed {
     message: MessageId,
     device: DeviceId,
     payload: [u8; 32],
+    at: Instant,
 }
 
 /// What one device has durably, as far as its store said so.
@@ -294,11 +297,11 @@ impl Ledger {
         }
     }
 
-    /// REP-21: sees an envelope come to the server.
-    pub fn comes(&self, payload: &[u8], suite: SuiteId) {
+    /// REP-21: sees the server remember the epoch that came with an envelope, whether that had room or not.
+    pub fn remembered(&self, payload: &[u8], suite: SuiteId) {
         let mut state = self.state();
-        if suite == SuiteId::PQ3 && !state.trouble.key_comes(payload) {
-            state.violated("REP-21", "the server sees a key that is used twice");
+        if suite == SuiteId::PQ3 && !state.trouble.key_remembered(payload) {
+            state.violated("REP-21", "the server remembers a key that is used twice");
         }
     }
 
@@ -479,10 +482,17 @@ impl State {
                     self.totals.unopened += 1;
                 }
                 Change::RemoveUnopened(id) => drop(truth.unopened.remove(id)),
-                Change::ForgetUnopenedBefore(time) => truth.unopened.retain(|_, kept| kept.at >= *time),
+                Change::ForgetUnopenedBefore(time) => {
+                    let aged = truth.unopened.extract_if(.., |_, kept| kept.at < *time);
+                    let messages =
+                        aged.filter_map(|(id, _)| self.sealed.get(&id)).map(|sealed| (sealed.message, client));
+                    self.trouble.forgotten.extend(messages);
+                }
                 Change::MarkUnopenedGone(id) => {
+                    let is_aged = self.sealed.get(id).is_some_and(|sealed| sealed.at.elapsed() >= RESENT_FOR);
                     if let Some(kept) = truth.unopened.get_mut(id) {
                         kept.gone = true;
+                        kept.is_aged = is_aged;
                     }
                 }
                 Change::CountUp(name) if name.starts_with("repairs_total") && name.contains("\"repaired\"") => {
@@ -496,6 +506,17 @@ impl State {
             }
         }
         self.clients.insert(client, truth);
+    }
+
+    /// SND-6: says whether the sender of a message was told that it did not come to a device; or, where it never knew of that device,
+    /// that the message was too old when it could have learnt of it.
+    #[must_use]
+    pub fn is_given_up(&self, message: MessageId, device: DeviceId) -> bool {
+        let person = |device| self.devices.get(&device).map(|member: &Membership| member.person);
+        let is_theirs = |other| person(other) == person(device);
+        let given_up = self.given_up.range((message, DeviceId::from_bytes([0; DeviceId::LEN]))..);
+        let mut of_message = given_up.take_while(|((of, _), _)| *of == message);
+        of_message.any(|((_, other), why)| *other == device || is_theirs(*other) && why.contains("within 30 days"))
     }
 
     /// RCV-3: says whether a client has more unopened deliveries than it keeps.
@@ -579,8 +600,9 @@ impl State {
         if !self.devices.contains_key(&envelope.device) {
             self.violated("I6", "a message is sealed for a device that nobody added");
         }
-        let sealed =
-            Sealed { message: envelope.message, device: envelope.device, payload: sha256(&[&envelope.payload]) };
+        let at = self.sealed.get(&envelope.id).map_or_else(Instant::now, |before| before.at);
+        let payload = sha256(&[&envelope.payload]);
+        let sealed = Sealed { message: envelope.message, device: envelope.device, payload, at };
         let changed = self.sealed.get(&envelope.id).is_some_and(|before| before.payload != sealed.payload);
         if changed {
             self.violated("I1", "the bytes of an envelope changed");

@@ -485,16 +485,6 @@ impl Way {
     }
 }
 
-impl Way {
-    /// REP-21: looks at a frame that comes to the server.
-    fn see_coming(&self, frame: &Bytes) {
-        let Ok(ClientFrame::Send(send)) = ClientFrame::decode(frame.clone()) else { return };
-        for sealed in sealed_in(send) {
-            self.net.ledger.comes(&sealed.payload, sealed.suite);
-        }
-    }
-}
-
 /// What a send carries, whatever the time.
 fn sealed_in(send: UncheckedSend) -> impl Iterator<Item = Sealed> {
     let request = send.check(&Limits::default(), Timestamp::from_millis(0)).ok();
@@ -516,10 +506,7 @@ impl Frames for ServerEnd {
             return Poll::Ready(Received::Gone);
         }
         self.end.poll_receive(cx).map(|received| match received {
-            Ok(Some(frame)) => {
-                self.end.way.see_coming(&frame);
-                Received::Frame(frame)
-            }
+            Ok(Some(frame)) => Received::Frame(frame),
             Ok(None) | Err(()) => Received::Gone,
         })
     }

@@ -10,9 +10,9 @@ use std::time::Duration;
 use axum::extract::ConnectInfo;
 use halcyon_client::ports::{HttpRequest, HttpResponse};
 use halcyon_client_store::disk::renew;
-use halcyon_courier::Envelope;
 use halcyon_courier::connect::ChannelBinding;
 use halcyon_courier::limits::Limits as CourierLimits;
+use halcyon_courier::{Envelope, Origin};
 use halcyon_server::accounts::Limits;
 use halcyon_server::accounts::verification::Place;
 use halcyon_server::courier::Courier;
@@ -307,6 +307,11 @@ impl Mailboxes for WatchedMailboxes {
         };
         for shown in shown {
             self.check_remembered(shown).await;
+        }
+        for envelope in envelopes.iter().filter_map(|(_, envelope)| envelope.as_ref()) {
+            if let Origin::Device(sender) = &envelope.origin {
+                self.ledger.remembered(&envelope.payload, sender.suite);
+            }
         }
         for ((device, envelope), outcome) in envelopes.iter().zip(&outcomes) {
             if let (AppendOutcome::Accepted(_), Some(envelope)) = (outcome, envelope) {

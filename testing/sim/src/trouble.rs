@@ -31,6 +31,8 @@ pub struct Trouble {
     pub drops: BTreeMap<DeviceId, u32>,
     /// Messages that a client has, or had before it went back.
     pub had: BTreeSet<(usize, MessageId)>,
+    /// Messages that a client kept unopened until it had to forget them (RCV-3): it was off for so long.
+    pub forgotten: BTreeSet<(MessageId, usize)>,
     /// What the server accepted and the device has not said that it has, as the sender knows it.
     pub unconfirmed: BTreeSet<(MessageId, DeviceId)>,
     /// What was sealed with each message key that left a device, by what names the key.
@@ -40,8 +42,8 @@ pub struct Trouble {
 /// Something that was sealed with a key.
 struct KeyUse {
     payload: [u8; 32],
-    /// Whether it came to the server.
-    came: bool,
+    /// Whether the server remembers it.
+    remembered: bool,
 }
 
 /// A delivery that was kept unopened.
@@ -55,13 +57,15 @@ pub struct Kept {
     pub at: Timestamp,
     /// Its sender said that it cannot send it again.
     pub gone: bool,
+    /// That was so long after it was sealed that nobody has to (REP-12).
+    pub is_aged: bool,
 }
 
 impl Kept {
     /// Returns what the ledger keeps of a record.
     #[must_use]
     pub fn of(record: &UnopenedRecord) -> Self {
-        Self { device: record.device, cause: record.cause.clone(), at: record.at, gone: record.gone }
+        Self { device: record.device, cause: record.cause.clone(), at: record.at, gone: record.gone, is_aged: false }
     }
 }
 
@@ -76,22 +80,22 @@ impl Trouble {
     }
 
     /// REP-21: sees a sealed message leave a device. Says whether its key was not used for another one before: but for a device that
-    /// went back, and a message that was lost on its way, which nobody remembers and nobody read.
+    /// went back, and a message that was lost on its way, or that the server could not store: nobody remembers it, and nobody read it.
     pub fn key_leaves(&mut self, payload: &[u8], went_back: bool) -> bool {
         let (uses, hash) = self.uses(payload);
         if uses.iter().any(|one| one.payload == hash) {
             return true;
         }
-        let is_new = uses.is_empty() || went_back && uses.iter().all(|one| !one.came);
-        uses.push(KeyUse { payload: hash, came: false });
+        let is_new = uses.is_empty() || went_back && uses.iter().all(|one| !one.remembered);
+        uses.push(KeyUse { payload: hash, remembered: false });
         is_new
     }
 
-    /// REP-21: sees one come to the server, whatever becomes of it there. Says whether nothing else with its key ever did.
-    pub fn key_comes(&mut self, payload: &[u8]) -> bool {
+    /// REP-21: sees the server remember one. Says whether it remembers nothing else with its key.
+    pub fn key_remembered(&mut self, payload: &[u8]) -> bool {
         let (uses, hash) = self.uses(payload);
-        uses.iter_mut().filter(|one| one.payload == hash).for_each(|one| one.came = true);
-        uses.iter().all(|one| one.payload == hash || !one.came)
+        uses.iter_mut().filter(|one| one.payload == hash).for_each(|one| one.remembered = true);
+        uses.iter().all(|one| one.payload == hash || !one.remembered)
     }
 
     fn uses(&mut self, payload: &[u8]) -> (&mut Vec<KeyUse>, [u8; 32]) {
@@ -107,12 +111,12 @@ impl Trouble {
         true
     }
 
-    /// Says whether nobody is to blame that a message is not shown on a device: whoever wrote it went back to a time before it, and it
+    /// Says whether nobody is to blame that a message is not shown on a device: it kept it sealed for 30 days; or whoever wrote it went back to a time before it, and it
     /// was not with the server, or did not stay there, or its device lost what opens it.
     #[must_use]
     pub fn may_be_missing(&self, message: MessageId, device: DeviceId, client: usize, accepted: bool) -> bool {
         let was_lost = self.dropped.contains(&(message, device)) || self.damaged.contains(&client);
-        self.lost_at_source.contains(&message) && (!accepted || was_lost)
+        self.forgotten.contains(&(message, client)) || self.lost_at_source.contains(&message) && (!accepted || was_lost)
     }
 }
 
@@ -140,7 +144,7 @@ impl State {
 
     fn is_explained(&self, kept: &Kept) -> bool {
         let Some(sender) = kept.device.and_then(|device| self.devices.get(&device)) else { return false };
-        sender.removed.is_some() || kept.gone && self.trouble.restored.contains(&sender.client)
+        sender.removed.is_some() || kept.gone && (kept.is_aged || self.trouble.restored.contains(&sender.client))
     }
 }
 
@@ -210,14 +214,14 @@ mod tests {
         assert!(!leaves(&sealed(b"one", 1, 1)));
     }
 
-    /// REP-21: a device that went back may use the key of what was lost on its way, of nothing that came to the server.
+    /// REP-21: a device that went back may use the key of what was lost on its way, of nothing that the server remembers.
     #[test]
-    fn a_key_of_what_never_came_may_be_used_again() {
+    fn a_key_of_what_nobody_remembers_may_be_used_again() {
         let mut trouble = Trouble::default();
         let (one, two, three) = (sealed(b"one", 1, 0), sealed(b"two", 1, 0), sealed(b"three", 1, 0));
         assert!(trouble.key_leaves(&one, true) && trouble.key_leaves(&two, true));
-        assert!(trouble.key_comes(&two) && trouble.key_comes(&two));
+        assert!(trouble.key_remembered(&two) && trouble.key_remembered(&two));
         assert!(!trouble.key_leaves(&three, true));
-        assert!(!trouble.key_comes(&one), "it was not lost after all");
+        assert!(!trouble.key_remembered(&one), "it was not lost after all");
     }
 }

@@ -18,6 +18,7 @@ const SEEDS: &[(u64, &str)] = &[
     (634, "the same, between a new address and a device that was removed"),
     (1251, "an answer that a newer list had overtaken on its way was taken for a list that goes back"),
     (1339, "the mailbox of a removed device was emptied without a sync, and was full again after a power cut"),
+    (2939, "a device died between its approval and its own commit, and stood in the list without keys"),
     (3149, "what could not be sealed was tried again without a pause, while something behind it waited to be sent"),
     (218, "a sync that failed on a full disk was overlooked"),
 ];
@@ -35,6 +36,9 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
     (394, "a copy that sealed before it connected caught up with the original, and was not found out"),
     (1868, "two devices that could not open each other's questions asked each other every ten seconds"),
     (1594, "what was written to an address that another device had added was taken for somebody else's, and lost"),
+    (2906, "a device that was restored asked for what it had confirmed before, and heard that it was gone"),
+    (3504, "the first message of a new device of somebody known was dropped, and its counts were a stranger's"),
+    (4352, "what was sealed anew for a question did not open either, and the first envelope was said to be gone"),
     (3036, "a sync that another act had taken back was taken for one that failed: the sim's own mistake"),
     (
         1480,
