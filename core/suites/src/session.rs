@@ -20,7 +20,8 @@ use crate::{
     suite::Suite,
 };
 
-/// 1 had no `pq3`, 2 no memory of what opened (PQ3-26), 3 no restart (PQ3-34, PEC-20); all are still read.
+/// 1 had no `pq3`, 2 no memory of what opened (PQ3-26), 3 no restart (PQ3-34, PEC-20), 4 no times (PQ3-11, REP-16); all are still
+/// read.
 const STATE_VERSION: u8 = 5;
 const STATE_VERSION_WITHOUT_TIMES: u8 = 4;
 const STATE_VERSION_WITHOUT_RESTART: u8 = 3;
