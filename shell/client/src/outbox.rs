@@ -356,12 +356,13 @@ impl Inner {
         // The stale answer was dropped when the server refused it, so what is kept now is newer.
         let resolved = self.resolve(&handles, Freshness::Kept).await?;
         let all_resolved = resolved.iter().all(|found| matches!(found, Resolved::Devices(..)));
-        let resolved: Targets = handles.into_iter().zip(resolved).collect();
+        let mut resolved: Targets = handles.into_iter().zip(resolved).collect();
         let mut jobs = self.state().store().outbox().unsealed()?;
         jobs.retain(|unsealed| resolved.contains_key(&unsealed.target.handle));
         jobs.dedup_by_key(|unsealed| unsealed.message);
         for message in jobs.into_iter().map(|unsealed| unsealed.message) {
             let mut state = self.state();
+            state.drop_overtaken(&mut resolved)?;
             let Some(mut job) = state.store().outbox_job(message)? else { continue };
             let waits =
                 |target: &OutboxTarget| target.state == TargetState::ToSeal && resolved.contains_key(&target.handle);

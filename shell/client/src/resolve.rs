@@ -20,7 +20,7 @@ use crate::{
     devices::LIST_TRIES_MAX,
     error::{ApiError, LookupError, ProfileError},
     event::{Event, Notice},
-    outbox::alone,
+    outbox::{Targets, alone},
     ports::{Change, Commit, store::KnownHandleRecord},
     state::{State, addresses_record},
 };
@@ -262,6 +262,25 @@ impl State {
                 Ok(Some(Resolved::Devices(VerifiedDevices::from_kept(&kept.known, &addresses), Vec::new())))
             }
         }
+    }
+
+    /// SND-7: takes what a newer list of the account has overtaken out of what was resolved, or what is kept now for it. Between a
+    /// lookup and the commit that seals by it, this device may have approved another one.
+    pub(crate) fn drop_overtaken(&mut self, resolved: &mut Targets) -> Result<(), ProfileError> {
+        let mut newer = Vec::new();
+        for (handle, found) in &*resolved {
+            let Resolved::Devices(devices, _) = found else { continue };
+            if self.known_version(devices.account())? > devices.list_version() {
+                newer.push((handle.clone(), self.kept_devices(handle, KeptUse::WhileUnreachable)?));
+            }
+        }
+        for (handle, kept) in newer {
+            match kept {
+                Some(kept) => resolved.insert(handle, kept),
+                None => resolved.remove(&handle), // It is looked up anew.
+            };
+        }
+        Ok(())
     }
 
     /// Forgets where the account that a handle stands for is delivered to; what was accepted of it stays.

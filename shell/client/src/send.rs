@@ -55,7 +55,7 @@ impl Client {
         let resolved = inner.resolve_members(&content.members, &draft.recipients).await?;
         // 4. Seal for every device, and commit; 5. only then may bytes leave.
         let job = new_job(&content, plaintext, draft.suite, inner.now());
-        let (sent, events) = inner.commit_message(job, content, &resolved)?;
+        let (sent, events) = inner.commit_message(job, content, resolved)?;
         inner.tell_all(events);
         inner.outbox.notify_one();
         Ok(sent)
@@ -109,15 +109,16 @@ impl Inner {
         &self,
         mut job: OutboxJob,
         content: Content,
-        resolved: &Targets,
+        mut resolved: Targets,
     ) -> Result<(SentMessage, Vec<Event>), ProfileError> {
         let mut state = self.state();
+        state.drop_overtaken(&mut resolved)?;
         let message = new_message(&state, &job, &content, self)?;
         let mut commit = Commit::new()
             .with(Change::AddConversation(conversation(&content.members)))
             .with(Change::AddMessage(message.clone()));
-        let unsealed = outbox::expect_devices(&mut state, &job, resolved, &mut commit)?;
-        outbox::seal_job(self, &mut state, &mut job, resolved, &mut commit)?;
+        let unsealed = outbox::expect_devices(&mut state, &job, &resolved, &mut commit)?;
+        outbox::seal_job(self, &mut state, &mut job, &resolved, &mut commit)?;
         hit(Point::ClientSealed);
         state.commit(&commit)?;
         hit(Point::ClientCommitted);

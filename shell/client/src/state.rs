@@ -145,6 +145,14 @@ impl State {
         self.lists_accepted += 1;
     }
 
+    /// Returns the version of the newest accepted list of an account, 0 if there is none.
+    pub(crate) fn known_version(&mut self, account: AccountId) -> Result<u64, ProfileError> {
+        if let Some(known) = self.accounts.get(&account) {
+            return Ok(known.version());
+        }
+        Ok(self.known(account)?.map_or(0, |known| known.version()))
+    }
+
     /// Returns what was accepted of an account.
     pub(crate) fn known(&mut self, account: AccountId) -> Result<Option<KnownAccount>, ProfileError> {
         if let Some(known) = self.accounts.get(&account) {
