@@ -298,8 +298,13 @@ fn note(
     if before.as_ref().is_some_and(|before| matches!(before.state, DeliveryState::Delivered(_))) {
         return Ok(());
     }
-    let place = delivery.place.or(before.and_then(|before| before.place));
-    let delivery = Delivery { place, ..delivery };
+    let place = delivery.place.or(before.as_ref().and_then(|before| before.place));
+    // What the server had it had, whatever is sent again: from then on it is waited for (REP-13).
+    let reached = match (before.map(|before| before.state), delivery.state) {
+        (Some(first @ DeliveryState::Accepted(_)), DeliveryState::Waiting | DeliveryState::Accepted(_)) => first,
+        (_, reached) => reached,
+    };
+    let delivery = Delivery { place, state: reached, ..delivery };
     events.push(Event::Delivery { message: job.message, delivery: shown_delivery(state, &delivery)? });
     commit.push(Change::PutDelivery(delivery));
     Ok(())

@@ -8,7 +8,7 @@
 //! - A device is asked at most once in ten seconds, and ever less often while that does not help (REP-11).
 //!
 //! Next: [`numbers`] what was sealed for whom, [`gaps`] what did not come, [`ask`] the questions, [`answer`] what others ask, [`restored`] after an old copy
-//! was brought back, [`forward`] between own devices, [`shown`] for people.
+//! was brought back, [`forward`] between own devices, [`unheard`] those that never said anything, [`shown`] for people.
 
 pub(crate) mod answer;
 mod ask;
@@ -18,6 +18,7 @@ pub(crate) mod numbers;
 mod resent;
 pub(crate) mod restored;
 mod shown;
+mod unheard;
 
 use halcyon_content::StreamEnd;
 use halcyon_courier::envelope::Sender;
@@ -32,7 +33,7 @@ use crate::{
     error::ProfileError,
     ports::{
         Change, Commit,
-        store::{OutboxEnvelope, OutboxJob, RepairRecord, SentEnd, SentEnvelope, UnopenedHead},
+        store::{DeliveryState, OutboxEnvelope, OutboxJob, RepairRecord, SentEnd, SentEnvelope, UnopenedHead},
     },
     state::State,
 };
@@ -176,7 +177,9 @@ pub(crate) fn expect_receipt(
     commit: &mut Commit,
 ) -> Result<(), ProfileError> {
     remember_sent(job, envelope, at, commit);
-    if job.silent {
+    let before = state.store().repairs().delivery(job.message, envelope.device)?;
+    // What was accepted before is waited for already, at its own pace.
+    if job.silent || before.is_some_and(|before| matches!(before.state, DeliveryState::Accepted(_))) {
         return Ok(());
     }
     let (device, account, handle) = (envelope.device, envelope.account, envelope.handle.clone());

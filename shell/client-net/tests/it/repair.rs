@@ -268,6 +268,30 @@ async fn the_loss_of_the_last_message_is_found() {
     assert_eq!(deliveries().await, Finding::Good);
 }
 
+/// REP-13, REP-18: the very first message is dropped. To Bob's phone Alice is a stranger, whose counts it does not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_loss_of_the_first_message_is_made_good() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    bob.courier.relabel(|envelope| envelope.topic = "halcyon.nothing".to_owned());
+    let sent = alice.say(&bob, "one").await;
+    alice.wait(&sent, Until::Accepted).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    bob.courier.leave_alone();
+    let sealed = || alice.courier.sent().len();
+    for counts in 1..=5 {
+        assert!(bob.said().is_empty(), "after {} counts", counts - 1);
+        let before = sealed();
+        alice.offline().await;
+        world.clock.advance(Duration::from_mins(61));
+        alice.online().await;
+        until("the count", || sealed() > before && alice.client.outbox_len().unwrap() == 0).await;
+    }
+    bob.shows(&["one"]).await;
+    alice.wait(&sent, Until::Delivered).await;
+    bob.mended().await;
+}
+
 /// REP-20 to REP-24: Alice's phone is brought back from yesterday's copy. It notices at its next connect, before anything leaves; what
 /// was said since comes back, what it said itself from her laptop, and no key is used a second time.
 #[tokio::test(flavor = "multi_thread")]

@@ -220,14 +220,8 @@ impl Answering<'_> {
             self.jobs.insert(message, job);
             return Ok(Asked::Still);
         }
-        // From here on this device is that target's alone: no other may seal for it, too.
-        let others = |target: &&mut OutboxTarget| target.only.is_none() && !target.done.contains(&device);
-        for target in job.targets.iter_mut().filter(others) {
-            target.done.push(device);
-        }
         let handle = self.address(&job)?;
-        job.targets.retain(|target| target.only != Some(device));
-        job.targets.push(OutboxTarget { mends, ..OutboxTarget::only(handle, device) });
+        address_again(&mut job, OutboxTarget { mends, ..OutboxTarget::only(handle, device) });
         self.commit.push(Change::PutOutboxJob(job.clone()));
         self.jobs.insert(message, job);
         Ok(Asked::Again)
@@ -238,17 +232,13 @@ impl Answering<'_> {
         message: MessageId,
         silent: Option<(bytes::Bytes, Handle)>,
     ) -> Result<Option<OutboxJob>, ProfileError> {
-        let is_silent = silent.is_some();
-        let (content, sender) = match silent {
-            Some(kept) => kept,
-            None => {
-                let own_device = self.state.own()?.device;
-                let own = self.state.store().own_message(message)?;
-                let Some(own) = own.filter(|own| own.message.sender_device == own_device) else { return Ok(None) };
-                (own.message.content, own.message.sender)
+        match silent {
+            Some((content, sender)) => {
+                let again = OutboxJob::again(message, sender, content, self.now);
+                Ok(Some(OutboxJob { silent: true, ..again }))
             }
-        };
-        Ok(Some(OutboxJob { silent: is_silent, ..OutboxJob::again(message, sender, content, self.now) }))
+            None => written_here(self.state, message, self.now),
+        }
     }
 
     /// The handle of the asking account among the members of a message, since it counts only for a member (CON-7).
@@ -405,6 +395,29 @@ impl Answering<'_> {
         }
         Ok(self.events)
     }
+}
+
+/// Returns a job, without targets, for what this device wrote; none if it did not, or does not have it any more.
+pub(super) fn written_here(
+    state: &State,
+    message: MessageId,
+    now: Timestamp,
+) -> Result<Option<OutboxJob>, ProfileError> {
+    let own_device = state.own()?.device;
+    let own = state.store().own_message(message)?.map(|own| own.message);
+    let own = own.filter(|message| message.sender_device == own_device);
+    Ok(own.map(|own| OutboxJob::again(own.id, own.sender, own.content, now)))
+}
+
+/// Adds the target for one device to a job. From here on the device is that target's alone: no other may seal for it, too.
+pub(super) fn address_again(job: &mut OutboxJob, again: OutboxTarget) {
+    let Some(device) = again.only else { return };
+    let others = |target: &&mut OutboxTarget| target.only.is_none() && !target.done.contains(&device);
+    for target in job.targets.iter_mut().filter(others) {
+        target.done.push(device);
+    }
+    job.targets.retain(|target| target.only != Some(device));
+    job.targets.push(again);
 }
 
 /// Says whether this device sent one of the envelopes that did not open, as a receipt.

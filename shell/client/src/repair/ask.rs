@@ -7,7 +7,7 @@ use halcyon_types::{DeviceId, Handle, MessageId, Timestamp};
 
 use super::{
     ASK_AGE_MAX, ASK_MISSING, COUNT_AFTER, FORKED, NOBODY_TO_ASK_PAUSE, PAUSES, Peer, RESTART_AFTER, counter, gaps,
-    is_asked_for, shown, stream_end,
+    is_asked_for, shown, stream_end, unheard,
 };
 use crate::{
     client::Inner,
@@ -64,6 +64,9 @@ impl Inner {
         if !waits && let Some(job) = self.job(state, &asked, repair.clone(), now)? {
             if !repair.unopened.is_empty() {
                 restart(state, &asked, now, &mut commit)?;
+            }
+            if let Some(first_words) = unheard::job(state, &asked, &repair.counts, now)? {
+                commit.push(Change::PutOutboxJob(first_words));
             }
             asked.attempts = asked.attempts.saturating_add(1);
             asked.asked = Some(now);

@@ -45,6 +45,7 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
         "two devices each threw away what the other had just begun, for hours, while one could not publish a bundle on a full server",
     ),
     (9563, "what was written while another own device was being approved was not sealed for that one"),
+    (5508, "the first message to a device that never heard of its writer was dropped, and its counts were a stranger's"),
     (804, "what a device wrote while it knew of no other own one never reached those that were there"),
 ];
 
