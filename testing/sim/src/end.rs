@@ -13,6 +13,7 @@ use rand::Rng;
 use tokio::time::Instant;
 
 use crate::device::{Device, number};
+use crate::ledger::COUNTED_FOR;
 use crate::net::Weather;
 use crate::world::World;
 use crate::{acts, damage};
@@ -29,8 +30,6 @@ const SOON: Duration = Duration::from_secs(20 * 60);
 const LOOK_LATER_EVERY: Duration = Duration::from_secs(5 * 60);
 /// Whoever goes back to a time before they knew somebody hears of them when they write, as they do in one of so many worlds anyway.
 const WORLDS_PER_LAST_WORD: u32 = 2;
-/// REP-13: what was accepted before that is not counted any more.
-const COUNTED_FOR: Duration = Duration::from_secs(29 * 86_400);
 /// How often it is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How often, in looks, it is seen whether somebody still has to be removed.
@@ -241,7 +240,8 @@ fn check(world: &Rc<World>) {
             // What a removed device left behind cannot be verified any more, or never left it. What expired was seen to, and what was
             // given up was said to the sender.
             let is_told = state.expired.contains(&key) || state.is_given_up(*message, *device) && !accepted;
-            let is_lost = state.trouble.may_be_missing(*message, *device, member.client, accepted);
+            let is_lost = state.trouble.may_be_missing(*message, *device, member.client, accepted)
+                || state.is_dropped_unnoticed(*message, *device);
             if sender.is_gone.get() || is_told || is_lost {
                 continue;
             }

@@ -31,6 +31,10 @@ pub struct Ledger {
 /// Commits of all clients at one moment of the world's clock, which goes on only when nobody has anything to do: a full outbox makes
 /// some hundreds.
 const COMMITS_AT_ONCE_MAX: u32 = 20_000;
+/// REP-13: what was accepted before that is not counted any more.
+pub const COUNTED_FOR: Duration = Duration::from_secs(29 * 86_400);
+/// REP-13: from when on it is.
+const COUNTED_AFTER: Duration = Duration::from_secs(3600);
 /// How long what was sent can be asked for (REP-12).
 const RESENT_FOR: Duration = Duration::from_secs(30 * 86_400);
 
@@ -61,6 +65,8 @@ pub struct State {
     pub expired: BTreeSet<(MessageId, DeviceId)>,
     /// Since when a client is online, as it says itself.
     online: BTreeMap<usize, Instant>,
+    /// From when to when clients were online before.
+    was_online: BTreeMap<usize, Vec<(Instant, Instant)>>,
     clients: BTreeMap<usize, ClientTruth>,
     /// For a store that goes back: the first list that it was given of each account.
     pub first_lists: BTreeMap<(usize, AccountId), KnownAccountRecord>,
@@ -217,6 +223,7 @@ impl Ledger {
             waiting: BTreeSet::new(),
             expired: BTreeSet::new(),
             online: BTreeMap::new(),
+            was_online: BTreeMap::new(),
             clients: BTreeMap::new(),
             first_lists: BTreeMap::new(),
             alarms: 0,
@@ -353,7 +360,7 @@ impl Ledger {
     pub fn dropped(&self, id: EnvelopeId) {
         let mut state = self.state();
         let Some(sealed) = state.sealed.get(&id).cloned() else { return };
-        state.trouble.dropped.insert((sealed.message, sealed.device));
+        state.trouble.dropped.entry((sealed.message, sealed.device)).or_insert_with(Instant::now);
         state.totals.dropped += 1;
         let name = state.devices.get(&sealed.device).map(|member| member.name.clone()).unwrap_or_default();
         let what = if state.sends.contains_key(&sealed.message) { "a message" } else { "something" };
@@ -383,8 +390,8 @@ impl Ledger {
         let mut state = self.state();
         if online {
             state.online.entry(client).or_insert_with(Instant::now);
-        } else {
-            state.online.remove(&client);
+        } else if let Some(since) = state.online.remove(&client) {
+            state.was_online.entry(client).or_default().push((since, Instant::now()));
         }
     }
 }
@@ -517,6 +524,18 @@ impl State {
         let given_up = self.given_up.range((message, DeviceId::from_bytes([0; DeviceId::LEN]))..);
         let mut of_message = given_up.take_while(|((of, _), _)| *of == message);
         of_message.any(|((_, other), why)| *other == device || is_theirs(*other) && why.contains("within 30 days"))
+    }
+
+    /// REP-13: says whether the server dropped a message for a device, and whoever wrote it was hardly there for as long as it could tell of it.
+    #[must_use]
+    pub fn is_dropped_unnoticed(&self, message: MessageId, device: DeviceId) -> bool {
+        let Some(dropped) = self.trouble.dropped.get(&(message, device)).copied() else { return false };
+        let Some(sent) = self.sends.get(&message).filter(|sent| sent.at.elapsed() > RESENT_FOR) else { return false };
+        let (from, to) = (dropped + COUNTED_AFTER, sent.at + COUNTED_FOR);
+        let now = self.online.get(&sent.from).map(|since| (*since, Instant::now()));
+        let spans = self.was_online.get(&sent.from).into_iter().flatten().copied().chain(now);
+        let within = |(since, until): (Instant, Instant)| until.min(to).saturating_duration_since(since.max(from));
+        spans.map(within).sum::<Duration>() < TAKING_MAX
     }
 
     /// RCV-3: says whether a client has more unopened deliveries than it keeps.

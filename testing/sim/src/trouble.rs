@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use halcyon_client::ports::store::{Delivery, DeliveryState, UnopenedRecord};
 use halcyon_crypto::hash::sha256;
 use halcyon_types::{DeviceId, EnvelopeId, MessageId, Timestamp};
+use tokio::time::Instant;
 
 use crate::ledger::{ClientTruth, State};
 
@@ -25,8 +26,8 @@ pub struct Trouble {
     pub damaged: BTreeSet<usize>,
     /// Messages that the device that they were written on has lost.
     pub lost_at_source: BTreeSet<MessageId>,
-    /// Messages that the server accepted for a device and dropped.
-    pub dropped: BTreeSet<(MessageId, DeviceId)>,
+    /// Messages that the server accepted for a device and dropped, since when.
+    pub dropped: BTreeMap<(MessageId, DeviceId), Instant>,
     /// How many of the next envelopes for a device are dropped.
     pub drops: BTreeMap<DeviceId, u32>,
     /// Messages that a client has, or had before it went back.
@@ -111,11 +112,12 @@ impl Trouble {
         true
     }
 
-    /// Says whether nobody is to blame that a message is not shown on a device: it kept it sealed for 30 days; or whoever wrote it went back to a time before it, and it
-    /// was not with the server, or did not stay there, or its device lost what opens it.
+    /// Says whether nobody is to blame that a message is not shown on a device: it kept it sealed for 30 days; or
+    /// whoever wrote it went back to a time before it, and it was not with the server, or did not stay there, or its device lost what
+    /// opens it.
     #[must_use]
     pub fn may_be_missing(&self, message: MessageId, device: DeviceId, client: usize, accepted: bool) -> bool {
-        let was_lost = self.dropped.contains(&(message, device)) || self.damaged.contains(&client);
+        let was_lost = self.dropped.contains_key(&(message, device)) || self.damaged.contains(&client);
         self.forgotten.contains(&(message, client)) || self.lost_at_source.contains(&message) && (!accepted || was_lost)
     }
 }
