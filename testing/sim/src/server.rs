@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ConnectInfo;
@@ -135,6 +135,7 @@ impl Machine {
             limits: self.limits.clone(),
             ledger: self.ledger.clone(),
             sabotage: self.sabotage,
+            cleared: Mutex::default(),
         });
         let world = World { clock: self.clock.clone(), random: self.random.clone() };
         let Assembled { courier, services, mails } = assembly::assemble(Parts {
@@ -224,6 +225,8 @@ pub struct WatchedMailboxes {
     limits: CourierLimits,
     ledger: Ledger,
     sabotage: Sabotage,
+    /// Devices that were removed, whose epochs are forgotten with them (COU-55). None comes back.
+    cleared: Mutex<BTreeSet<DeviceId>>,
 }
 
 /// All of a mailbox at once.
@@ -276,6 +279,10 @@ impl WatchedMailboxes {
         }
     }
 
+    fn cleared(&self) -> MutexGuard<'_, BTreeSet<DeviceId>> {
+        self.cleared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// I10: what is answered as accepted must be there when the power fails now.
     fn check_durable(&self, envelope: &Envelope) {
         if !self.disk.is_dark() && !self.disk.keeps("mailboxes.db", envelope.id.as_bytes()) {
@@ -289,7 +296,7 @@ impl WatchedMailboxes {
         // A row of the table, as SQLite lays it out: the columns follow each other.
         let row = [&device.as_bytes()[..], &epoch.to_be_bytes()].concat();
         let kept = remembered > epoch || remembered == epoch && self.disk.keeps("mailboxes.db", &row);
-        if !kept && !self.disk.is_dark() {
+        if !kept && !self.disk.is_dark() && !self.cleared().contains(&device) {
             self.ledger.violated("I10", "the server accepts a send whose epoch a power cut would lose");
         }
     }
@@ -356,6 +363,7 @@ impl Mailboxes for WatchedMailboxes {
     }
 
     async fn clear(&self, device: DeviceId) -> Result<(), MailboxError> {
+        self.cleared().insert(device);
         self.inner.clear(device).await
     }
 
