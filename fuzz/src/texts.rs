@@ -5,8 +5,8 @@
 //! - Nothing that is shown can move a cursor (CON-3).
 
 use halcyon_content::{
-    CONTENT_BYTES_MAX, Content, ConversationMembers, Kind, Message, PARTS_MAX, Part, RECEIPT_IDS_MAX, RECIPIENTS_MAX,
-    Receipt, ReceiptKind, TEXT_BYTES_MAX, Text, decode, encode, for_display,
+    Act, CONTENT_BYTES_MAX, Content, ConversationMembers, Deed, Kind, Message, PARTS_MAX, Part, RECEIPT_IDS_MAX,
+    RECIPIENTS_MAX, Receipt, ReceiptKind, TEXT_BYTES_MAX, Tapback, Target, Text, decode, encode, for_display,
 };
 use halcyon_crypto::{padding, sas::Sas};
 use halcyon_types::{
@@ -70,7 +70,7 @@ fn content(plaintext: &[u8]) {
 fn is_of_later_version(content: &Content) -> bool {
     match &content.kind {
         Kind::Message(message) => message.parts.iter().any(|part| !matches!(part, Part::Text(_))),
-        Kind::Receipt(_) => false,
+        Kind::Receipt(_) | Kind::Act(_) => false,
         _ => true,
     }
 }
@@ -150,7 +150,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
             Content { message_id: MessageId::from_bytes([7; 16]), sent: NOW, members: members(), kind, place: None };
         encode(&content).unwrap()
     };
-    let two = Message { parts: vec![Part::Text(Text("hello".into())), Part::Text(Text("w\u{202e}rld\u{7}".into()))] };
+    let two = Message {
+        parts: vec![Part::Text(Text("hello".into())), Part::Text(Text("w\u{202e}rld\u{7}".into()))],
+        reply_to: None,
+    };
     let receipt = Receipt {
         kind: ReceiptKind::Delivered,
         message_ids: vec![MessageId::from_bytes([7; 16]), MessageId::from_bytes([8; 16])],
@@ -175,11 +178,19 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (5, "alice@example.org\nbob@example.org\n+491701234567"),
         (5, "alice@example.org\nalice@example.org"),
     ];
+    let target = Target { message: MessageId::from_bytes([9; 16]), device: DeviceId::from_bytes([8; 16]), part: 1 };
+    let deeds = [
+        Deed::Tapback { tapback: Tapback::Laugh, removed: true },
+        Deed::Tapback { tapback: Tapback::emoji("🦊").expect("it is one"), removed: false },
+        Deed::Edit(Text("hullo".into())),
+        Deed::Unsend,
+    ];
+    let answer = Message { reply_to: Some(target), ..Message::text("yes") };
+    let kinds =
+        [Kind::Message(Message::text("hello")), Kind::Message(two), Kind::Message(answer), Kind::Receipt(receipt)];
+    let acts = deeds.map(|deed| Kind::Act(Act { target, deed }));
     let mut seeds: Vec<Vec<u8>> =
-        [content(Kind::Message(Message::text("hello"))), content(Kind::Message(two)), content(Kind::Receipt(receipt))]
-            .into_iter()
-            .map(|bytes| [&[0], &bytes[..]].concat())
-            .collect();
+        kinds.into_iter().chain(acts).map(|kind| [&[0], &content(kind)[..]].concat()).collect();
     seeds.extend(texts.map(|(kind, text)| [&[kind], text.as_bytes()].concat()));
     seeds
 }

@@ -10,7 +10,7 @@ use prost::Message as _;
 
 use crate::{
     CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MembersError, PARTS_MAX,
-    RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
+    RECEIPT_IDS_MAX, TEXT_BYTES_MAX, act,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text},
     repair, wire,
 };
@@ -52,6 +52,12 @@ pub enum DecodeError {
     /// CON-8.
     #[error("the copy's place is malformed")]
     Place,
+    /// CON-10.
+    #[error("what a message is about is malformed")]
+    Target,
+    /// CON-12.
+    #[error("a tapback's emoji is not one emoji")]
+    Emoji,
     /// REP-2, REP-24: a list too long, or a field out of its bounds.
     #[error("a repair's {0} are out of bounds")]
     Repair(&'static str),
@@ -83,6 +89,7 @@ pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
         Some(wire::content::Kind::Receipt(receipt)) => decode_receipt(receipt)?,
         Some(wire::content::Kind::Repair(repair)) => Kind::Repair(repair::decode(repair)?),
         Some(wire::content::Kind::Forward(forward)) => Kind::Forward(repair::decode_forward(forward)?),
+        Some(wire::content::Kind::Act(act)) => act::decode(act)?,
     };
     let place = wire.place.map(repair::decode_place).transpose()?;
     Ok(Content { message_id, sent: Timestamp::from_millis(wire.sent_ms), members, kind, place })
@@ -130,7 +137,8 @@ fn decode_message(wire: wire::Message) -> Result<Message, DecodeError> {
     if text_bytes > TEXT_BYTES_MAX {
         return Err(DecodeError::Text(text_bytes));
     }
-    Ok(Message { parts })
+    let reply_to = wire.reply_to.as_ref().map(act::decode_target).transpose()?; // CON-15
+    Ok(Message { parts, reply_to })
 }
 
 fn decode_receipt(wire: wire::Receipt) -> Result<Kind, DecodeError> {

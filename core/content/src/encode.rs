@@ -5,7 +5,7 @@
 use prost::Message as _;
 
 use crate::{
-    CONTENT_BYTES_MAX, CONTENT_VERSION, FORWARD_BYTES_MAX, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX,
+    CONTENT_BYTES_MAX, CONTENT_VERSION, FORWARD_BYTES_MAX, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX, act,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind},
     repair::{self, PLACE_BYTES_MAX},
     wire,
@@ -30,6 +30,12 @@ pub enum EncodeError {
     /// REP-2: a list of a repair is too long, or says what cannot be.
     #[error("a repair's {0} are out of bounds")]
     Repair(&'static str),
+    /// CON-10.
+    #[error("a message has no part with that number")]
+    Target,
+    /// CON-12.
+    #[error("a tapback is one of the six with names, or one emoji")]
+    Emoji,
     /// What this version cannot read it does not write.
     #[error("content of an unsupported kind cannot be sent")]
     Unsupported,
@@ -46,6 +52,7 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
         Kind::Receipt(receipt) => wire::content::Kind::Receipt(encode_receipt(receipt)?),
         Kind::Repair(repair) => wire::content::Kind::Repair(repair::encode(repair)?),
         Kind::Forward(forward) => wire::content::Kind::Forward(repair::encode_forward(forward)),
+        Kind::Act(act) => wire::content::Kind::Act(act::encode(act)?),
         Kind::Unsupported => return Err(EncodeError::Unsupported),
     };
     let encoded = wire::Content {
@@ -84,7 +91,8 @@ fn encode_message(message: &Message) -> Result<wire::Message, EncodeError> {
     if text_bytes > TEXT_BYTES_MAX {
         return Err(EncodeError::Text(text_bytes));
     }
-    Ok(wire::Message { parts })
+    let reply_to = message.reply_to.as_ref().map(act::encode_target).transpose()?; // CON-15
+    Ok(wire::Message { parts, reply_to })
 }
 
 fn encode_receipt(receipt: &Receipt) -> Result<wire::Receipt, EncodeError> {

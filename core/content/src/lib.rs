@@ -1,5 +1,5 @@
 //! What a message says: the plaintext model, its encoding, and the one decoder that meets a peer's plaintext.
-//! Spec: 50-content.md (CON-1 to CON-9), 61-repair.md (REP-1, REP-2, REP-24).
+//! Spec: 50-content.md (CON-1 to CON-15), 61-repair.md (REP-1, REP-2, REP-24).
 //!
 //! Owns the limits of every field and the rule that names a conversation. Does not know who really sent a message
 //! (the client compares, CON-7), how it is sealed, or where it is stored.
@@ -7,12 +7,15 @@
 //! - A [`Content`] is well-formed: it comes from [`Content::new`] or [`decode`], which check the same limits.
 //! - [`decode`] never panics, whatever a peer wrote (I5).
 //!
-//! Next: [`decode`] reads plaintexts, [`encode`] writes them, [`for_display`] makes a peer's text safe to print.
+//! Next: [`decode`] reads plaintexts, [`encode`] writes them, [`judge()`] says what a message looks like after what was done to it,
+//! [`for_display`] makes a peer's text safe to print.
 
+mod act;
 mod conversation;
 mod decode;
 mod display;
 mod encode;
+mod judge;
 mod model;
 mod repair;
 pub mod wire;
@@ -20,10 +23,12 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use act::{Act, Deed, EMOJI_BYTES_MAX, Tapback, Target};
 pub use conversation::{ConversationMembers, MembersError};
 pub use decode::{DecodeError, decode};
 pub use display::for_display;
 pub use encode::{EncodeError, encode};
+pub use judge::{Acted, Denied, EDIT_WITHIN, EDITS_MAX, Judged, Original, UNSEND_WITHIN, judge, would_count};
 pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text};
 pub use repair::{
     ENVELOPES_MAX, Forward, PLACE_BYTES_MAX, Place, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened,

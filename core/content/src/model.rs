@@ -6,7 +6,7 @@ use std::fmt;
 
 use halcyon_types::{MessageId, Timestamp};
 
-use crate::{ConversationMembers, Forward, Place, Repair};
+use crate::{Act, ConversationMembers, Forward, Place, Repair, Target};
 
 /// One plaintext, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +35,19 @@ pub enum Kind {
     Repair(Repair),
     /// A message of the history, from an own device (REP-24).
     Forward(Forward),
+    /// Something that is done to a part of a message (CON-11).
+    Act(Act),
     /// A kind that a later version knows (CON-5).
     Unsupported,
 }
 
 /// Something to read: 1 to 64 parts (CON-3).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Message {
     /// In the order in which they are shown.
     pub parts: Vec<Part>,
+    /// What this answers (CON-15).
+    pub reply_to: Option<Target>,
 }
 
 /// One part of a message; later kinds name it by its index.
@@ -81,7 +85,7 @@ impl Message {
     /// Returns a message of one text part.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self { parts: vec![Part::Text(Text(text.into()))] }
+        Self { parts: vec![Part::Text(Text(text.into()))], reply_to: None }
     }
 
     /// Returns the texts of all parts, one a line; `None` if a part is not text that this version shows.

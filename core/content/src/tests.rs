@@ -1,13 +1,14 @@
 //! What encoder and decoder promise each other, and what a hostile peer may try.
 
-use halcyon_types::{EnvelopeId, Handle, MessageId, Timestamp};
+use halcyon_types::{DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 use proptest::prelude::*;
 use prost::Message as _;
 
 use crate::{
-    CONTENT_BYTES_MAX, Content, ConversationMembers, DecodeError, ENVELOPES_MAX, EncodeError, FORWARD_BYTES_MAX,
-    Forward, Kind, MembersError, Message, PLACE_BYTES_MAX, Part, Place, Receipt, ReceiptKind, Repair, RepairCause,
-    SPANS_MAX, Span, StreamEnd, Text, Unopened, decode, encode, for_display, wire, with_place,
+    Act, CONTENT_BYTES_MAX, Content, ConversationMembers, DecodeError, Deed, ENVELOPES_MAX, EncodeError,
+    FORWARD_BYTES_MAX, Forward, Kind, MembersError, Message, PLACE_BYTES_MAX, Part, Place, Receipt, ReceiptKind,
+    Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Tapback, Target, Text, Unopened, decode, encode, for_display,
+    wire, with_place,
 };
 
 fn handle(text: &str) -> Handle {
@@ -102,17 +103,88 @@ fn a_conversation_is_bounded() {
 fn parts_and_text_are_bounded() {
     let too_long = alice_to_bob(Kind::Message(Message::text("x".repeat(12_001))));
     assert_eq!(encode(&too_long), Err(EncodeError::Text(12_001)));
-    assert_eq!(encode(&alice_to_bob(Kind::Message(Message { parts: vec![] }))), Err(EncodeError::Parts(0)));
+    assert_eq!(encode(&alice_to_bob(Kind::Message(Message::default()))), Err(EncodeError::Parts(0)));
     assert_eq!(encode(&alice_to_bob(Kind::Message(Message::text("")))), Err(EncodeError::Text(0)));
 
     let text = |text: String| wire::Part { part: Some(wire::part::Part::Text(wire::Text { text })) };
     let replaced = |parts: Vec<wire::Part>| {
-        changed(&hello(), |wire| wire.kind = Some(wire::content::Kind::Message(wire::Message { parts })))
+        changed(&hello(), |wire| {
+            wire.kind = Some(wire::content::Kind::Message(wire::Message { parts, reply_to: None }))
+        })
     };
     assert_eq!(decode(&replaced(vec![text("x".repeat(12_001))])), Err(DecodeError::Text(12_001)));
     assert_eq!(decode(&replaced(vec![text(String::new())])), Err(DecodeError::Text(0)));
     assert_eq!(decode(&replaced(vec![])), Err(DecodeError::Parts(0)));
     assert_eq!(decode(&replaced(vec![text("x".into()); 65])), Err(DecodeError::Parts(65)));
+}
+
+fn target() -> Target {
+    Target { message: MessageId::from_bytes([3; 16]), device: DeviceId::from_bytes([4; 16]), part: 63 }
+}
+
+fn act(deed: Deed) -> Content {
+    alice_to_bob(Kind::Act(Act { target: target(), deed }))
+}
+
+/// CON-10 to CON-15: whatever is done or answered arrives as it was meant.
+#[test]
+fn acts_and_answers_arrive() {
+    let mut tapbacks: Vec<Tapback> = Tapback::NAMED.to_vec();
+    tapbacks.extend(["🦊", "❤️", "👩🏽‍👩🏽‍👧🏽‍👦🏽", "🇩🇪", "1️⃣"].map(|emoji| Tapback::emoji(emoji).unwrap()));
+    let tapbacks = tapbacks
+        .into_iter()
+        .flat_map(|tapback| [true, false].map(|removed| Deed::Tapback { tapback: tapback.clone(), removed }));
+    for deed in tapbacks.chain([Deed::Edit(Text("x".repeat(12_000))), Deed::Unsend]) {
+        assert_eq!(decode(&encode(&act(deed.clone())).unwrap()), Ok(act(deed)));
+    }
+    let answer = alice_to_bob(Kind::Message(Message { reply_to: Some(target()), ..Message::text("yes") }));
+    assert_eq!(decode(&encode(&answer).unwrap()), Ok(answer));
+}
+
+/// CON-12: one emoji, no words, no control characters.
+#[test]
+fn a_tapback_is_one_emoji() {
+    let long = format!("a{}", "\u{301}".repeat(40));
+    for text in ["", "x", "ok", "1", "🦊🦊", "🦊 ", "\u{1b}", "\u{202e}x", "\n", "\u{200b}x", &long] {
+        assert_eq!(Tapback::emoji(text), None, "{text:?}");
+    }
+}
+
+/// CON-10 to CON-14: what is out of its bounds is refused on both sides; what a later version knows is kept.
+#[test]
+fn acts_are_bounded() {
+    let too_far = Target { part: 64, ..target() };
+    let deed = Deed::Unsend;
+    assert_eq!(encode(&alice_to_bob(Kind::Act(Act { target: too_far, deed }))), Err(EncodeError::Target));
+    assert_eq!(encode(&act(Deed::Edit(Text(String::new())))), Err(EncodeError::Text(0)));
+    assert_eq!(encode(&act(Deed::Edit(Text("x".repeat(12_001))))), Err(EncodeError::Text(12_001)));
+    let emoji = Tapback::Emoji("no emoji".into());
+    assert_eq!(encode(&act(Deed::Tapback { tapback: emoji, removed: false })), Err(EncodeError::Emoji));
+    let answer = Message { reply_to: Some(too_far), ..Message::text("yes") };
+    assert_eq!(encode(&alice_to_bob(Kind::Message(answer))), Err(EncodeError::Target));
+
+    let with = |change: &dyn Fn(&mut wire::Act)| {
+        let changed = changed(&act(Deed::Unsend), |wire| match &mut wire.kind {
+            Some(wire::content::Kind::Act(act)) => change(act),
+            other => panic!("{other:?}"),
+        });
+        decode(&changed).map(|content| content.kind)
+    };
+    let tapback = |reaction, emoji: &str| {
+        Some(wire::act::Deed::Tapback(wire::Tapback { reaction, emoji: emoji.into(), removed: false }))
+    };
+    assert_eq!(with(&|act| act.target = None), Err(DecodeError::MessageId(0)));
+    assert_eq!(with(&|act| act.target.as_mut().unwrap().sender_device = vec![1; 15].into()), Err(DecodeError::Target));
+    assert_eq!(with(&|act| act.target.as_mut().unwrap().part = 64), Err(DecodeError::Target));
+    assert_eq!(with(&|act| act.deed = tapback(7, "no emoji")), Err(DecodeError::Emoji));
+    assert_eq!(with(&|act| act.deed = tapback(1, "🦊")), Err(DecodeError::Emoji));
+    let edit = |text: String| Some(wire::act::Deed::Edit(wire::Edit { text }));
+    assert_eq!(with(&|act| act.deed = edit(String::new())), Err(DecodeError::Text(0)));
+    assert_eq!(with(&|act| act.deed = edit("x".repeat(12_001))), Err(DecodeError::Text(12_001)));
+    // CON-5
+    assert_eq!(with(&|act| act.deed = None), Ok(Kind::Unsupported));
+    assert_eq!(with(&|act| act.deed = tapback(0, "")), Ok(Kind::Unsupported));
+    assert_eq!(with(&|act| act.deed = tapback(8, "?")), Ok(Kind::Unsupported));
 }
 
 /// CON-4: a receipt names some messages, not none and not a flood.
@@ -143,9 +215,15 @@ fn later_kinds_are_kept_as_unsupported() {
     });
     assert_eq!(decode(&unknown_receipt).unwrap().kind, Kind::Unsupported);
     let unknown_part = changed(&hello(), |wire| {
-        wire.kind = Some(wire::content::Kind::Message(wire::Message { parts: vec![wire::Part { part: None }] }));
+        wire.kind = Some(wire::content::Kind::Message(wire::Message {
+            parts: vec![wire::Part { part: None }],
+            reply_to: None,
+        }));
     });
-    assert_eq!(decode(&unknown_part).unwrap().kind, Kind::Message(Message { parts: vec![Part::Unsupported] }));
+    assert_eq!(
+        decode(&unknown_part).unwrap().kind,
+        Kind::Message(Message { parts: vec![Part::Unsupported], reply_to: None })
+    );
     let mut with_unknown_field = encode(&hello()).unwrap();
     with_unknown_field.extend_from_slice(&[0xfa, 0x3f, 1, 0]); // field 1023, one byte
     assert_eq!(decode(&with_unknown_field), Ok(hello()));
@@ -174,8 +252,7 @@ fn control_and_direction_characters_are_not_shown() {
 /// I9: no content in a log line.
 #[test]
 fn debug_is_redacted() {
-    let printed =
-        format!("{:?}", alice_to_bob(Kind::Message(Message { parts: vec![Part::Text(Text("secret".into()))] })));
+    let printed = format!("{:?}", alice_to_bob(Kind::Message(Message::text("secret"))));
     assert!(!printed.contains("secret") && !printed.contains("alice"), "{printed}");
 }
 
