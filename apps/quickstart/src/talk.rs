@@ -166,8 +166,13 @@ impl Talk {
             SuiteChoice::PairEc => Some(SuiteId::PAIR_EC),
             SuiteChoice::Pq3 => Some(SuiteId::PQ3),
         };
-        let draft =
-            Draft { recipients: vec![stage::handle(from.owner().other())?], from: None, text: text.clone(), suite };
+        let draft = Draft {
+            recipients: vec![stage::handle(from.owner().other())?],
+            from: None,
+            text: text.clone(),
+            suite,
+            ..Draft::default()
+        };
         match self.stage.client(from).send(draft).await {
             Ok(sent) => {
                 self.tracker.sent(sent.message.id, from, &text);

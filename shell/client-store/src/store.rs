@@ -31,7 +31,7 @@ macro_rules! messages {
     ($condition:literal) => {
         concat!(
             "SELECT number, id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent, stored,
-             content, stream, place FROM message ",
+             content, stream, place, target FROM message ",
             $condition
         )
     };
@@ -203,7 +203,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         let sql = messages!(
-            "WHERE conversation = ?1 AND (anchor, rank, number) < (?2, ?3, ?4)
+            "WHERE conversation = ?1 AND (anchor, rank, number) < (?2, ?3, ?4) AND kind <> ?6
              ORDER BY anchor DESC, rank DESC, number DESC LIMIT ?5"
         );
         let before = i64::try_from(before).unwrap_or(i64::MAX);
@@ -211,10 +211,18 @@ impl Store for SqliteStore {
         let found = self.one("SELECT anchor, rank FROM message WHERE number = ?1", [before], order)?;
         let (anchor, rank): (i64, i64) = found.unwrap_or((before, 0));
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let params = rusqlite::params![conversation.as_bytes(), anchor, rank, before, limit];
+        let params = rusqlite::params![conversation.as_bytes(), anchor, rank, before, limit, columns::KIND_ACT];
         let mut newest = self.all(sql, params, columns::message)?;
         newest.reverse();
         Ok(newest)
+    }
+
+    fn messages_with(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError> {
+        self.all(messages!("WHERE id = ?1 ORDER BY number"), [id.as_bytes()], columns::message)
+    }
+
+    fn acts_on(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError> {
+        self.all(messages!("WHERE target = ?1 ORDER BY number"), [id.as_bytes()], columns::message)
     }
 
     fn own_message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

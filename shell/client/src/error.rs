@@ -2,7 +2,7 @@
 //!
 //! Owns the causes, whose fault each is ([`Fault`]) and what a person can do. No message holds a handle, content, key or token.
 
-use halcyon_content::{EncodeError, MembersError};
+use halcyon_content::{Denied, EncodeError, MembersError};
 use halcyon_directory::{
     EntryError, ListError,
     link_approval::{approver::ApproverError, newcomer::NewcomerError},
@@ -291,6 +291,12 @@ pub enum SendError {
     /// The handle to send from is not one of this account's.
     #[error("the handle to send from does not belong to this account")]
     NotOwnHandle,
+    /// What something is to be done to is not here.
+    #[error("there is no such message here, or this version cannot show it")]
+    NoSuchMessage,
+    /// CON-12 to CON-14: no receiver would count it.
+    #[error(transparent)]
+    Denied(#[from] Denied),
     /// DIR-21: nobody is told which.
     #[error("recipient {number} is not known to the server, or does not want to be found")]
     Unknown {
@@ -307,7 +313,8 @@ pub enum SendError {
 fault_of!(SendError,
     Self::Profile(error) => error.fault(),
     Self::Api(error) => error.fault(),
-    Self::Members(_) | Self::Content(_) | Self::NotOwnHandle | Self::Unknown { .. } => Fault::User,
+    Self::Members(_) | Self::Content(_) | Self::NotOwnHandle | Self::NoSuchMessage | Self::Denied(_)
+    | Self::Unknown { .. } => Fault::User,
     Self::Refused(_) => Fault::UntrustedKey,
 );
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use halcyon_content::{Act, Tapback, Target};
 use halcyon_directory::{alert::AlertEvent, resolver};
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -17,6 +18,13 @@ use crate::repair::ShownRepair;
 pub enum Event {
     /// A message arrived, or was written here.
     Message(ShownMessage),
+    /// Something was done to a message, here or elsewhere (CON-11).
+    Acted {
+        /// Who did what, when.
+        act: ShownMessage,
+        /// The message after it; none if it did not come yet.
+        message: Option<Box<ShownMessage>>,
+    },
     /// A message on its way to one device came further, or was given up.
     Delivery {
         /// The message.
@@ -89,12 +97,73 @@ pub struct ShownMessage {
     pub sent: Timestamp,
     /// By this device's clock, when it was committed.
     pub stored: Timestamp,
-    /// What it says; none if this version cannot show it (CON-5).
+    /// What it says now; none if this version cannot show it (CON-5), if nothing of it is left, or if it is an act.
     pub text: Option<String>,
+    /// Its parts, after what was done to them.
+    pub parts: Vec<ShownPart>,
+    /// The part that it answers (CON-15). Nothing says that there is one.
+    pub reply_to: Option<Target>,
+    /// What it does to another message; none for a message.
+    pub act: Option<Act>,
+    /// The number of the message that it answers, or to which it does something, if that is here.
+    pub about: Option<u64>,
     /// Messages of the sender's device that belong directly before it, did not come, and are asked for (REP-31).
     pub missing_before: u64,
     /// Those that belong directly before it and cannot be sent again.
     pub lost_before: u64,
+}
+
+/// A part of a message, after what was done to it.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ShownPart {
+    /// What it says; none if it is no text that this version can show, or was unsent.
+    pub text: Option<String>,
+    /// What it said before, oldest first (CON-13).
+    pub earlier: Vec<ShownEdit>,
+    /// When it was edited last.
+    pub edited: Option<Timestamp>,
+    /// Whether it was unsent (CON-14).
+    pub unsent: bool,
+    /// One of each person at most (CON-12).
+    pub tapbacks: Vec<ShownTapback>,
+}
+
+impl fmt::Debug for ShownPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ShownPart(redacted)")
+    }
+}
+
+/// What a part said before it was edited.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ShownEdit {
+    /// When it was said.
+    pub said: Timestamp,
+    /// What it said.
+    pub text: String,
+}
+
+impl fmt::Debug for ShownEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ShownEdit(redacted)")
+    }
+}
+
+/// A tapback on a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownTapback {
+    /// Whose it is.
+    pub by: Handle,
+    /// Which one.
+    pub tapback: Tapback,
+}
+
+impl ShownMessage {
+    /// Says whether all of it was unsent (CON-14).
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        !self.parts.is_empty() && self.parts.iter().all(|part| part.unsent)
+    }
 }
 
 impl fmt::Debug for ShownMessage {

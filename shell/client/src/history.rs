@@ -6,9 +6,9 @@ use halcyon_types::{ConversationId, MessageId, Timestamp};
 use crate::{
     client::Client,
     error::ProfileError,
-    event::{ShownDelivery, ShownMessage},
+    event::{Event, ShownDelivery, ShownMessage, ShownPart},
     outbox,
-    ports::store::{Conversation, Heard, NewMessage},
+    ports::store::{Conversation, Heard, MessageRecord, NewMessage},
     repair::{
         ShownGap,
         gaps::{self, Hole},
@@ -39,10 +39,10 @@ impl Client {
         let mut state = self.inner.state();
         let records = state.store().history(conversation, before, limit)?;
         let gaps = state.store().repairs().gaps()?;
-        Ok(records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect())
+        records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect()
     }
 
-    /// Returns up to `limit` messages of all conversations with a number above `after`, in the order in which they were committed here: for
+    /// Returns up to `limit` messages and acts of all conversations with a number above `after`, in the order in which they were committed here: for
     /// whoever shows each once. One that came late is among the last, wherever it stands in its conversation (REP-15).
     ///
     /// # Errors
@@ -51,7 +51,7 @@ impl Client {
         let mut state = self.inner.state();
         let records = state.store().repairs().stored_since(Timestamp::from_millis(0), after, limit)?;
         let gaps = state.store().repairs().gaps()?;
-        Ok(records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect())
+        records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect()
     }
 
     /// Returns what is missing or lost behind the last message that came of each device, in one conversation: it has no message that it
@@ -91,16 +91,31 @@ impl Client {
 }
 
 /// Returns a message as it is shown, given those streams of which something is missing or lost.
-pub(crate) fn shown(state: &mut State, number: u64, message: NewMessage, gaps: &[Heard]) -> ShownMessage {
+pub(crate) fn shown(
+    state: &mut State,
+    number: u64,
+    message: NewMessage,
+    gaps: &[Heard],
+) -> Result<ShownMessage, ProfileError> {
     let (missing_before, lost_before) = hole(&message, gaps);
     // Whatever this version cannot read any more is shown as such, and kept (CON-5).
     let content = halcyon_content::decode(&message.content).ok();
     let recipients = content.as_ref().map(|content| content.members.recipients().to_vec()).unwrap_or_default();
-    let text = content.and_then(|content| match content.kind {
-        Kind::Message(said) => said.as_plain_text(),
-        _ => None,
-    });
-    ShownMessage {
+    let (mut parts, mut reply_to, mut act) = (Vec::new(), None, None);
+    match content.map(|content| content.kind) {
+        Some(Kind::Message(said)) => {
+            parts = state.shown_parts(&message, &said)?;
+            reply_to = said.reply_to;
+        }
+        Some(Kind::Act(done)) => act = Some(done),
+        _ => {}
+    }
+    let target = reply_to.or(act.as_ref().map(|act| act.target));
+    let about = match target {
+        Some(target) => state.store().repairs().number_of(target.device, target.message)?,
+        None => 0,
+    };
+    Ok(ShownMessage {
         number,
         id: message.id,
         conversation: message.conversation,
@@ -112,10 +127,36 @@ pub(crate) fn shown(state: &mut State, number: u64, message: NewMessage, gaps: &
         suite: message.suite,
         sent: message.sent,
         stored: message.stored,
-        text,
+        text: text_of(&parts),
+        parts,
+        reply_to,
+        act,
+        about: (about > 0).then_some(about),
         missing_before,
         lost_before,
-    }
+    })
+}
+
+/// Returns the texts of all parts that were not unsent, one a line; none if one of them is not text that this version shows.
+fn text_of(parts: &[ShownPart]) -> Option<String> {
+    let left = || parts.iter().filter(|part| !part.unsent);
+    let texts: Option<Vec<&str>> = left().map(|part| part.text.as_deref()).collect();
+    texts.filter(|texts| !texts.is_empty()).map(|texts| texts.join("\n"))
+}
+
+/// Returns the event of a message or act that was committed.
+pub(crate) fn told(state: &mut State, shown: ShownMessage) -> Result<Event, ProfileError> {
+    let Some(act) = &shown.act else { return Ok(Event::Message(shown)) };
+    let target = act.target;
+    let records = state.store().messages_with(target.message)?;
+    let is_it = |record: &MessageRecord| {
+        (record.message.sender_device, record.message.conversation) == (target.device, shown.conversation)
+    };
+    let message = match records.into_iter().find(is_it) {
+        Some(record) => Some(Box::new(self::shown(state, record.number, record.message, &[])?)),
+        None => None,
+    };
+    Ok(Event::Acted { act: shown, message })
 }
 
 /// REP-31: how much belongs directly before a message and is missing, or lost.

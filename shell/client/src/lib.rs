@@ -9,6 +9,7 @@
 //!
 //! Next: [`Client`] is the whole interface; `send.rs` and `receive.rs` are the two directions of a message.
 
+mod acts;
 mod alerts;
 mod api;
 mod approve;
@@ -45,8 +46,12 @@ pub use approve::{Approval, LinkRequestShown};
 pub use client::{Account, Client, Costs, Events, Parts};
 pub use devices::OwnDevice;
 pub use doctor::{Check, Finding};
-pub use event::{ConnectionState, Event, Notice, RepairStep, SentMessage, ShownAlert, ShownDelivery, ShownMessage};
+pub use event::{
+    ConnectionState, Event, Notice, RepairStep, SentMessage, ShownAlert, ShownDelivery, ShownEdit, ShownMessage,
+    ShownPart, ShownTapback,
+};
 pub use fault::Fault;
+pub use halcyon_content::{Act, Deed, Denied, Tapback, Target, Text};
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
 pub use receipts::Until;

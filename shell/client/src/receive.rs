@@ -23,7 +23,7 @@ use halcyon_suites::{Incoming, OpenError, Opened, Session, Suite};
 use halcyon_types::{DeviceId, MessageId, Timestamp, Topic};
 
 use crate::{
-    alerts,
+    acts, alerts,
     client::Inner,
     error::{HandlesError, ProfileError},
     event::{Event, Notice},
@@ -212,7 +212,8 @@ impl Inner {
                 }
                 None => None,
             };
-            taken.events.push(Event::Message(history::shown(&mut state, number, message, heard.as_slice())));
+            let shown = history::shown(&mut state, number, message, heard.as_slice())?;
+            taken.events.push(history::told(&mut state, shown)?);
         }
         drop(state);
         self.outbox.notify_one(); // A receipt may wait, a question, or an answer.
@@ -275,11 +276,7 @@ impl Inner {
             id: content.message_id,
             conversation: content.members.id(),
             origin: if from_own { MessageOrigin::OwnDevice } else { MessageOrigin::Peer },
-            kind: if matches!(content.kind, Kind::Message(_)) {
-                MessageKind::Message
-            } else {
-                MessageKind::Unsupported
-            },
+            kind: acts::message_kind(&content.kind),
             sender: sender.handle.clone(),
             sender_account: sender.account,
             sender_device: sender.device,
@@ -291,10 +288,11 @@ impl Inner {
                 .place
                 .filter(|place| place.number > 0)
                 .map(|place| StreamPlace { stream: place.stream, number: place.number }),
+            target: acts::target(&content.kind),
         };
         commit.push(Change::AddConversation(send::conversation(&content.members)));
         commit.push(Change::AddMessage(message.clone()));
-        if message.origin == MessageOrigin::Peer && message.kind == MessageKind::Message {
+        if message.origin == MessageOrigin::Peer && message.kind != MessageKind::Unsupported {
             let own_handles = state.store().own_handles()?;
             if let Some(from) = content.members.recipients().iter().find(|handle| own_handles.contains(handle)) {
                 commit.push(Change::AddPendingReceipt(PendingReceipt {

@@ -8,11 +8,12 @@
 //! Next: [`crate::resolve`] finds devices, [`crate::fanout`] seals, [`crate::outbox`] sends and repairs.
 
 use bytes::Bytes;
-use halcyon_content::{Content, ConversationMembers, Kind, Message};
+use halcyon_content::{Content, ConversationMembers, Kind, Message, Target};
 use halcyon_failpoint::{Point, hit};
 use halcyon_types::{DeviceId, Handle, MessageId, SuiteId, Timestamp};
 
 use crate::{
+    acts,
     client::{Client, Inner},
     error::{ProfileError, SendError},
     event::{Event, SentMessage},
@@ -20,14 +21,14 @@ use crate::{
     outbox::{self, Targets},
     ports::{
         Change, Commit,
-        store::{Conversation, MessageKind, NewMessage, Origin, OutboxJob, OutboxTarget, TargetState},
+        store::{Conversation, NewMessage, Origin, OutboxJob, OutboxTarget, TargetState},
     },
     resolve::{Freshness, Resolved},
     state::State,
 };
 
 /// A message to be written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Draft {
     /// To whom, 1 to 32.
     pub recipients: Vec<Handle>,
@@ -37,6 +38,8 @@ pub struct Draft {
     pub text: String,
     /// Sealed with this suite and no other. `pair` is never picked unless it is named here, where both sides speak more.
     pub suite: Option<SuiteId>,
+    /// The part that it answers (CON-15).
+    pub reply_to: Option<Target>,
 }
 
 impl Client {
@@ -49,20 +52,30 @@ impl Client {
         let inner = &*self.inner;
         // 1. Draft: from whom, to whom.
         let content = inner.content(&draft)?;
-        // 2. Encode.
-        let plaintext = halcyon_content::encode(&content)?;
-        // 3. Look up every recipient, and the own other devices like anybody's.
-        let resolved = inner.resolve_members(&content.members, &draft.recipients).await?;
-        // 4. Seal for every device, and commit; 5. only then may bytes leave.
-        let job = new_job(&content, plaintext, draft.suite, inner.now());
-        let (sent, events) = inner.commit_message(job, content, resolved)?;
-        inner.tell_all(events);
-        inner.outbox.notify_one();
-        Ok(sent)
+        inner.send_content(content, Some((&draft.recipients, draft.suite))).await
     }
 }
 
 impl Inner {
+    /// Sends a content to its members. `asked`: whom the person named, in their order, and the suite that was forced.
+    pub(crate) async fn send_content(
+        &self,
+        content: Content,
+        asked: Option<(&[Handle], Option<SuiteId>)>,
+    ) -> Result<SentMessage, SendError> {
+        // 2. Encode.
+        let plaintext = halcyon_content::encode(&content)?;
+        // 3. Look up every recipient, and the own other devices like anybody's.
+        let (asked, suite) = asked.unwrap_or((content.members.recipients(), None));
+        let resolved = self.resolve_members(&content.members, asked).await?;
+        // 4. Seal for every device, and commit; 5. only then may bytes leave.
+        let job = new_job(&content, plaintext, suite, self.now());
+        let (sent, events) = self.commit_message(job, content, resolved)?;
+        self.tell_all(events);
+        self.outbox.notify_one();
+        Ok(sent)
+    }
+
     fn content(&self, draft: &Draft) -> Result<Content, SendError> {
         let state = self.state();
         state.own()?;
@@ -76,7 +89,7 @@ impl Inner {
             message_id: MessageId::from_bytes(self.rng().array()),
             sent: self.now(),
             members: ConversationMembers::new(sender, draft.recipients.iter().cloned())?,
-            kind: Kind::Message(Message::text(draft.text.clone())),
+            kind: Kind::Message(Message { reply_to: draft.reply_to, ..Message::text(draft.text.clone()) }),
             place: None,
         })
     }
@@ -124,11 +137,11 @@ impl Inner {
         hit(Point::ClientCommitted);
 
         let number = state.store().own_message(message.id)?.map_or(0, |record| record.number);
-        let shown = history::shown(&mut state, number, message, &[]);
+        let shown = history::shown(&mut state, number, message, &[])?;
         let deliveries = outbox::shown_deliveries(&mut state, content.message_id)?;
+        let told = history::told(&mut state, shown.clone())?;
         drop(state);
-        let sent = SentMessage { message: shown.clone(), unsealed, deliveries };
-        Ok((sent, vec![Event::Message(shown)]))
+        Ok((SentMessage { message: shown, unsealed, deliveries }, vec![told]))
     }
 }
 
@@ -158,7 +171,7 @@ fn new_message(state: &State, job: &OutboxJob, content: &Content, inner: &Inner)
         id: content.message_id,
         conversation: content.members.id(),
         origin: Origin::Here,
-        kind: MessageKind::Message,
+        kind: acts::message_kind(&content.kind),
         sender: content.members.sender().clone(),
         sender_account: own.account,
         sender_device: own.device,
@@ -167,6 +180,7 @@ fn new_message(state: &State, job: &OutboxJob, content: &Content, inner: &Inner)
         stored: inner.now(),
         content: job.content.clone(),
         place: None,
+        target: acts::target(&content.kind),
     })
 }
 

@@ -140,7 +140,7 @@ impl Device {
     /// # Errors
     /// It was not committed.
     pub async fn say(&self, to: &[Handle], text: &str, suite: Option<SuiteId>) -> anyhow::Result<MessageId> {
-        let draft = Draft { recipients: to.to_vec(), from: None, text: text.to_owned(), suite };
+        let draft = Draft { recipients: to.to_vec(), from: None, text: text.to_owned(), suite, ..Draft::default() };
         Ok(self.client.send(draft).await?.message.id)
     }
 }

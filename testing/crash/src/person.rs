@@ -83,7 +83,7 @@ async fn obey(client: &Client, order: &Value) -> anyhow::Result<()> {
             to.iter().map(|to| Ok(Handle::parse(to.as_str().context("a handle")?)?)).collect::<anyhow::Result<_>>()?;
         let suite = said["pair"].as_bool().context("pair")?.then_some(SuiteId::PAIR);
         let text = said["text"].as_str().context("a text")?.to_owned();
-        let answer = match client.send(Draft { recipients: to, from: None, text, suite }).await {
+        let answer = match client.send(Draft { recipients: to, from: None, text, suite, ..Draft::default() }).await {
             Ok(sent) => json!({ "said": sent.message.id.to_hex() }),
             Err(error) => json!({ "refused": error.to_string() }),
         };

@@ -112,7 +112,8 @@ fn send_to(
     let Some(client) = device.client() else { return };
     let number = world.texts.get() + 1;
     world.texts.set(number);
-    let draft = Draft { recipients, from, text: format!("{TEXT_MARK} text number {number}"), suite };
+    let draft =
+        Draft { recipients, from, text: format!("{TEXT_MARK} text number {number}"), suite, ..Draft::default() };
     let (world, this) = (world.clone(), device.clone());
     world.ledger.say(&format!("{} writes message {number} to {}", this.name, draft.recipients.len()));
     device.act(async move {

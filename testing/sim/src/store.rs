@@ -163,6 +163,14 @@ impl Store for WatchedStore {
         self.inner.known_account(account)
     }
 
+    fn messages_with(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError> {
+        self.inner.messages_with(id)
+    }
+
+    fn acts_on(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError> {
+        self.inner.acts_on(id)
+    }
+
     fn profile(&self) -> Result<Option<Profile>, StoreError> {
         self.inner.profile()
     }

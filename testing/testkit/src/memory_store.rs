@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, Heard, KnownAccountRecord,
-    KnownHandleRecord, LinkRecord, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxHead, OutboxJob,
-    OutboxQueries, PendingReceipt, Profile, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store,
-    StoreError, StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget,
+    KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxHead,
+    OutboxJob, OutboxQueries, PendingReceipt, Profile, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope,
+    Store, StoreError, StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -178,7 +178,10 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         self.read(|state| {
-            let inside = state.messages.iter().filter(|record| record.message.conversation == conversation);
+            let is_inside = |record: &&MessageRecord| {
+                record.message.conversation == conversation && record.message.kind != MessageKind::Act
+            };
+            let inside = state.messages.iter().filter(is_inside);
             let mut shown: Vec<MessageRecord> = inside.cloned().collect();
             shown.sort_by_key(|record| state.order(record));
             let end = shown.iter().position(|record| record.number == before);
@@ -186,6 +189,16 @@ impl Store for MemoryStore {
             shown.truncate(end);
             shown.split_off(end.saturating_sub(limit))
         })
+    }
+
+    fn messages_with(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError> {
+        let is_it = |record: &&MessageRecord| record.message.id == id;
+        self.read(|state| state.messages.iter().filter(is_it).cloned().collect())
+    }
+
+    fn acts_on(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError> {
+        let is_one = |record: &&MessageRecord| record.message.target == Some(id);
+        self.read(|state| state.messages.iter().filter(is_one).cloned().collect())
     }
 
     fn own_message(&self, id: MessageId) -> Result<Option<MessageRecord>, StoreError> {

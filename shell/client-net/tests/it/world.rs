@@ -241,7 +241,7 @@ impl Device {
     }
 
     pub(crate) fn draft(&self, to: &Device, text: &str) -> Draft {
-        Draft { recipients: vec![to.handle.clone()], from: None, text: text.to_owned(), suite: None }
+        Draft { recipients: vec![to.handle.clone()], text: text.to_owned(), ..Draft::default() }
     }
 
     pub(crate) async fn say(&self, to: &Device, text: &str) -> SentMessage {

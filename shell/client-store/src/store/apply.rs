@@ -163,8 +163,8 @@ fn add_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
     let added = db
         .prepare_cached(
             "INSERT INTO message (id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent,
-             stored, content, stream, place)
-             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13
+             stored, content, stream, place, target)
+             SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14
              WHERE NOT EXISTS (SELECT 1 FROM message WHERE id = ?1 AND sender_device = ?7)",
         )?
         .execute(params![
@@ -181,6 +181,7 @@ fn add_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
             &message.content[..],
             message.place.map(|place| count(place.stream)),
             message.place.map(|place| count(place.number)),
+            message.target.as_ref().map(|target| target.as_bytes().as_slice()),
         ])?;
     if added == 0 { Ok(()) } else { put_in_order(db, message, db.last_insert_rowid()) }
 }

@@ -27,6 +27,7 @@ pub(super) const ORIGIN_PEER: i64 = 3;
 
 const KIND_MESSAGE: i64 = 1;
 const KIND_UNSUPPORTED: i64 = 2;
+pub(super) const KIND_ACT: i64 = 3;
 
 const DELIVERY_WAITING: i64 = 1;
 const DELIVERY_ACCEPTED: i64 = 2;
@@ -163,6 +164,7 @@ pub(super) const fn kind(kind: MessageKind) -> i64 {
     match kind {
         MessageKind::Message => KIND_MESSAGE,
         MessageKind::Unsupported => KIND_UNSUPPORTED,
+        MessageKind::Act => KIND_ACT,
     }
 }
 
@@ -230,6 +232,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<MessageRecord> {
     let kind = match row.get(4)? {
         KIND_MESSAGE => MessageKind::Message,
         KIND_UNSUPPORTED => MessageKind::Unsupported,
+        KIND_ACT => MessageKind::Act,
         _ => return Err(malformed(4)),
     };
     let message = NewMessage {
@@ -245,6 +248,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<MessageRecord> {
         stored: millis(row, 10)?,
         content: blob(row, 11)?,
         place: stream_place(row, 12)?,
+        target: optional_id(row, 14)?,
     };
     Ok(MessageRecord { number: number(row, 0)?, message })
 }

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 use super::store_error;
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 5] = [FIRST, REPAIRS, QUEUES, LINK, HAD];
+const STEPS: [&str; 6] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -152,6 +152,12 @@ CREATE TABLE link (
 
 /// Whether the device of a sent envelope said that it has the message (REP-12).
 const HAD: &str = "ALTER TABLE sent_envelope ADD COLUMN had INTEGER NOT NULL DEFAULT 0;";
+
+/// What was done to a message is found by it (CON-11).
+const ACTS: &str = "
+ALTER TABLE message ADD COLUMN target BLOB;
+CREATE INDEX message_by_target ON message (target) WHERE target IS NOT NULL;
+";
 
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
 pub(super) const TABLES: [&str; 24] = [

@@ -125,6 +125,18 @@ pub trait Store: Send {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError>;
 
+    /// Returns every message that was sent under an id, oldest first: an id is its writer's to choose (CON-10).
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn messages_with(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError>;
+
+    /// Returns the acts on messages with an id, oldest first (CON-11).
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn acts_on(&self, id: MessageId) -> Result<Vec<MessageRecord>, StoreError>;
+
     /// Returns the message that this account sent under an id, from this device or another of its own (RCV-7).
     ///
     /// # Errors

@@ -6,13 +6,14 @@
 use halcyon_content::{Content, Forward, Kind};
 use halcyon_types::Timestamp;
 
-use super::Peer;
+use super::{Peer, gaps::is_numbered};
 use crate::{
+    acts,
     client::Inner,
     error::ProfileError,
     ports::{
         Change, Commit,
-        store::{MessageKind, NewMessage, Origin, RepairRecord},
+        store::{NewMessage, Origin, RepairRecord},
     },
     send,
     state::State,
@@ -78,7 +79,7 @@ pub(crate) fn take(
         id: content.message_id,
         conversation: content.members.id(),
         origin,
-        kind: if matches!(content.kind, Kind::Message(_)) { MessageKind::Message } else { MessageKind::Unsupported },
+        kind: acts::message_kind(&content.kind),
         sender: content.members.sender().clone(),
         sender_account: forward.sender_account,
         sender_device: forward.sender_device,
@@ -88,6 +89,7 @@ pub(crate) fn take(
         content: forward.content.clone(),
         // Its number was given for another device.
         place: None,
+        target: acts::target(&content.kind),
     };
     commit.push(Change::AddConversation(send::conversation(&content.members)));
     commit.push(Change::AddMessage(message.clone()));
@@ -96,5 +98,5 @@ pub(crate) fn take(
 
 fn is_shown(content: &Content) -> bool {
     let has_readers = !content.members.recipients().is_empty();
-    has_readers && matches!(content.kind, Kind::Message(_) | Kind::Unsupported)
+    has_readers && is_numbered(&content.kind)
 }

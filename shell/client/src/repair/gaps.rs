@@ -146,7 +146,7 @@ impl Inner {
         commit: &mut Commit,
     ) -> Result<bool, ProfileError> {
         // REP-2: what nobody is shown has no number, whatever it says.
-        if place.number == 0 || !matches!(content.kind, Kind::Message(_) | Kind::Unsupported) {
+        if place.number == 0 || !is_numbered(&content.kind) {
             return Ok(false);
         }
         let now = self.now();
@@ -198,6 +198,11 @@ fn mend(state: &State, place: &Place, from: &Peer, commit: &mut Commit) -> Resul
     commit.push(Change::RemoveUnopened(id));
     commit.push(Change::CountUp(counter(&mended.cause, "repaired")));
     Ok(true)
+}
+
+/// REP-2: says whether something is for people, and so has a number.
+pub(crate) fn is_numbered(kind: &Kind) -> bool {
+    matches!(kind, Kind::Message(_) | Kind::Act(_) | Kind::Unsupported)
 }
 
 fn miss(heard: &mut Heard, first: u64, last: u64, now: Timestamp) {

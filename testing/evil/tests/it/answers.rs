@@ -192,7 +192,7 @@ async fn swapped_answers_reach_nobody() {
         recipients: vec![bob.handle.clone(), carol.handle.clone()],
         from: None,
         text: "to both".to_owned(),
-        suite: None,
+        ..Draft::default()
     };
     alice.http.tell(Lie::Shuffled);
     let error = alice.client.send(draft()).await.unwrap_err();

@@ -45,7 +45,10 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
         "two devices each threw away what the other had just begun, for hours, while one could not publish a bundle on a full server",
     ),
     (9563, "what was written while another own device was being approved was not sealed for that one"),
-    (5508, "the first message to a device that never heard of its writer was dropped, and its counts were a stranger's"),
+    (
+        5508,
+        "the first message to a device that never heard of its writer was dropped, and its counts were a stranger's",
+    ),
     (876, "a device that was removed is forgotten together with its epoch: the sim's own mistake"),
     (9322, "what was dropped while its writer was away for all the time in which it could tell: the sim's own mistake"),
     (804, "what a device wrote while it knew of no other own one never reached those that were there"),

@@ -30,6 +30,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     a_link_survives_until_it_is_removed(&mut fresh());
     what_was_accepted_of_an_account_survives(&mut fresh());
     messages_are_numbered_once_and_in_order(&mut fresh());
+    acts_are_found_by_their_message(&mut fresh());
     a_conversation_is_read_page_by_page(&mut fresh());
     conversations_come_newest_first(&mut fresh());
     deliveries_are_kept_per_device(&mut fresh());
@@ -199,6 +200,36 @@ fn messages_are_numbered_once_and_in_order(world: &mut impl World) {
     let sender = message(2, 1, Origin::Peer).sender_device;
     assert!(has(sender, 2) && has(device(66), 1));
     assert!(!has(device(66), 2) && !has(sender, 99));
+}
+
+/// CON-11: an act is no part of the history, and is found by what it was done to.
+fn acts_are_found_by_their_message(world: &mut impl World) {
+    let mut store = world.open();
+    let act = |n, target| NewMessage {
+        kind: MessageKind::Act,
+        target: Some(message_id(target)),
+        ..message(n, 1, Origin::Peer)
+    };
+    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddMessage(act(10, 1))]);
+    put(&mut store, [Change::AddMessage(message(1, 1, Origin::Here)), Change::AddMessage(act(11, 1))]);
+    put(&mut store, [Change::AddMessage(act(12, 3)), Change::AddMessage(message(3, 1, Origin::Peer))]);
+    let mut impostor = message(1, 1, Origin::Peer);
+    impostor.sender_device = device(66);
+    put(&mut store, [Change::AddMessage(impostor.clone())]);
+    drop(store);
+
+    let store = world.open();
+    let messages = |records: Vec<halcyon_client::ports::store::MessageRecord>| {
+        records.into_iter().map(|record| record.message).collect::<Vec<_>>()
+    };
+    assert_eq!(messages(store.acts_on(message_id(1)).unwrap()), [act(10, 1), act(11, 1)]);
+    assert_eq!(messages(store.acts_on(message_id(2)).unwrap()), []);
+    assert_eq!(messages(store.messages_with(message_id(1)).unwrap()), [message(1, 1, Origin::Here), impostor.clone()]);
+    let history = [message(1, 1, Origin::Here), message(3, 1, Origin::Peer), impostor];
+    assert_eq!(messages(store.history(conversation_id(1), u64::MAX, 10).unwrap()), history);
+    assert_eq!(messages(store.history(conversation_id(1), u64::MAX, 2).unwrap()), history[1..], "a page is full");
+    let since = store.repairs().stored_since(at(0), 0, 10).unwrap();
+    assert_eq!(since.len(), 6, "forwarded like messages (REP-24)");
 }
 
 fn a_conversation_is_read_page_by_page(world: &mut impl World) {
@@ -491,6 +522,7 @@ pub(super) fn message(n: u8, conversation: u8, origin: Origin) -> NewMessage {
         stored: at(u64::MAX >> 1),
         content: Bytes::from(vec![n; 300]),
         place: None,
+        target: None,
     }
 }
 

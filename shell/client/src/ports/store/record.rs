@@ -148,6 +148,8 @@ pub enum MessageKind {
     Message,
     /// Something that this version keeps but cannot show (CON-5).
     Unsupported,
+    /// Something that was done to a part of a message (CON-11). It is no part of the history, but of what it was done to.
+    Act,
 }
 
 /// A message to add.
@@ -177,6 +179,8 @@ pub struct NewMessage {
     pub content: Bytes,
     /// Where it stands in its sender's numbering; none for one written here, or of a sender that does not number (REP-1).
     pub place: Option<StreamPlace>,
+    /// The message to which an act was done; none for everything else.
+    pub target: Option<MessageId>,
 }
 
 /// A number in a stream: of one sending device, in one conversation, for one receiving device (REP-1).
