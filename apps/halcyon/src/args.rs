@@ -5,9 +5,10 @@
 //! - No argument or environment variable has a secret as its value: secrets come from a file, a descriptor, or a prompt.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use halcyon_types::Handle;
+use halcyon_types::{Handle, MessageId};
 
 use crate::profile::ProfileName;
 
@@ -82,6 +83,12 @@ pub enum Command {
     Approve(Approve),
     /// Send a message
     Send(Send),
+    /// Say how you feel about a message
+    React(React),
+    /// Change the text of a message of yours, for 15 minutes and at most 5 times
+    Edit(Edit),
+    /// Take a message of yours back, for 2 minutes
+    Unsend(Unsend),
     /// Print messages, receipts and alerts as they arrive
     Listen(Listen),
     /// Listen, and send each line that is typed
@@ -211,9 +218,75 @@ pub struct Send {
     /// Which of the own addresses to send from.
     #[arg(long, value_name = "HANDLE")]
     pub from: Option<Handle>,
+    /// The message that this one answers.
+    #[arg(long, value_name = "MESSAGE")]
+    pub reply_to: Option<MessageName>,
     /// Wait until a device of every recipient said that it has the message.
     #[arg(long)]
     pub wait: bool,
+}
+
+/// A message as a person names it: by the number that this device gave it, or by its id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MessageName {
+    /// `#12` in a listing.
+    Number(u64),
+    /// 32 hexadecimal digits.
+    Id(MessageId),
+}
+
+impl FromStr for MessageName {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.len() == 2 * MessageId::LEN {
+            return text.parse::<MessageId>().map(Self::Id).map_err(|_| "a message's id has 32 hexadecimal digits");
+        }
+        let number = text.strip_prefix('#').unwrap_or(text).parse();
+        number.map(Self::Number).map_err(|_| "a message is named by its number, as in 12, or by its id of 32 digits")
+    }
+}
+
+/// `halcyon react`
+#[derive(Debug, Args)]
+pub struct React {
+    /// The message: its number, as `halcyon history` shows it, or its id.
+    #[arg(value_name = "MESSAGE")]
+    pub message: MessageName,
+    /// love, like, dislike, laugh, emphasise, question, or one emoji. It takes the place of the one before.
+    #[arg(value_name = "TAPBACK")]
+    pub tapback: String,
+    /// Take it back.
+    #[arg(long)]
+    pub remove: bool,
+    /// The part of the message, from 0.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub part: u32,
+}
+
+/// `halcyon edit`
+#[derive(Debug, Args)]
+pub struct Edit {
+    /// The message: its number, as `halcyon history` shows it, or its id.
+    #[arg(value_name = "MESSAGE")]
+    pub message: MessageName,
+    /// The new text; without it, standard input is taken.
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub text: Option<String>,
+    /// The part of the message, from 0.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub part: u32,
+}
+
+/// `halcyon unsend`
+#[derive(Debug, Args)]
+pub struct Unsend {
+    /// The message: its number, as `halcyon history` shows it, or its id.
+    #[arg(value_name = "MESSAGE")]
+    pub message: MessageName,
+    /// The part of the message, from 0.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    pub part: u32,
 }
 
 /// `halcyon listen`

@@ -5,6 +5,7 @@
 //! - A command talks to the profile through a [`Session`](crate::session::Session) only.
 
 mod account;
+mod act;
 mod alerts;
 mod approve;
 mod counters;
@@ -67,6 +68,9 @@ pub async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Link(options) => account::link(&mut context, options).await,
         Command::Approve(options) => approve::run(&mut context, options).await,
         Command::Send(options) => send::run(&mut context, options).await,
+        Command::React(options) => act::react(&mut context, options).await,
+        Command::Edit(options) => act::edit(&mut context, options).await,
+        Command::Unsend(options) => act::unsend(&mut context, options).await,
         Command::Listen(options) => listen::run(&mut context, &options).await,
         Command::Talk(options) => talk::run(&mut context, &options).await,
         Command::History(options) => history::run(&mut context, &options).await,

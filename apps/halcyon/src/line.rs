@@ -6,13 +6,13 @@
 //! - Ids are lower-case hex, times are milliseconds since 1970 in UTC (`…_ms`), handles are URIs.
 //! - In words, whatever a peer or server chose is sanitized (CON-3); in JSON it is as it was sent.
 
+pub mod message;
 mod words;
 
+pub use message::{ActLine, MessageLine};
 pub(crate) use words::{short as short_id, time as time_words, whose};
 
-use halcyon_client::event::{
-    ConnectionState, DeliveryState, Event, Notice, Origin, ShownAlert, ShownDelivery, ShownMessage,
-};
+use halcyon_client::event::{ConnectionState, DeliveryState, Event, Notice, ShownAlert, ShownDelivery, ShownMessage};
 use halcyon_client::{RepairStep, ShownGap, ShownRepair};
 use halcyon_directory::alert::AlertEvent;
 use halcyon_directory::resolver::Change;
@@ -24,6 +24,8 @@ use serde::Serialize;
 pub enum Line {
     /// A message: one that arrived, or was written on an own device.
     Message(MessageLine),
+    /// Something that was done to a message: one that arrived, or was done on an own device.
+    Act(ActLine),
     /// A message's way to one device.
     Delivery(DeliveryLine),
     /// Something arrived that does not open.
@@ -53,39 +55,6 @@ pub enum Line {
         /// How many.
         count: u64,
     },
-}
-
-/// A message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct MessageLine {
-    /// The same on every device.
-    pub id: String,
-    /// Rises in the order in which this device stored messages.
-    pub number: u64,
-    /// The same for all messages between the same people.
-    pub conversation: String,
-    /// `here`, `own-device` or `peer`.
-    pub origin: &'static str,
-    /// The sender's handle.
-    pub sender: String,
-    /// The sender's device.
-    pub sender_device: String,
-    /// Its name, if known.
-    pub sender_device_name: Option<String>,
-    /// Everybody else in the conversation.
-    pub recipients: Vec<String>,
-    /// The suite that it arrived in; null for one written here.
-    pub suite: Option<String>,
-    /// By the sender's clock.
-    pub sent_ms: u64,
-    /// By this device's clock.
-    pub stored_ms: u64,
-    /// Null if this version cannot show it.
-    pub text: Option<String>,
-    /// Messages of the sender's device that belong directly before it and are asked for.
-    pub missing_before: u64,
-    /// Those that belong directly before it and cannot be recovered.
-    pub lost_before: u64,
 }
 
 /// What is being repaired with one device.
@@ -202,11 +171,20 @@ pub struct ConnectionLine {
 }
 
 impl Line {
+    /// Returns the line of a message, or of an act.
+    #[must_use]
+    pub fn of_message(message: &ShownMessage) -> Self {
+        match &message.act {
+            Some(act) => Self::Act(ActLine::new(message, act)),
+            None => Self::Message(message.into()),
+        }
+    }
+
     /// Returns the line of an event; nothing for an event that this version of the command line does not know.
     #[must_use]
     pub fn of_event(event: &Event) -> Option<Self> {
         Some(match event {
-            Event::Message(message) => Self::Message(message.into()),
+            Event::Message(message) | Event::Acted { act: message, .. } => Self::of_message(message),
             Event::Delivery { message, delivery } => Self::Delivery(DeliveryLine::new(&message.to_hex(), delivery)),
             Event::Unopened { device, cause } => {
                 Self::Unopened { device: device.map(|device| device.to_hex()), cause: cause.clone() }
@@ -221,31 +199,6 @@ impl Line {
             Event::Missed(count) => Self::Missed { count: *count },
             _ => return None,
         })
-    }
-}
-
-impl From<&ShownMessage> for MessageLine {
-    fn from(message: &ShownMessage) -> Self {
-        Self {
-            id: message.id.to_hex(),
-            number: message.number,
-            conversation: message.conversation.to_hex(),
-            origin: match message.origin {
-                Origin::Here => "here",
-                Origin::OwnDevice => "own-device",
-                Origin::Peer => "peer",
-            },
-            sender: message.sender.to_string(),
-            sender_device: message.sender_device.to_hex(),
-            sender_device_name: message.sender_device_name.clone(),
-            recipients: message.recipients.iter().map(ToString::to_string).collect(),
-            suite: message.suite.map(|suite| suite.to_string()),
-            sent_ms: message.sent.as_millis(),
-            stored_ms: message.stored.as_millis(),
-            text: message.text.clone(),
-            missing_before: message.missing_before,
-            lost_before: message.lost_before,
-        }
     }
 }
 

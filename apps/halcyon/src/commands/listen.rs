@@ -125,7 +125,7 @@ impl Listener {
     /// [`Failure`] if it cannot be printed, or says that the server will not have this device.
     pub(super) fn handle(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
-            Event::Message(message) => return self.message(message),
+            Event::Message(message) | Event::Acted { act: message, .. } => return self.message(message),
             Event::Missed(_) => self.catch_up()?,
             _ => {}
         }
@@ -182,9 +182,11 @@ impl Listener {
         if message.origin == Origin::Here || message.number <= self.printed || self.left == Some(0) {
             return Ok(());
         }
-        let line = Line::Message(message.into());
+        let line = Line::of_message(message);
         self.output.result(&line, |output| line.words(output))?;
-        self.left = self.left.map(|left| left.saturating_sub(1));
+        if message.act.is_none() {
+            self.left = self.left.map(|left| left.saturating_sub(1));
+        }
         self.printed = message.number;
         self.kept = false;
         Ok(())

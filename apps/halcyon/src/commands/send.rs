@@ -8,10 +8,10 @@ use halcyon_client::{Draft, SentMessage, ShownDelivery, Until};
 use halcyon_types::Handle;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, act};
 use crate::args::Send;
 use crate::failure::{Failure, Kind};
-use crate::line::{DeliveryLine, MessageLine};
+use crate::line::{ActLine, DeliveryLine, MessageLine};
 use crate::output::Style;
 use crate::session::Session;
 use crate::text::one_line;
@@ -23,10 +23,18 @@ struct Line {
     kind: &'static str,
     /// Whether the server has it, or with `--wait` a device of every recipient, for every device.
     done: bool,
-    message: MessageLine,
+    message: SentLine,
     /// Handles that it could not be sealed for yet.
     unsealed: Vec<String>,
     deliveries: Vec<DeliveryLine>,
+}
+
+/// What was sent.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SentLine {
+    Message(Box<MessageLine>),
+    Act(Box<ActLine>),
 }
 
 pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Failure> {
@@ -40,20 +48,42 @@ pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Fail
 }
 
 async fn send(context: &mut Context, session: &Session, options: &Send) -> Result<(), Failure> {
-    let text = match &options.text {
-        Some(text) => text.clone(),
-        None => {
-            if context.input.is_terminal() {
-                context.output.note("Type the message; Ctrl-D on an empty line ends it.");
-            }
-            context.input.rest()?
-        }
-    };
+    let text = text(context, options.text.as_deref())?;
+    let reply_to = options.reply_to.as_ref().map(|name| act::target(session, name, 0)).transpose()?;
     let client = session.client();
     client.go_online();
-    let draft = Draft { recipients: options.to.clone(), from: options.from.clone(), text, suite: None };
+    let draft =
+        Draft { recipients: options.to.clone(), from: options.from.clone(), text, reply_to, ..Draft::default() };
     let sent = client.send(draft).await.map_err(|error| refused(&error, &options.to))?;
-    let until = if options.wait { Until::Delivered } else { Until::Accepted };
+    wait_and_show(context, session, &sent, options.wait).await
+}
+
+/// Returns the text that was given, or is given now.
+///
+/// # Errors
+/// [`Failure`] if it cannot be read.
+pub(super) fn text(context: &mut Context, given: Option<&str>) -> Result<String, Failure> {
+    if let Some(text) = given {
+        return Ok(text.to_owned());
+    }
+    if context.input.is_terminal() {
+        context.output.note("Type the message; Ctrl-D on an empty line ends it.");
+    }
+    context.input.rest()
+}
+
+/// Waits until the server has what was sent, or with `delivered` a device of everybody, and shows how far it came.
+///
+/// # Errors
+/// [`Failure`] if it did not come so far; it stays in the outbox.
+pub(super) async fn wait_and_show(
+    context: &Context,
+    session: &Session,
+    sent: &SentMessage,
+    delivered: bool,
+) -> Result<(), Failure> {
+    let client = session.client();
+    let until = if delivered { Until::Delivered } else { Until::Accepted };
     let progress = context.output.progress("sending");
     let wait = async {
         tokio::select! {
@@ -70,7 +100,7 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
         Err(ended) => (client.deliveries(sent.message.id)?, Some(ended)),
     };
     let outcome = outcome(context, session, &deliveries, ended);
-    show(context, &sent, &deliveries, outcome.is_ok())?;
+    show(context, sent, &deliveries, outcome.is_ok())?;
     outcome
 }
 
@@ -144,7 +174,10 @@ fn show(context: &Context, sent: &SentMessage, deliveries: &[ShownDelivery], don
     let line = Line {
         kind: "sent",
         done,
-        message: (&sent.message).into(),
+        message: match &sent.message.act {
+            Some(act) => SentLine::Act(Box::new(ActLine::new(&sent.message, act))),
+            None => SentLine::Message(Box::new((&sent.message).into())),
+        },
         unsealed: sent.unsealed.iter().map(ToString::to_string).collect(),
         deliveries: deliveries.iter().map(|delivery| DeliveryLine::new(&id, delivery)).collect(),
     };

@@ -43,7 +43,7 @@ async fn talk(context: &mut Context, client: &Client, options: &Talk) -> Result<
             line = context.input.next_line(None) => match line? {
                 Some(line) if line.trim().is_empty() => {}
                 Some(line) => {
-                    let draft = Draft { recipients: options.with.clone(), from: options.from.clone(), text: line, suite: None };
+                    let draft = Draft { recipients: options.with.clone(), from: options.from.clone(), text: line, ..Draft::default() };
                     if let Err(error) = client.send(draft).await {
                         let failure = super::send::refused(&error, &options.with);
                         context.output.note(&failure);

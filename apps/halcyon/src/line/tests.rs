@@ -1,3 +1,5 @@
+use halcyon_client::event::Origin;
+use halcyon_client::{Act, Deed, ShownEdit, ShownPart, ShownTapback, Tapback, Target, Text};
 use halcyon_directory::alert::DeviceNotice;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -19,6 +21,10 @@ fn message(text: Option<&str>) -> ShownMessage {
         sent: Timestamp::from_millis(1_700_000_000_000),
         stored: Timestamp::from_millis(1_700_000_000_250),
         text: text.map(str::to_owned),
+        parts: vec![ShownPart { text: text.map(str::to_owned), ..ShownPart::default() }],
+        reply_to: None,
+        act: None,
+        about: None,
         missing_before: 0,
         lost_before: 0,
     }
@@ -39,6 +45,39 @@ fn repair(step: RepairStep, (unopened, missing, lost): (usize, u64, u64), stuck:
         stuck: stuck.map(str::to_owned),
     };
     Event::Repair { step, repair }
+}
+
+fn target() -> Target {
+    Target { message: MessageId::from_bytes([1; 16]), device: DeviceId::from_bytes([3; 16]), part: 0 }
+}
+
+fn act(deed: Deed) -> Event {
+    let act = ShownMessage {
+        parts: Vec::new(),
+        act: Some(Act { target: target(), deed }),
+        about: Some(7),
+        number: 8,
+        ..message(None)
+    };
+    Event::Acted { act, message: None }
+}
+
+/// A message to which everything was done.
+fn treated() -> ShownMessage {
+    let bob = Handle::parse("bob@example.org").unwrap();
+    let said = Timestamp::from_millis(1_700_000_000_000);
+    let part = ShownPart {
+        text: Some("hullo".into()),
+        earlier: vec![ShownEdit { said, text: "hello".into() }],
+        edited: Some(Timestamp::from_millis(1_700_000_060_000)),
+        unsent: false,
+        tapbacks: vec![ShownTapback { by: bob, tapback: Tapback::emoji("🦊").unwrap() }],
+    };
+    ShownMessage { parts: vec![part], reply_to: Some(target()), about: None, ..message(Some("hullo")) }
+}
+
+fn unsent() -> ShownMessage {
+    ShownMessage { parts: vec![ShownPart { unsent: true, ..ShownPart::default() }], ..message(None) }
 }
 
 /// Before a message, at the end, and what cannot be recovered.
@@ -81,6 +120,12 @@ fn events() -> Vec<Event> {
     vec![
         Event::Message(message(Some("hello\nthere"))),
         Event::Message(message(None)),
+        Event::Message(treated()),
+        Event::Message(unsent()),
+        act(Deed::Tapback { tapback: Tapback::Love, removed: false }),
+        act(Deed::Tapback { tapback: Tapback::Love, removed: true }),
+        act(Deed::Edit(Text("hullo\nthere".into()))),
+        act(Deed::Unsend),
         delivery(DeliveryState::Accepted(at)),
         delivery(DeliveryState::Delivered(at)),
         delivery(DeliveryState::Failed("no prekey".into())),

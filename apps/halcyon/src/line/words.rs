@@ -4,7 +4,8 @@
 
 use halcyon_types::Timestamp;
 
-use super::{AlertLine, ChangeLine, ConnectionLine, DeliveryLine, GapLine, Line, MessageLine, RepairLine};
+use super::message::{TapbackLine, TargetLine};
+use super::{ActLine, AlertLine, ChangeLine, ConnectionLine, DeliveryLine, GapLine, Line, MessageLine, RepairLine};
 use crate::output::{Output, Style};
 use crate::text::{one_line, sanitize};
 
@@ -17,6 +18,7 @@ impl Line {
     pub fn words(&self, output: &Output) -> String {
         match self {
             Self::Message(message) => message.words(output),
+            Self::Act(act) => act.words(output),
             Self::Delivery(delivery) => delivery.words(output),
             // It is no news for a person: it is being repaired, and that is said.
             Self::Unopened { device, cause } if cause == "no-key" => {
@@ -48,7 +50,7 @@ impl MessageLine {
     /// Returns the message in words: who, from which device, in which suite, what.
     #[must_use]
     pub fn words(&self, output: &Output) -> String {
-        let time = output.styled(Style::Faint, format!("[{}]", time(self.sent_ms)));
+        let time = output.styled(Style::Faint, format!("[{} #{}]", time(self.sent_ms), self.number));
         let device = self.sender_device_name.as_deref().map_or_else(|| short(&self.sender_device).to_owned(), one_line);
         let suite = self.suite.as_deref().map(|suite| format!(", {suite}")).unwrap_or_default();
         let sender = output.styled(Style::Strong, address(&self.sender));
@@ -62,9 +64,52 @@ impl MessageLine {
         let text = match &self.text {
             // A further line is indented, so that it cannot pass for another message.
             Some(text) => sanitize(text).replace('\n', "\n    "),
+            None if self.unsent => output.styled(Style::Faint, "(unsent)"),
             None => output.styled(Style::Faint, "(a message that this version cannot show)"),
         };
-        format!("{time} {sender}{to} ({device}{suite}): {text}")
+        let answers = match &self.reply_to {
+            Some(target) => format!(", in answer to {}", target.words()),
+            None => String::new(),
+        };
+        let edited = match self.edited_ms {
+            Some(_) => output.styled(Style::Faint, " (edited)"),
+            None => String::new(),
+        };
+        let mut words = format!("{time} {sender}{to} ({device}{suite}{answers}): {text}{edited}");
+        if !self.tapbacks.is_empty() {
+            let one = |one: &TapbackLine| format!("{} {}", one_line(&one.tapback), address(&one.by));
+            let tapbacks: Vec<String> = self.tapbacks.iter().map(one).collect();
+            words.push_str(&output.styled(Style::Faint, format!("\n    ({})", tapbacks.join(", "))));
+        }
+        words
+    }
+}
+
+impl TargetLine {
+    fn words(&self) -> String {
+        match self.number {
+            Some(number) => format!("#{number}"),
+            None => format!("a message that is not here ({})", short(&self.message)),
+        }
+    }
+}
+
+impl ActLine {
+    /// Returns the act in words: who did what to which message.
+    #[must_use]
+    pub fn words(&self, output: &Output) -> String {
+        let time = output.styled(Style::Faint, format!("[{} #{}]", time(self.sent_ms), self.number));
+        let sender = output.styled(Style::Strong, address(&self.sender));
+        let tapback = one_line(self.tapback.as_deref().unwrap_or_default());
+        let message = self.on.words();
+        let what = match (self.act, &self.text) {
+            ("tapback", _) => format!("{tapback} on {message}"),
+            ("tapback-removed", _) => format!("took {tapback} back from {message}"),
+            ("edit", Some(text)) => format!("edited {message}: {}", sanitize(text).replace('\n', "\n    ")),
+            ("unsend", _) => format!("unsent {message}"),
+            _ => format!("did something to {message} that this version cannot show"),
+        };
+        format!("{time} {sender}: {what}")
     }
 }
 

@@ -65,6 +65,64 @@ fn a_listener_passes_nothing_over() {
     assert_eq!(texts, ["first", "second"]);
 }
 
+/// CON-11 to CON-15: by the command line alone, both see the same in the end, and a listener hears of each act.
+#[test]
+fn messages_are_answered_and_changed() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let listening = bob.start(&["listen", "--output", "json", "--count", "2", "--for", "60"]);
+    let sent = alice.json(&["send", &bob.handle, "--text", "helo", "--wait"]);
+    let id = sent[0]["message"]["id"].as_str().unwrap();
+    assert_eq!(listening.json("message")["text"], "helo");
+    let edited = alice.json(&["edit", id, "--text", "hello"]);
+    assert_eq!((&edited[0]["message"]["act"], &edited[0]["message"]["text"]), (&"edit".into(), &"hello".into()));
+    let act = listening.json("act");
+    assert_eq!(
+        (&act["act"], &act["on"]["message"], &act["sender"]),
+        (&"edit".into(), &id.into(), &"mailto:alice@example.org".into())
+    );
+    alice.json(&["send", &bob.handle, "--text", "the end", "--wait"]);
+    listening.end_well();
+
+    let number = bob.json(&["history", &alice.handle])[0]["number"].to_string();
+    bob.json(&["react", &number, "love"]);
+    bob.json(&["react", &number, "🦊"]);
+    bob.json(&["send", &alice.handle, "--reply-to", &number, "--text", "hello yourself"]);
+    let oops = bob.json(&["send", &alice.handle, "--text", "oops"]);
+    bob.json(&["unsend", oops[0]["message"]["id"].as_str().unwrap()]);
+    let told = |person: &crate::world::Person, with: &str| -> Vec<serde_json::Value> {
+        let fields = ["text", "unsent", "earlier", "tapbacks", "reply_to", "edited_ms"];
+        let line = |line: &serde_json::Value| fields.iter().map(|field| line[field].clone()).collect();
+        person.json(&["history", with]).iter().map(line).collect()
+    };
+    let expected = told(&bob, &alice.handle);
+    let mut history = Vec::new();
+    for _ in 0..20 {
+        if history != expected {
+            alice.json(&["listen", "--for", "1"]);
+            history = told(&alice, &bob.handle);
+        }
+    }
+    assert_eq!(history, expected, "equal transcripts");
+    assert_eq!((history.len(), &history[0][0], &history[3][1]), (4, &"hello".into(), &true.into()));
+    assert_eq!(history[0][2][0]["text"], "helo");
+    assert_eq!(
+        (&history[0][3][0]["tapback"], &history[0][3][0]["by"]),
+        (&"🦊".into(), &"mailto:bob@example.org".into())
+    );
+    assert_eq!(history[2][4]["message"], id);
+    let words = text(&alice.run(&["history", &bob.handle]).stdout);
+    assert!(words.contains("hello (edited)\n    (🦊 bob@example.org)") && words.contains("(unsent)"), "{words}");
+
+    let (code, words) = bob.fails(&["edit", id, "--text", "I owe you"]);
+    assert!(code == 1 && words.contains("only who wrote a message"), "{code} {words}");
+    let (code, words) = bob.fails(&["react", &number, "hooray"]);
+    assert!(code == 1 && words.contains("one emoji"), "{code} {words}");
+    let (code, words) = bob.fails(&["unsend", "999"]);
+    assert!(code == 1 && words.contains("no message with this number"), "{code} {words}");
+}
+
 /// A pipe is a message.
 #[test]
 fn standard_input_is_the_text() {

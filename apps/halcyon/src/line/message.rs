@@ -1,0 +1,222 @@
+//! Messages and what was done to them, as lines.
+
+use halcyon_client::event::{Origin, ShownMessage, ShownPart};
+use halcyon_client::{Act, Deed, Tapback, Target};
+use serde::Serialize;
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MessageLine {
+    /// The same on every device.
+    pub id: String,
+    /// Rises in the order in which this device stored messages.
+    pub number: u64,
+    /// The same for all messages between the same people.
+    pub conversation: String,
+    /// `here`, `own-device` or `peer`.
+    pub origin: &'static str,
+    /// The sender's handle.
+    pub sender: String,
+    /// The sender's device.
+    pub sender_device: String,
+    /// Its name, if known.
+    pub sender_device_name: Option<String>,
+    /// Everybody else in the conversation.
+    pub recipients: Vec<String>,
+    /// The suite that it arrived in; null for one written here.
+    pub suite: Option<String>,
+    /// By the sender's clock.
+    pub sent_ms: u64,
+    /// By this device's clock.
+    pub stored_ms: u64,
+    /// What it says now; null if this version cannot show it, or if it was unsent.
+    pub text: Option<String>,
+    /// What it answers.
+    pub reply_to: Option<TargetLine>,
+    /// Whether all of it was unsent.
+    pub unsent: bool,
+    /// When it was edited last.
+    pub edited_ms: Option<u64>,
+    /// What it said before it was edited, oldest first.
+    pub earlier: Vec<EarlierLine>,
+    /// How people feel about it.
+    pub tapbacks: Vec<TapbackLine>,
+    /// Messages of the sender's device that belong directly before it and are asked for.
+    pub missing_before: u64,
+    /// Those that belong directly before it and cannot be recovered.
+    pub lost_before: u64,
+}
+
+/// A part of a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TargetLine {
+    /// The message.
+    pub message: String,
+    /// Its number here; null if it is not here.
+    pub number: Option<u64>,
+    /// The device that wrote it.
+    pub sender_device: String,
+    /// The part, from 0.
+    pub part: u32,
+}
+
+/// What a part said before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EarlierLine {
+    /// The part, from 0.
+    pub part: usize,
+    /// When it said so.
+    pub said_ms: u64,
+    /// What it said.
+    pub text: String,
+}
+
+/// A tapback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TapbackLine {
+    /// The part, from 0.
+    pub part: usize,
+    /// Whose it is.
+    pub by: String,
+    /// `love`, `like`, `dislike`, `laugh`, `emphasise`, `question`, or an emoji.
+    pub tapback: String,
+}
+
+/// Something that was done to a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ActLine {
+    /// Its own id.
+    pub id: String,
+    /// Its own number, among those of the messages.
+    pub number: u64,
+    /// The conversation.
+    pub conversation: String,
+    /// `here`, `own-device` or `peer`.
+    pub origin: &'static str,
+    /// Who did it.
+    pub sender: String,
+    /// On which device.
+    pub sender_device: String,
+    /// Its name, if known.
+    pub sender_device_name: Option<String>,
+    /// By the sender's clock.
+    pub sent_ms: u64,
+    /// By this device's clock.
+    pub stored_ms: u64,
+    /// To which part of which message.
+    pub on: TargetLine,
+    /// `tapback`, `tapback-removed`, `edit`, `unsend` or `other`.
+    pub act: &'static str,
+    /// Which tapback.
+    pub tapback: Option<String>,
+    /// What it says after an edit. Whether the edit counts, `halcyon history` says.
+    pub text: Option<String>,
+}
+
+/// Returns the name by which a tapback is called.
+#[must_use]
+pub fn tapback_name(tapback: &Tapback) -> String {
+    match tapback {
+        Tapback::Love => "love",
+        Tapback::Like => "like",
+        Tapback::Dislike => "dislike",
+        Tapback::Laugh => "laugh",
+        Tapback::Emphasise => "emphasise",
+        Tapback::Question => "question",
+        Tapback::Emoji(emoji) => emoji,
+        _ => "other",
+    }
+    .to_owned()
+}
+
+/// Returns the tapback of a name, or of an emoji.
+#[must_use]
+pub fn tapback_named(name: &str) -> Option<Tapback> {
+    Tapback::NAMED.into_iter().find(|tapback| tapback_name(tapback) == name).or_else(|| Tapback::emoji(name))
+}
+
+impl From<&ShownMessage> for MessageLine {
+    fn from(message: &ShownMessage) -> Self {
+        let parts = || message.parts.iter().enumerate();
+        let earlier = |(part, shown): (usize, &ShownPart)| -> Vec<EarlierLine> {
+            let line = |said: &halcyon_client::ShownEdit| EarlierLine {
+                part,
+                said_ms: said.said.as_millis(),
+                text: said.text.clone(),
+            };
+            shown.earlier.iter().map(line).collect()
+        };
+        let tapbacks = |(part, shown): (usize, &ShownPart)| -> Vec<TapbackLine> {
+            let line = |one: &halcyon_client::ShownTapback| TapbackLine {
+                part,
+                by: one.by.to_string(),
+                tapback: tapback_name(&one.tapback),
+            };
+            shown.tapbacks.iter().map(line).collect()
+        };
+        Self {
+            id: message.id.to_hex(),
+            number: message.number,
+            conversation: message.conversation.to_hex(),
+            origin: origin(message.origin),
+            sender: message.sender.to_string(),
+            sender_device: message.sender_device.to_hex(),
+            sender_device_name: message.sender_device_name.clone(),
+            recipients: message.recipients.iter().map(ToString::to_string).collect(),
+            suite: message.suite.map(|suite| suite.to_string()),
+            sent_ms: message.sent.as_millis(),
+            stored_ms: message.stored.as_millis(),
+            text: message.text.clone(),
+            reply_to: message.reply_to.as_ref().map(|target| TargetLine::new(target, message.about)),
+            unsent: message.is_unsent(),
+            edited_ms: message.parts.iter().filter_map(|part| part.edited).max().map(|at| at.as_millis()),
+            earlier: parts().flat_map(earlier).collect(),
+            tapbacks: parts().flat_map(tapbacks).collect(),
+            missing_before: message.missing_before,
+            lost_before: message.lost_before,
+        }
+    }
+}
+
+impl TargetLine {
+    fn new(target: &Target, number: Option<u64>) -> Self {
+        Self { message: target.message.to_hex(), number, sender_device: target.device.to_hex(), part: target.part }
+    }
+}
+
+impl ActLine {
+    /// Returns the line of an act, as its shown form holds it.
+    #[must_use]
+    pub fn new(shown: &ShownMessage, act: &Act) -> Self {
+        let (name, tapback, text) = match &act.deed {
+            Deed::Tapback { tapback, removed: false } => ("tapback", Some(tapback_name(tapback)), None),
+            Deed::Tapback { tapback, removed: true } => ("tapback-removed", Some(tapback_name(tapback)), None),
+            Deed::Edit(text) => ("edit", None, Some(text.0.clone())),
+            Deed::Unsend => ("unsend", None, None),
+            _ => ("other", None, None),
+        };
+        Self {
+            id: shown.id.to_hex(),
+            number: shown.number,
+            conversation: shown.conversation.to_hex(),
+            origin: origin(shown.origin),
+            sender: shown.sender.to_string(),
+            sender_device: shown.sender_device.to_hex(),
+            sender_device_name: shown.sender_device_name.clone(),
+            sent_ms: shown.sent.as_millis(),
+            stored_ms: shown.stored.as_millis(),
+            on: TargetLine::new(&act.target, shown.about),
+            act: name,
+            tapback,
+            text,
+        }
+    }
+}
+
+fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::Here => "here",
+        Origin::OwnDevice => "own-device",
+        Origin::Peer => "peer",
+    }
+}
