@@ -1,10 +1,15 @@
 //! A courier that relabels what it carries. Nothing of it is shown, everything is acknowledged, and the talk goes on.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use bytes::Bytes;
 use halcyon_client::{Event, Until};
 use halcyon_courier::wire::Envelope;
 
-use crate::world::{Device, World, event};
+use crate::world::{Device, World, event, until};
 
 /// Bob is told of a message that did not open, and why; the next one arrives.
 async fn is_kept_unopened(
@@ -77,9 +82,15 @@ async fn a_message_under_another_handle_is_dropped() {
     alice.client.verify_code(&verification, &world.code_for(&work).await).await.unwrap();
 
     let uri = work.as_uri().to_owned();
-    bob.courier.relabel(move |envelope| envelope.sender_handle.clone_from(&uri));
+    let came = Arc::new(AtomicBool::new(false));
+    let seen = came.clone();
+    bob.courier.relabel(move |envelope| {
+        envelope.sender_handle.clone_from(&uri);
+        seen.store(true, Ordering::Release);
+    });
     let dropped = alice.say(&bob, "as myself").await;
     alice.wait(&dropped, Until::Accepted).await;
+    until("the relabelled message", || came.load(Ordering::Acquire)).await;
     bob.courier.leave_alone();
     let sent = alice.say(&bob, "as myself again").await;
     alice.wait(&sent, Until::Delivered).await;

@@ -78,6 +78,8 @@ impl Scene {
 
     /// The directory lies about Bob, and Alice asks for him: she is refused, and alarmed with these words.
     pub(crate) async fn is_refused(&mut self, lie: Lie, says: &str) {
+        // Her receipt for what Bob said last is on its way.
+        until("an empty outbox", || self.alice.client.outbox_len().unwrap() == 0).await;
         let known = self.alice.messages().len();
         self.see_all_alarms();
         self.alice.http.tell_about(&self.bob.handle, lie);
