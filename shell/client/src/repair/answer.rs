@@ -220,7 +220,7 @@ impl Answering<'_> {
             self.jobs.insert(message, job);
             return Ok(Asked::Still);
         }
-        let handle = self.address(&job)?;
+        let handle = address(self.state, &job, self.from)?;
         address_again(&mut job, OutboxTarget { mends, ..OutboxTarget::only(handle, device) });
         self.commit.push(Change::PutOutboxJob(job.clone()));
         self.jobs.insert(message, job);
@@ -239,20 +239,6 @@ impl Answering<'_> {
             }
             None => written_here(self.state, message, self.now),
         }
-    }
-
-    /// The handle of the asking account among the members of a message, since it counts only for a member (CON-7).
-    fn address(&self, job: &OutboxJob) -> Result<Handle, ProfileError> {
-        let Ok(content) = halcyon_content::decode(&job.content) else { return Ok(self.from.handle.clone()) };
-        if self.state.own()?.account == self.from.account {
-            return Ok(content.members.sender().clone());
-        }
-        for handle in content.members.recipients() {
-            if self.state.known_handle(handle)?.is_some_and(|pin| pin.account() == self.from.account) {
-                return Ok(handle.clone());
-            }
-        }
-        Ok(self.from.handle.clone())
     }
 
     /// REP-13: what the sender counted and did not come is asked for; what is all here is said to be.
@@ -407,6 +393,20 @@ pub(super) fn written_here(
     let own = state.store().own_message(message)?.map(|own| own.message);
     let own = own.filter(|message| message.sender_device == own_device);
     Ok(own.map(|own| OutboxJob::again(own.id, own.sender, own.content, now)))
+}
+
+/// Returns the handle of a device's account among the members of a message, since it counts only for a member (CON-7).
+pub(super) fn address(state: &State, job: &OutboxJob, to: &Peer) -> Result<Handle, ProfileError> {
+    let Ok(content) = halcyon_content::decode(&job.content) else { return Ok(to.handle.clone()) };
+    if state.own()?.account == to.account {
+        return Ok(content.members.sender().clone());
+    }
+    for handle in content.members.recipients() {
+        if state.known_handle(handle)?.is_some_and(|pin| pin.account() == to.account) {
+            return Ok(handle.clone());
+        }
+    }
+    Ok(to.handle.clone())
 }
 
 /// Adds the target for one device to a job. From here on the device is that target's alone: no other may seal for it, too.

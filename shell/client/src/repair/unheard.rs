@@ -6,7 +6,10 @@
 use halcyon_content::StreamEnd;
 use halcyon_types::Timestamp;
 
-use super::answer::{address_again, written_here};
+use super::{
+    Peer,
+    answer::{address, address_again, written_here},
+};
 use crate::{
     error::ProfileError,
     ports::store::{OutboxJob, OutboxTarget, RepairRecord, StreamPlace, TargetState},
@@ -41,9 +44,8 @@ pub(super) fn job(
     };
     let waits = |target: &OutboxTarget| target.only == Some(record.device) && target.state == TargetState::ToSeal;
     let is_queued = state.store().outbox_envelopes(message)?.iter().any(|one| one.device == record.device);
-    let job = job.filter(|job| !is_queued && !job.targets.iter().any(waits));
-    Ok(job.map(|mut job| {
-        address_again(&mut job, OutboxTarget::only(record.handle.clone(), record.device));
-        job
-    }))
+    let Some(mut job) = job.filter(|job| !is_queued && !job.targets.iter().any(waits)) else { return Ok(None) };
+    let handle = address(state, &job, &Peer::of(record))?;
+    address_again(&mut job, OutboxTarget::only(handle, record.device));
+    Ok(Some(job))
 }

@@ -49,6 +49,7 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
         5508,
         "the first message to a device that never heard of its writer was dropped, and its counts were a stranger's",
     ),
+    (5062, "what went along with a count went to another address of its person than the one that it was written to"),
     (876, "a device that was removed is forgotten together with its epoch: the sim's own mistake"),
     (9322, "what was dropped while its writer was away for all the time in which it could tell: the sim's own mistake"),
     (804, "what a device wrote while it knew of no other own one never reached those that were there"),
