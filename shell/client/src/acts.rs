@@ -72,7 +72,8 @@ impl State {
         Ok(records.into_iter().find(is_it))
     }
 
-    /// Returns what was done to a message, by whom.
+    /// Returns what was done to a message, by whom, in the order in which it counts (CON-11): whatever follows from that order is the same on
+    /// every device.
     fn acts_on(&self, message: &NewMessage) -> Result<Vec<(Acted, Handle)>, ProfileError> {
         let records = self.store().acts_on(message.id)?.into_iter().map(|record| record.message);
         // CON-11: only in its own conversation, whose members alone can have seen it.
@@ -82,7 +83,9 @@ impl State {
             let is_it = act.target.device == message.sender_device && act.target.message == message.id;
             is_it.then_some((Acted { by: done.sender_account, sent: done.sent, id: done.id, act }, done.sender))
         };
-        Ok(here.filter_map(acted).collect())
+        let mut acts: Vec<(Acted, Handle)> = here.filter_map(acted).collect();
+        acts.sort_by_key(|(acted, _)| (acted.sent, acted.id));
+        Ok(acts)
     }
 
     /// Returns the parts of a message as they are after what was done to them.

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use halcyon_client::error::LinkError;
-use halcyon_client::{Account, Client, Draft, LinkDraft, PendingLink};
+use halcyon_client::{Account, Act, Client, Deed, Draft, LinkDraft, PendingLink, Tapback, Target, Text};
 use halcyon_types::{Handle, LinkId, SuiteId};
 use rand::Rng;
 use tokio::time::error::Elapsed;
@@ -24,6 +24,8 @@ use crate::world::{World, handle, password};
 
 /// Devices that somebody has at most, with those that are gone.
 const DEVICES_MAX: usize = 5;
+/// Messages on a screen, to which things are done.
+const MESSAGES_IN_VIEW: usize = 8;
 /// How long somebody tries a thing before giving it up.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -61,7 +63,36 @@ fn device(world: &Rc<World>, person: usize, act: impl FnOnce(Rc<Device>)) {
 
 /// Somebody writes to one or two others.
 fn send(world: &Rc<World>, person: usize) {
-    device(world, person, |device| send_from(world, &device, None));
+    let acts = world.options.has_acts && world.draw(|rng| rng.gen_bool(0.4));
+    device(world, person, |device| if acts { act_from(world, &device) } else { send_from(world, &device, None) });
+}
+
+/// Somebody does something to one of the last messages that they see; not always what they may.
+fn act_from(world: &Rc<World>, device: &Rc<Device>) {
+    let Some(client) = device.client() else { return };
+    let mut seen = client.history_since(0, usize::MAX).unwrap_or_default();
+    seen.retain(|shown| shown.act.is_none() && !shown.parts.is_empty());
+    let Some(last) = seen.len().checked_sub(1) else { return };
+    let message = &seen[last - world.draw(|rng| rng.gen_range(0..=last.min(MESSAGES_IN_VIEW - 1)))];
+    let target = Target { message: message.id, device: message.sender_device, part: 0 };
+    let number = world.texts.get() + 1;
+    world.texts.set(number);
+    let deed = world.draw(|rng| match rng.gen_range(0..6) {
+        0..=2 => Deed::Tapback {
+            tapback: Tapback::NAMED[rng.gen_range(0..Tapback::NAMED.len())].clone(),
+            removed: rng.gen_bool(0.2),
+        },
+        3 | 4 => Deed::Edit(Text(format!("{TEXT_MARK} text number {number}"))),
+        _ => Deed::Unsend,
+    });
+    let (world, this) = (world.clone(), device.clone());
+    world.ledger.say(&format!("{} begins act {number}", this.name));
+    device.act(async move {
+        match client.act(Act { target, deed }).await {
+            Ok(_) => world.ledger.say(&format!("{} has committed act {number}", this.name)),
+            Err(error) => world.ledger.say(&format!("{} cannot do act {number}: {error}", this.name)),
+        }
+    });
 }
 
 /// Somebody insists on the legacy suite.

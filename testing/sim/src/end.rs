@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use halcyon_client::{Client, ShownGap};
+use halcyon_client::{Client, ShownGap, ShownPart};
 use halcyon_types::{DeviceId, MessageId};
 use rand::Rng;
 use tokio::time::Instant;
@@ -197,6 +197,7 @@ fn count_open(world: &World) {
 /// I3, I10: what was accepted was shown, once.
 fn check(world: &Rc<World>) {
     let mut shown: BTreeMap<DeviceId, BTreeMap<MessageId, u32>> = BTreeMap::new();
+    let mut parts: BTreeMap<MessageId, Vec<(String, Vec<ShownPart>)>> = BTreeMap::new();
     for (device, id) in staying(world) {
         let Some(client) = device.client() else {
             world.ledger.violated("I3", &format!("{} is not there at the end", device.name));
@@ -217,8 +218,15 @@ fn check(world: &Rc<World>) {
             }
         };
         for message in shows.into_iter().flatten() {
-            *texts.entry(message.text.as_deref().map(number).unwrap_or_default()).or_default() += 1;
+            if let Some(text) = message.text.as_deref() {
+                *texts.entry(number(text)).or_default() += 1;
+            }
             *shown.entry(id).or_default().entry(message.id).or_default() += 1;
+            parts.entry(message.id).or_default().push((device.name.clone(), message.parts));
+        }
+        // CON-11: what was done is no message of its own.
+        for act in client.history_since(0, usize::MAX).unwrap_or_default().into_iter().filter(|one| one.act.is_some()) {
+            shown.entry(id).or_default().insert(act.id, 1);
         }
         for (text, count) in texts.iter().filter(|(_, count)| **count > 1) {
             world.ledger.violated("I3", &format!("{} shows message {text} {count} times", device.name));
@@ -227,6 +235,7 @@ fn check(world: &Rc<World>) {
     let mut state = world.ledger.state();
     let state = &mut *state;
     let mut missing = Vec::new();
+    let mut excused = false;
     for (message, sent) in &state.sends {
         let sender = world.devices.borrow()[sent.from].clone();
         for device in &sent.entitled {
@@ -243,11 +252,17 @@ fn check(world: &Rc<World>) {
             let is_lost = state.trouble.may_be_missing(*message, *device, member.client, accepted)
                 || state.is_dropped_unnoticed(*message, *device);
             if sender.is_gone.get() || is_told || is_lost {
+                excused = true;
                 continue;
             }
             let so_far = if accepted { "was accepted by the server" } else { "was committed, not given up" };
             missing.push(format!("a message from {} {so_far} and is not shown on {}", sender.name, member.name));
         }
+    }
+    // CON-11: whoever has the same acts shows the same. Where somebody need not have all of them, that says nothing.
+    for shows in parts.into_values().filter(|_| !excused) {
+        let differs = shows.iter().find(|(_, shown)| *shown != shows[0].1);
+        missing.extend(differs.map(|(name, _)| format!("a message is not the same on {name} and on {}", shows[0].0)));
     }
     for missing in missing {
         state.violated("I3, I10", &missing);

@@ -75,6 +75,8 @@ pub struct Options {
     pub has_holiday: bool,
     /// Sessions are lost, disks go back to older copies, the server drops what it accepted.
     pub has_repairs: bool,
+    /// People answer, react, edit and unsend, too.
+    pub has_acts: bool,
 }
 
 /// Plays the world of a seed to its end.

@@ -39,6 +39,9 @@ struct Arguments {
     /// None of that in any world.
     #[arg(long, conflicts_with = "repairs")]
     no_repairs: bool,
+    /// People react to messages, edit them and take them back, too.
+    #[arg(long)]
+    acts: bool,
     /// Make so many keys for the pool instead, and print them.
     #[arg(long, hide = true)]
     make_keys: Option<usize>,
@@ -85,7 +88,12 @@ fn main() -> anyhow::Result<ExitCode> {
         print!("{}", keys::make_pool(count, &mut time::fork(0, "keys")));
         return Ok(ExitCode::SUCCESS);
     }
-    let options = Options { is_kind: arguments.kind, has_holiday: arguments.weeks, ..Options::default() };
+    let options = Options {
+        is_kind: arguments.kind,
+        has_holiday: arguments.weeks,
+        has_acts: arguments.acts,
+        ..Options::default()
+    };
     let began = Instant::now();
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     let jobs = arguments.jobs.unwrap_or(cores).clamp(1, arguments.seeds.max(1));

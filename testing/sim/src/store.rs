@@ -45,13 +45,11 @@ impl WatchedStore {
     pub fn reopened(&self) -> Result<BTreeSet<MessageId>, StoreError> {
         let mut all = Found::default();
         let found = &mut all.truth;
-        for conversation in self.inner.conversations()? {
-            for record in self.inner.history(conversation.id, u64::MAX, usize::MAX >> 1)? {
-                found.messages.insert(record.message.id);
-                if record.message.origin == Origin::Here {
-                    all.own.push(record.message.id);
-                    all.deliveries.extend(self.inner.deliveries(record.message.id)?);
-                }
+        for record in self.inner.repairs().stored_since(Timestamp::default(), 0, usize::MAX)? {
+            found.messages.insert(record.message.id);
+            if record.message.origin == Origin::Here {
+                all.own.push(record.message.id);
+                all.deliveries.extend(self.inner.deliveries(record.message.id)?);
             }
         }
         found.unopened = self.inner.unopened()?.iter().map(|unopened| (unopened.id, Kept::of(unopened))).collect();
