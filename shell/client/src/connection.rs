@@ -24,7 +24,10 @@ use crate::{
     state::Own,
 };
 
-/// The task and the way to end it.
+/// A server is not asked more often than this, however often somebody wants to be online.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// The task, and how to end it or to hurry it.
 pub(crate) struct Connection {
     inner: Arc<Inner>,
     task: Mutex<Option<Task>>,
@@ -32,6 +35,8 @@ pub(crate) struct Connection {
 
 struct Task {
     stop: watch::Sender<bool>,
+    /// Somebody wants to be online now.
+    wanted: watch::Sender<()>,
     handle: JoinHandle<()>,
 }
 
@@ -66,22 +71,25 @@ impl Connection {
         Self { inner, task: Mutex::new(None) }
     }
 
-    /// Starts the task, unless it runs. One that ended because the server refused this device is started anew.
+    /// Starts the task, or if it runs, ends its pause between two tries. One that ended because the server refused this device is
+    /// started anew.
     pub(crate) fn start(&self) {
         let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_some_and(|task| !task.handle.is_finished()) {
+        if let Some(task) = task.as_ref().filter(|task| !task.handle.is_finished()) {
+            task.wanted.send_replace(());
             return;
         }
         let (stop, stopped) = watch::channel(false);
+        let (wanted, is_wanted) = watch::channel(());
         self.inner.set_connection(ConnectionState::Connecting);
-        let handle = tokio::spawn(run(self.inner.clone(), stopped));
-        *task = Some(Task { stop, handle });
+        let handle = tokio::spawn(run(self.inner.clone(), stopped, is_wanted));
+        *task = Some(Task { stop, wanted, handle });
     }
 
     /// Ends the task, and returns when it ended.
     pub(crate) async fn stop(&self) {
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Task { stop, handle }) = task else { return };
+        let Some(Task { stop, handle, .. }) = task else { return };
         let _ = stop.send(true);
         // A task that panicked has ended, too.
         let _ = handle.await;
@@ -97,7 +105,7 @@ impl Drop for Connection {
     }
 }
 
-async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
+async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>, mut wanted: watch::Receiver<()>) {
     let mut keep_alive = KeepAliveInterval::default();
     let mut attempts = 0;
     let mut clock_was_set = false;
@@ -123,6 +131,7 @@ async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
                     biased;
                     () = until_stopped(&mut stopped) => return,
                     () = tokio::time::sleep(pause.to_std()) => {}
+                    () = until_wanted(&mut wanted, at_least) => {}
                 }
             }
         }
@@ -132,6 +141,16 @@ async fn run(inner: Arc<Inner>, mut stopped: watch::Receiver<bool>) {
 /// Returns when somebody asked to go offline, or the client is gone.
 async fn until_stopped(stopped: &mut watch::Receiver<bool>) {
     let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Returns when somebody wants to be online, but neither sooner than a server is asked again at all, nor than this one said.
+async fn until_wanted(wanted: &mut watch::Receiver<()>, at_least: Duration) {
+    // What was wanted before the connection broke was had.
+    wanted.mark_unchanged();
+    tokio::time::sleep(at_least.max(PAUSE_MIN).to_std()).await;
+    if wanted.changed().await.is_err() {
+        std::future::pending().await
+    }
 }
 
 impl Inner {
