@@ -6,6 +6,8 @@
 
 mod account;
 mod act;
+#[cfg(unix)]
+mod agent;
 mod alerts;
 mod approve;
 mod counters;
@@ -23,19 +25,27 @@ mod suites;
 mod talk;
 mod verification;
 
+use std::ffi::OsString;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::args::{Arguments, Command, Global};
 use crate::failure::Failure;
+use crate::keeper::Keeper;
 use crate::output::Output;
 use crate::prompt::Input;
+use crate::stop::Stop;
 
 /// What every command needs.
 pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) output: Output,
     pub(crate) input: Input,
+    /// In an agent, the profile for all calls.
+    pub(crate) keeper: Option<Arc<Keeper>>,
+    /// When a command that goes on by itself is to end.
+    pub(crate) stop: Stop,
 }
 
 impl Context {
@@ -56,33 +66,85 @@ impl Context {
     }
 }
 
-/// Runs a command to its end.
+/// What was typed, ready to be run.
+pub struct Invocation {
+    arguments: Arguments,
+    /// What an agent of the profile is asked, if one runs.
+    #[cfg(unix)]
+    call: Option<crate::agent::methods::Call>,
+}
+
+impl Invocation {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    /// The mistake in it, or what was asked for instead of a command: help, or the version.
+    pub fn typed(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        #[cfg(unix)]
+        return crate::agent::methods::typed(line).map(|(arguments, call)| Self { arguments, call });
+        #[cfg(not(unix))]
+        return <Arguments as clap::Parser>::try_parse_from(line).map(|arguments| Self { arguments });
+    }
+
+    /// Returns how results are to be printed.
+    #[must_use]
+    pub fn format(&self) -> crate::args::Format {
+        self.arguments.global.output
+    }
+}
+
+/// Runs a command to its end: by the agent of the profile if one runs, else in this process.
 ///
 /// # Errors
 /// [`Failure`], whose kind is the exit code.
-pub async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let output = Output::new(arguments.global.output);
-    let mut context = Context { global: arguments.global, output, input: Input::new() };
-    match arguments.command {
-        Command::Register(options) => account::register(&mut context, options).await,
-        Command::Link(options) => account::link(&mut context, options).await,
-        Command::Approve(options) => approve::run(&mut context, options).await,
-        Command::Send(options) => send::run(&mut context, options).await,
-        Command::React(options) => act::react(&mut context, options).await,
-        Command::Edit(options) => act::edit(&mut context, options).await,
-        Command::Unsend(options) => act::unsend(&mut context, options).await,
-        Command::Listen(options) => listen::run(&mut context, &options).await,
-        Command::Talk(options) => talk::run(&mut context, &options).await,
-        Command::History(options) => history::run(&mut context, &options).await,
-        Command::Devices(options) => devices::run(&mut context, options).await,
-        Command::Handles(options) => handles::run(&mut context, options).await,
-        Command::Lookup(options) => lookup::run(&mut context, &options).await,
-        Command::Security(options) => security::run(&mut context, &options).await,
-        Command::Suites(options) => suites::run(&mut context, options).await,
-        Command::Alerts(options) => alerts::run(&mut context, &options).await,
-        Command::Sessions(options) => sessions::run(&mut context, options).await,
-        Command::Counters => counters::run(&mut context).await,
-        Command::Doctor => doctor::run(&mut context).await,
+pub async fn run(invocation: Invocation) -> Result<(), Failure> {
+    let Arguments { global, command } = invocation.arguments;
+    let output = Output::new(global.output);
+    let mut context = Context { global, output, input: Input::new(), keeper: None, stop: Stop::Signals };
+    #[cfg(unix)]
+    if let Some(call) = invocation.call
+        && let Some(mut agent) = crate::agent::front::Agent::find(&context).await?
+    {
+        return agent.run(&mut context, &call).await;
+    }
+    dispatch(&mut context, command).await
+}
+
+/// Runs a command to its end, here.
+///
+/// # Errors
+/// [`Failure`]
+pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Register(options) => account::register(context, options).await,
+        Command::Link(options) => account::link(context, options).await,
+        Command::Approve(options) => approve::run(context, options).await,
+        Command::Send(options) => send::run(context, options).await,
+        Command::React(options) => act::react(context, options).await,
+        Command::Edit(options) => act::edit(context, options).await,
+        Command::Unsend(options) => act::unsend(context, options).await,
+        Command::Listen(options) => listen::run(context, &options).await,
+        Command::Talk(options) => talk::run(context, &options).await,
+        Command::History(options) => history::run(context, &options).await,
+        Command::Devices(options) => devices::run(context, options).await,
+        Command::Handles(options) => handles::run(context, options).await,
+        Command::Lookup(options) => lookup::run(context, &options).await,
+        Command::Security(options) => security::run(context, &options).await,
+        Command::Suites(options) => suites::run(context, options).await,
+        Command::Alerts(options) => alerts::run(context, &options).await,
+        Command::Sessions(options) => sessions::run(context, options).await,
+        Command::Counters => counters::run(context).await,
+        Command::Doctor => doctor::run(context).await,
+        #[cfg(unix)]
+        Command::Agent(options) => agent::run(context, &options).await,
+        #[cfg(unix)]
+        Command::Unlock => agent::unlock(context).await,
+        #[cfg(unix)]
+        Command::Lock => agent::lock(context).await,
+        #[cfg(not(unix))]
+        Command::Agent(_) | Command::Unlock | Command::Lock => {
+            Err(Failure::user("there is no agent on this system").next("use the commands without one"))
+        }
         Command::Completions(options) => manual::completions(&options),
         Command::Man(options) => manual::pages(&options),
     }

@@ -90,6 +90,12 @@ impl Failure {
         Self::new(Kind::Unexpected, what)
     }
 
+    /// Returns the failure of a call to an agent whose profile is locked.
+    #[must_use]
+    pub fn locked() -> Self {
+        Self::user("the agent is locked").next("run `halcyon unlock`")
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {

@@ -9,16 +9,20 @@
 //!
 //! Next: [`run()`] is the whole program.
 
+#[cfg(unix)]
+mod agent;
 pub mod args;
 mod blame;
 mod commands;
 pub mod failure;
+mod keeper;
 pub mod line;
 pub mod native;
 pub mod output;
 pub mod profile;
 pub mod prompt;
 mod session;
+mod stop;
 pub mod text;
 
-pub use commands::run;
+pub use commands::{Invocation, run};

@@ -3,21 +3,21 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
-use halcyon::args::{Arguments, Format};
+use halcyon::Invocation;
+use halcyon::args::Format;
 use halcyon::failure::{Failure, Kind};
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let invocation = match Invocation::typed(std::env::args_os()) {
+        Ok(invocation) => invocation,
         Err(error) => return usage(&error),
     };
     log();
-    let format = arguments.global.output;
+    let format = invocation.format();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build();
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(halcyon::run(arguments)),
+        Ok(runtime) => runtime.block_on(halcyon::run(invocation)),
         Err(error) => Err(Failure::network(format!("the system gives no threads or no event queue: {error}"))),
     };
     match result {

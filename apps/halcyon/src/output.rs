@@ -5,9 +5,11 @@
 //! - Every result has both forms, so no command works in one format only.
 //! - A line is written whole and flushed, so that whoever reads along sees it at once.
 //! - Colors, progress and prompts exist on a terminal only.
+//! - Where the reader is another process (a call to the agent), each result goes there in both forms, and nothing to this process's.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,10 +22,27 @@ use crate::failure::Failure;
 const TICK: Duration = Duration::from_millis(100);
 
 /// Where results go.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Output {
     format: Format,
     color: bool,
+    /// Who reads, if it is not this process's standard output.
+    reader: Option<Arc<dyn Reader>>,
+}
+
+/// Somebody elsewhere who reads results, in the order in which they are given. Each call may block until there is room.
+pub trait Reader: Send + Sync {
+    /// Takes a result: its value, and its words if the reader wants words.
+    ///
+    /// # Errors
+    /// [`Failure`] if the reader is gone or takes too much time.
+    fn result(&self, value: serde_json::Value, words: Option<String>) -> Result<(), Failure>;
+
+    /// Takes what is said beside the results.
+    fn note(&self, note: String);
+
+    /// Is told what goes on, or that it is over.
+    fn doing(&self, doing: Option<&'static str>);
 }
 
 /// How a piece of text is emphasized on a terminal.
@@ -44,19 +63,31 @@ impl Output {
     #[must_use]
     pub fn new(format: Format) -> Self {
         let color = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { format, color }
+        Self { format, color, reader: None }
+    }
+
+    /// Returns an output that somebody elsewhere reads.
+    #[must_use]
+    pub fn to(reader: Arc<dyn Reader>, format: Format, color: bool) -> Self {
+        Self { format, color, reader: Some(reader) }
     }
 
     /// Returns an output without colors, as in a pipe.
     #[must_use]
     pub fn plain(format: Format) -> Self {
-        Self { format, color: false }
+        Self { format, color: false, reader: None }
     }
 
     /// Returns the format.
     #[must_use]
     pub fn format(&self) -> Format {
         self.format
+    }
+
+    /// Returns whether words have colors.
+    #[must_use]
+    pub fn has_color(&self) -> bool {
+        self.color
     }
 
     /// Returns the text with the codes of a style around it, or as it is where there are no colors.
@@ -79,17 +110,18 @@ impl Output {
     /// # Errors
     /// [`Failure`] if standard output is closed or full.
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce(&Self) -> String) -> Result<(), Failure> {
-        match self.format {
-            Format::Json => {
-                let line = serde_json::to_string(value)
-                    .map_err(|error| Failure::unexpected(format!("a result cannot be encoded: {error}")))?;
-                self.line(&line)
+        let encode = |error| Failure::unexpected(format!("a result cannot be encoded: {error}"));
+        match (&self.reader, self.format) {
+            (Some(reader), format) => {
+                let words = (format == Format::Text).then(|| text(self));
+                reader.result(serde_json::to_value(value).map_err(encode)?, words)
             }
-            Format::Text => self.line(&text(self)),
+            (None, Format::Json) => self.line(&serde_json::to_string(value).map_err(encode)?),
+            (None, Format::Text) => self.line(&text(self)),
         }
     }
 
-    /// Prints a line as it is.
+    /// Prints a line as it is, on standard output.
     ///
     /// # Errors
     /// As [`Self::result`].
@@ -103,30 +135,63 @@ impl Output {
 
     /// Tells a person something that is no result, on standard error; nothing in JSON.
     pub fn note(&self, note: impl Display) {
-        if self.format == Format::Text {
+        if self.format == Format::Json {
+            return;
+        }
+        if let Some(reader) = &self.reader {
+            reader.note(note.to_string());
+        } else {
             // A closed standard error is no reason not to go on.
             let _ = writeln!(io::stderr().lock(), "{note}");
         }
     }
 
     /// Shows that something goes on, while the returned value lives; nothing where standard error is no terminal.
-    #[must_use]
     pub fn progress(&self, doing: &'static str) -> Progress {
-        if !io::stderr().is_terminal() {
-            return Progress(ProgressBar::hidden());
+        if let Some(reader) = &self.reader {
+            reader.doing(Some(doing));
+            return Progress::Elsewhere(Arc::clone(reader));
         }
-        let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner()).with_message(doing);
-        bar.enable_steady_tick(TICK);
-        Progress(bar)
+        Progress::Here(spinner(doing.to_owned()))
     }
 }
 
+/// A sign on the terminal that something goes on; nothing where standard error is no terminal.
+pub(crate) fn spinner(doing: String) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner()).with_message(doing);
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
 /// A sign of progress, gone when dropped.
-pub struct Progress(ProgressBar);
+#[must_use]
+pub enum Progress {
+    /// On this process's terminal.
+    Here(ProgressBar),
+    /// Where the reader of the results is.
+    Elsewhere(Arc<dyn Reader>),
+}
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        self.0.finish_and_clear();
+        match self {
+            Self::Here(bar) => bar.finish_and_clear(),
+            Self::Elsewhere(reader) => reader.doing(None),
+        }
+    }
+}
+
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { format, color, reader } = self;
+        f.debug_struct("Output")
+            .field("format", format)
+            .field("color", color)
+            .field("reader", &reader.is_some())
+            .finish()
     }
 }
 
@@ -138,6 +203,9 @@ mod tests {
     #[test]
     fn colors_are_for_terminals() {
         assert_eq!(Output::plain(Format::Text).styled(Style::Bad, "gone"), "gone");
-        assert_eq!(Output { format: Format::Text, color: true }.styled(Style::Bad, "gone"), "\u{1b}[31mgone\u{1b}[0m");
+        assert_eq!(
+            Output { format: Format::Text, color: true, reader: None }.styled(Style::Bad, "gone"),
+            "\u{1b}[31mgone\u{1b}[0m"
+        );
     }
 }

@@ -5,14 +5,20 @@
 //! - A secret comes from a descriptor, a file, the terminal without echo, or a line of standard input.
 //! - Prompts go to standard error, so that they never mix with results.
 //! - Standard input is read a line at a time and only when asked, so that the terminal is free for a secret before.
+//! - For a call to the agent whoever called is asked instead, as a [`Question`]; nothing of the agent's own process is read.
+
+mod caller;
 
 use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use halcyon_crypto::SecretBytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+pub use caller::{Question, Wanted};
+
+use self::caller::Caller;
 use crate::failure::Failure;
 
 /// A passphrase longer than this is a mistaken file.
@@ -55,11 +61,18 @@ pub enum SecretUse {
     Known,
 }
 
-/// Standard input and the terminal.
+/// Where answers come from.
 pub struct Input {
-    reader: Option<Reader>,
+    source: Source,
     /// Whether standard input is the text of a message, so that a secret must not be taken from it.
     reserved: bool,
+}
+
+enum Source {
+    /// Standard input and the terminal of this process.
+    Process(Option<Reader>),
+    /// Whoever called.
+    Caller(Caller),
 }
 
 struct Reader {
@@ -73,7 +86,13 @@ impl Input {
     /// Returns the process's input. Nothing is read yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { reader: None, reserved: false }
+        Self { source: Source::Process(None), reserved: false }
+    }
+
+    /// Returns the input of somebody elsewhere, and whether that is a person at a terminal.
+    #[must_use]
+    pub fn of(questions: mpsc::UnboundedSender<Question>, is_terminal: bool) -> Self {
+        Self { source: Source::Caller(Caller::new(questions, is_terminal)), reserved: false }
     }
 
     /// Says that standard input is the text of a message: secrets are then asked for on the terminal only.
@@ -84,7 +103,10 @@ impl Input {
     /// Returns whether a person sits at standard input.
     #[must_use]
     pub fn is_terminal(&self) -> bool {
-        io::stdin().is_terminal()
+        match &self.source {
+            Source::Process(_) => io::stdin().is_terminal(),
+            Source::Caller(caller) => caller.is_terminal(),
+        }
     }
 
     /// Returns a secret.
@@ -112,6 +134,10 @@ impl Input {
     }
 
     async fn asked_secret(&mut self, name: &str, usage: SecretUse) -> Result<SecretBytes, Failure> {
+        if let Source::Caller(caller) = &mut self.source {
+            let answer = caller.ask(Wanted::Secret { name: name.to_owned(), usage }).await?;
+            return answer.ok_or_else(|| ended(name));
+        }
         let nobody = || {
             Failure::user(format!("nobody can be asked for the {name}: standard input is the text of the message, and there is no terminal"))
                 .next("give the text with --text, or the passphrase with --passphrase-file or --passphrase-fd")
@@ -135,11 +161,7 @@ impl Input {
     /// [`Failure`] at the end of input.
     pub async fn line(&mut self, prompt: Option<&str>) -> Result<String, Failure> {
         let line = self.next_line(prompt).await?;
-        line.ok_or_else(|| {
-            let asked_for = prompt.unwrap_or("an answer");
-            Failure::user(format!("input ended where {asked_for} was expected"))
-                .next("see `halcyon help COMMAND` for what it reads")
-        })
+        line.ok_or_else(|| ended(prompt.unwrap_or("an answer")))
     }
 
     /// As [`Self::line`], but nothing at the end of input.
@@ -147,10 +169,13 @@ impl Input {
     /// # Errors
     /// [`Failure`] if it cannot be read.
     pub async fn next_line(&mut self, prompt: Option<&str>) -> Result<Option<String>, Failure> {
+        let reader = match &mut self.source {
+            Source::Caller(caller) => return caller.next_line(prompt).await,
+            Source::Process(reader) => reader.get_or_insert_with(Reader::start),
+        };
         if let Some(prompt) = prompt {
             show_prompt(prompt);
         }
-        let reader = self.reader.get_or_insert_with(Reader::start);
         if !reader.asked {
             // The thread has ended if this fails, and so has the input.
             let _ = reader.wanted.send(());
@@ -165,19 +190,15 @@ impl Input {
     ///
     /// # Errors
     /// [`Failure`] if it is not UTF-8, or too long for a message.
-    pub fn rest(&mut self) -> Result<String, Failure> {
-        let mut text = Vec::new();
-        let read = io::stdin().lock().take(TEXT_BYTES_MAX + 1).read_to_end(&mut text);
-        read.map_err(|error| Failure::network(format!("standard input cannot be read: {error}")))?;
-        if text.len() as u64 > TEXT_BYTES_MAX {
-            return Err(Failure::user("the text is too long for a message").next("send at most 12,000 bytes"));
+    pub async fn rest(&mut self) -> Result<String, Failure> {
+        if let Source::Caller(caller) = &mut self.source {
+            let text = caller.ask(Wanted::Rest).await?.ok_or_else(|| ended("the text"))?;
+            return caller::as_text(&text);
         }
-        let mut text = String::from_utf8(text)
-            .map_err(|_| Failure::user("the text is not UTF-8").next("send text, not a file"))?;
-        if text.ends_with('\n') {
-            text.pop();
-        }
-        Ok(text)
+        let (done, text) = oneshot::channel();
+        // A thread, so that the command can be told to end meanwhile.
+        std::thread::spawn(move || done.send(read_text()));
+        text.await.unwrap_or_else(|_| Err(Failure::unexpected("standard input could not be read")))
     }
 }
 
@@ -185,6 +206,11 @@ impl Default for Input {
     fn default() -> Self {
         Self::new()
     }
+}
+
+fn ended(expected: &str) -> Failure {
+    Failure::user(format!("input ended where {expected} was expected"))
+        .next("see `halcyon help COMMAND` for what it reads")
 }
 
 impl Reader {
@@ -208,6 +234,21 @@ impl Reader {
     }
 }
 
+fn read_text() -> Result<String, Failure> {
+    let mut text = Vec::new();
+    let read = io::stdin().lock().take(TEXT_BYTES_MAX + 1).read_to_end(&mut text);
+    read.map_err(|error| Failure::network(format!("standard input cannot be read: {error}")))?;
+    if text.len() as u64 > TEXT_BYTES_MAX {
+        return Err(Failure::user("the text is too long for a message").next("send at most 12,000 bytes"));
+    }
+    let mut text =
+        String::from_utf8(text).map_err(|_| Failure::user("the text is not UTF-8").next("send text, not a file"))?;
+    if text.ends_with('\n') {
+        text.pop();
+    }
+    Ok(text)
+}
+
 fn read_line(input: &mut impl BufRead) -> io::Result<Option<String>> {
     let mut line = String::with_capacity(SECRET_BYTES_MAX);
     if input.take(LINE_BYTES_MAX).read_line(&mut line)? == 0 {
@@ -218,7 +259,7 @@ fn read_line(input: &mut impl BufRead) -> io::Result<Option<String>> {
 }
 
 /// A prompt that cannot be shown is no reason not to read the answer.
-fn show_prompt(prompt: &str) {
+pub(crate) fn show_prompt(prompt: &str) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "{prompt}: ");
     let _ = if io::stdin().is_terminal() { stderr.flush() } else { writeln!(stderr) };

@@ -1,9 +1,8 @@
-//! A profile that is open, and its client: the one place that knows where the client runs.
+//! A profile that is open, and its client.
 //!
 //! Owns the order of opening: folder, passphrase, store, server, client. Does not know what is done with it.
 //!
-//! - Today the client runs in this process, and one process at a time has a profile open. When an agent owns the profile, this file
-//!   talks to it instead, and no command changes.
+//! - One process at a time has a profile open. In an agent all calls share one session, which outlives each of them.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -15,6 +14,7 @@ use halcyon_client::ports::Store;
 use halcyon_client::ports::store::{Change, Commit};
 use halcyon_client::{Account, Client, ConnectionState, ServerAddress};
 use halcyon_client_store::SqliteStore;
+use halcyon_crypto::SecretBytes;
 
 use crate::args::{DeviceSecret, Server};
 use crate::blame;
@@ -38,6 +38,8 @@ const OWED_POLL: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub(crate) struct Session {
     client: Client,
+    /// Whether it is the agent's, and goes on when a command is done with it.
+    is_shared: bool,
 }
 
 /// A profile that is to become a device of an account.
@@ -48,24 +50,42 @@ pub(crate) struct NewProfile {
 }
 
 impl Session {
-    /// Opens the profile that the options name; it has an account.
+    /// Opens the profile that the options name; it has an account. In an agent, returns the session that is open.
     ///
     /// # Errors
     /// [`Failure`]
     pub(crate) async fn open(context: &mut Context) -> Result<Self, Failure> {
+        if let Some(keeper) = &context.keeper {
+            return keeper.session();
+        }
         let folder = folder(context)?;
         if !native::has_profile(&folder)? {
             return Err(halcyon_client_store::ProfileError::Missing.into());
         }
-        let store = open_store(context, &folder).await?;
+        let passphrase = passphrase(context, SecretUse::Known).await?;
+        let _progress = context.output.progress("opening the profile");
+        Self::unlock(folder, passphrase).await
+    }
+
+    /// Opens the profile in a folder; it has an account.
+    ///
+    /// # Errors
+    /// [`Failure`], also for a wrong passphrase.
+    pub(crate) async fn unlock(folder: PathBuf, passphrase: SecretBytes) -> Result<Self, Failure> {
+        let store = on_a_thread(move || native::open_store(&folder, &passphrase)).await?;
         let profile = store.profile().map_err(store_failure)?.ok_or(ProfileError::NoAccount)?;
         let trust = match store.setting(CA_SETTING).map_err(store_failure)? {
             Some(authority) => Trust::Pem(authority.into_bytes()),
             None => Trust::Web,
         };
-        let session = Self { client: native::client(store, address(&profile.server)?, &trust)? };
+        let session = Self { client: native::client(store, address(&profile.server)?, &trust)?, is_shared: false };
         session.account()?;
         Ok(session)
+    }
+
+    /// Returns the same session for one more command, which does not end it.
+    pub(crate) fn shared(&self) -> Self {
+        Self { client: self.client.clone(), is_shared: true }
     }
 
     /// Returns the client.
@@ -89,8 +109,11 @@ impl Session {
         }
     }
 
-    /// Ends the client's work in good order: what is owed to others leaves first, if there is a connection.
+    /// Ends the client's work in good order: what is owed to others leaves first, if there is a connection. A shared session goes on.
     pub(crate) async fn close(&self) {
+        if self.is_shared {
+            return;
+        }
         let online = || matches!(self.client.connection(), ConnectionState::Online { .. });
         let owed = async {
             while online() && self.client.outbox_len().is_ok_and(|waiting| waiting > 0) {
@@ -129,7 +152,7 @@ impl NewProfile {
         if client.account()?.is_some() {
             return Err(Failure::from(ProfileError::HasAccount).next("`--profile NAME` makes another one"));
         }
-        Ok(Self { session: Session { client }, made: (!exists).then_some(folder) })
+        Ok(Self { session: Session { client, is_shared: false }, made: (!exists).then_some(folder) })
     }
 
     /// Returns the session.
@@ -223,11 +246,20 @@ async fn on_a_thread<T: Send + 'static>(
     done.unwrap_or_else(|error| Err(Failure::unexpected(format!("the profile could not be worked on: {error}"))))
 }
 
-async fn passphrase(context: &mut Context, usage: SecretUse) -> Result<halcyon_crypto::SecretBytes, Failure> {
+/// Returns where the profile's passphrase was said to be.
+pub(crate) fn passphrase_source(context: &Context) -> SecretSource {
     let (descriptor, file) = (context.global.passphrase_fd, context.global.passphrase_file.clone());
     // The name of a file in the environment is no secret, and what is said on the command line comes first.
     let file = file.or_else(|| std::env::var_os(PASSPHRASE_FILE_VARIABLE).map(PathBuf::from));
-    let source = SecretSource::from_options(descriptor, file.as_deref());
+    SecretSource::from_options(descriptor, file.as_deref())
+}
+
+/// Returns the profile's passphrase.
+///
+/// # Errors
+/// [`Failure`] if it is nowhere, and nobody can be asked.
+pub(crate) async fn passphrase(context: &mut Context, usage: SecretUse) -> Result<SecretBytes, Failure> {
+    let source = passphrase_source(context);
     context.input.secret(&source, "passphrase of the profile", usage).await
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn edit(context: &mut Context, options: Edit) -> Result<(), Fai
     }
     let session = Session::open(context).await?;
     let result = async {
-        let text = send::text(context, options.text.as_deref())?;
+        let text = send::text(context, options.text.as_deref()).await?;
         done(context, &session, &options.message, options.part, Deed::Edit(Text(text))).await
     }
     .await;

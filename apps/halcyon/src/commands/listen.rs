@@ -34,10 +34,10 @@ pub(super) async fn run(context: &mut Context, options: &Listen) -> Result<(), F
 }
 
 async fn listen(context: &Context, session: &Session, options: &Listen) -> Result<(), Failure> {
-    let mut listener = Listener::new(context.output, session.client(), options.count)?;
+    let mut listener = Listener::new(context, session.client(), options)?;
     let result = tokio::select! {
         result = listener.listen() => result,
-        () = ended(options.seconds.map(Duration::from_secs)) => Ok(()),
+        () = context.stop.asked(options.seconds.map(Duration::from_secs)) => Ok(()),
     };
     result.and(listener.keep())
 }
@@ -51,6 +51,8 @@ pub(super) struct Listener {
     printed: u64,
     /// Whether the profile knows that number.
     kept: bool,
+    /// Whether the profile is to know it.
+    keeps: bool,
     /// Messages to print before the end.
     left: Option<u64>,
     /// What was said of repairs.
@@ -79,15 +81,19 @@ impl Listener {
     ///
     /// # Errors
     /// [`Failure`]
-    pub(super) fn new(output: Output, client: &Client, count: Option<u64>) -> Result<Self, Failure> {
-        let printed = client.app_setting(PRINTED_SETTING)?.and_then(|number| number.parse().ok()).unwrap_or_default();
+    pub(super) fn new(context: &Context, client: &Client, options: &Listen) -> Result<Self, Failure> {
+        let printed = match options.after {
+            Some(number) => number,
+            None => client.app_setting(PRINTED_SETTING)?.and_then(|number| number.parse().ok()).unwrap_or_default(),
+        };
         Ok(Self {
-            output,
+            output: context.output.clone(),
             client: client.clone(),
             events: client.subscribe(),
             printed,
             kept: true,
-            left: count,
+            keeps: options.after.is_none(),
+            left: options.count,
             repairs: SaidRepairs::default(),
         })
     }
@@ -188,7 +194,7 @@ impl Listener {
             self.left = self.left.map(|left| left.saturating_sub(1));
         }
         self.printed = message.number;
-        self.kept = false;
+        self.kept = !self.keeps;
         Ok(())
     }
 
@@ -212,36 +218,6 @@ fn is_beside(event: &Event) -> bool {
         Event::Unopened { cause, .. } => cause == "no-key",
         _ => false,
     }
-}
-
-/// Returns when the person, the service manager or the clock says that it is enough.
-pub(super) async fn ended(limit: Option<Duration>) {
-    let over = async {
-        match limit {
-            Some(limit) => tokio::time::sleep(limit).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        () = over => {}
-        _ = tokio::signal::ctrl_c() => {}
-        () = terminated() => {}
-    }
-}
-
-#[cfg(unix)]
-async fn terminated() {
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(_) => std::future::pending().await,
-    }
-}
-
-#[cfg(not(unix))]
-async fn terminated() {
-    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Fail
 }
 
 async fn send(context: &mut Context, session: &Session, options: &Send) -> Result<(), Failure> {
-    let text = text(context, options.text.as_deref())?;
+    let text = text(context, options.text.as_deref()).await?;
     let reply_to = options.reply_to.as_ref().map(|name| act::target(session, name, 0)).transpose()?;
     let client = session.client();
     client.go_online();
@@ -62,14 +62,14 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
 ///
 /// # Errors
 /// [`Failure`] if it cannot be read.
-pub(super) fn text(context: &mut Context, given: Option<&str>) -> Result<String, Failure> {
+pub(super) async fn text(context: &mut Context, given: Option<&str>) -> Result<String, Failure> {
     if let Some(text) = given {
         return Ok(text.to_owned());
     }
     if context.input.is_terminal() {
         context.output.note("Type the message; Ctrl-D on an empty line ends it.");
     }
-    context.input.rest()
+    context.input.rest().await
 }
 
 /// Waits until the server has what was sent, or with `delivered` a device of everybody, and shows how far it came.

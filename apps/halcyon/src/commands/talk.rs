@@ -8,8 +8,8 @@ use halcyon_client::event::DeliveryState;
 use halcyon_client::{Client, Draft, Event};
 
 use super::Context;
-use super::listen::{Listener, ended};
-use crate::args::{Format, Talk};
+use super::listen::Listener;
+use crate::args::{Format, Listen, Talk};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -24,7 +24,7 @@ pub(super) async fn run(context: &mut Context, options: &Talk) -> Result<(), Fai
 }
 
 async fn talk(context: &mut Context, client: &Client, options: &Talk) -> Result<(), Failure> {
-    let mut listener = Listener::new(context.output, client, None)?;
+    let mut listener = Listener::new(context, client, &Listen::default())?;
     listener.catch_up()?;
     listener.go_on_repairing()?;
     client.go_online();
@@ -32,7 +32,8 @@ async fn talk(context: &mut Context, client: &Client, options: &Talk) -> Result<
         context.output.note("Type a line to send it; Ctrl-D ends.");
     }
     let mut refused = None;
-    let mut ended = std::pin::pin!(ended(None));
+    let stop = context.stop.clone();
+    let mut ended = std::pin::pin!(stop.asked(None));
     loop {
         tokio::select! {
             event = listener.next() => match event? {

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(unix)]
+mod agent;
 mod failures;
 mod interface;
 mod keyring;
 mod linking;
+#[cfg(unix)]
+mod programs;
 mod repairing;
 mod talking;
 mod world;

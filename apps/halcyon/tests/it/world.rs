@@ -92,8 +92,15 @@ impl World {
             handle: format!("{name}@example.org"),
             profile: self.folder.path().join(format!("{name}-{device}")),
             passphrase,
-            environment: Vec::new(),
+            environment: vec![("XDG_RUNTIME_DIR", self.runtime_folder().into())],
         }
+    }
+
+    /// Where agents have their sockets.
+    pub(crate) fn runtime_folder(&self) -> PathBuf {
+        let folder = self.folder.path().join("run");
+        fs::create_dir_all(&folder).unwrap();
+        folder
     }
 
     /// A file with some secret, for `--password-file`.
@@ -164,10 +171,22 @@ impl Drop for World {
 impl Person {
     /// A command of this person's device.
     pub(crate) fn halcyon(&self, arguments: &[&str]) -> Command {
+        let mut command = self.halcyon_without_passphrase(arguments);
+        command.arg("--passphrase-file").arg(&self.passphrase);
+        command
+    }
+
+    /// A command of this person's device that is not told the passphrase.
+    pub(crate) fn halcyon_without_passphrase(&self, arguments: &[&str]) -> Command {
         let mut command = halcyon(arguments);
-        command.arg("--profile-folder").arg(&self.profile).arg("--passphrase-file").arg(&self.passphrase);
+        command.arg("--profile-folder").arg(&self.profile);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
+    }
+
+    /// The passphrase.
+    pub(crate) fn passphrase(&self) -> String {
+        fs::read_to_string(&self.passphrase).unwrap().trim_end().to_owned()
     }
 
     /// Runs a command to its end, with nothing on standard input.
@@ -234,6 +253,18 @@ pub(crate) fn halcyon(arguments: &[&str]) -> Command {
     command
 }
 
+/// Whether a program of the system is there. If not, says aloud that the test was not run; where `CI` is set, that is a failure.
+pub(crate) fn is_there(program: &str, flag: &str) -> bool {
+    let there = Command::new(program).arg(flag).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "{program} is not installed: run .ci/packages");
+        // Not by a macro, whose words the harness keeps to itself while the test passes.
+        let words = format!("NOT RUN: {program} is not installed; .ci/packages installs it\n");
+        std::io::stderr().write_all(words.as_bytes()).unwrap();
+    }
+    there
+}
+
 /// Runs a command to its end, with nothing on standard input.
 pub(crate) fn run(mut command: Command) -> Output {
     command.stdin(Stdio::null()).output().unwrap()
@@ -289,9 +320,26 @@ impl Running {
         panic!("it did not say `{words}` but {said:?}");
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, as a lack of memory does.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Asks it to end, as a service manager does.
     pub(crate) fn stop(self) {
-        assert!(Command::new("kill").arg(self.child.id().to_string()).status().unwrap().success());
+        self.stop_with("TERM");
+    }
+
+    /// Asks it to end by a signal.
+    pub(crate) fn stop_with(self, signal: &str) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &process]).status().unwrap().success());
         self.end_well();
     }
 

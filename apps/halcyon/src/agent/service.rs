@@ -1,0 +1,276 @@
+//! The agent's half: takes callers, and runs what they ask.
+//!
+//! Owns who is served, and the end of everything. Does not know what a command does.
+//!
+//! - Each connection has a thread that reads it, and each call one that runs it, so a caller that does not read holds up itself alone.
+//! - Locking and ending wait for the calls: none holds a key longer than that.
+
+use std::collections::HashMap;
+use std::os::unix::net::UnixStream;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use halcyon_client::ConnectionState;
+use halcyon_crypto::SecretBytes;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use super::call::{self, Prepared};
+use super::connection::{BeginError, Connection, Lines};
+use super::endpoint::Endpoint;
+use super::schema;
+use super::wire::{Id, Incoming, LINE_BYTES_MAX, RpcError, VERSION, code};
+use crate::failure::Failure;
+use crate::keeper::Keeper;
+use crate::line::ConnectionLine;
+
+/// Connections at once. Each is a program or a terminal of one person.
+const CONNECTIONS_MAX: usize = 64;
+/// How long is waited for calls that were told to end; a call takes at most its grace, or the patience of one write.
+const CALLS_PATIENCE: Duration = Duration::from_secs(7);
+/// When the system has no descriptor left, it is tried again after this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The agent of one profile.
+pub(crate) struct Service {
+    keeper: Arc<Keeper>,
+    runtime: Handle,
+    connections: AtomicUsize,
+    calls: Mutex<HashMap<u64, watch::Sender<bool>>>,
+    numbers: AtomicU64,
+    /// How many calls run.
+    running: watch::Sender<usize>,
+    /// Whether the agent is to end.
+    end: watch::Sender<bool>,
+}
+
+/// How the agent is: the result of `agent.status`, `agent.unlock` and `agent.lock`.
+#[derive(Serialize)]
+struct Status {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// `locked` or `open`.
+    state: &'static str,
+    version: &'static str,
+    api_version: &'static str,
+    pid: u32,
+    profile: String,
+    /// How it stands with the server, while the profile is open.
+    connection: Option<ConnectionLine>,
+    /// Messages and receipts that wait to leave, while the profile is open.
+    outbox: Option<usize>,
+}
+
+impl Service {
+    pub(crate) fn new(keeper: Arc<Keeper>, runtime: Handle) -> Arc<Self> {
+        Arc::new(Self {
+            keeper,
+            runtime,
+            connections: AtomicUsize::new(0),
+            calls: Mutex::default(),
+            numbers: AtomicU64::new(0),
+            running: watch::channel(0).0,
+            end: watch::channel(false).0,
+        })
+    }
+
+    /// Serves callers until one of them, or `stop`, ends it; then closes the profile.
+    pub(crate) async fn serve(self: &Arc<Self>, endpoint: &Endpoint, stop: impl Future<Output = ()>) {
+        let mut end = self.end.subscribe();
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            tokio::select! {
+                accepted = endpoint.accept() => match accepted {
+                    Ok(stream) => self.admit(stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "a caller could not be taken");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                _ = end.wait_for(|is_said| *is_said) => break,
+                () = &mut stop => break,
+            }
+        }
+        self.lock().await;
+    }
+
+    /// Closes the profile, after the calls that use it.
+    async fn lock(&self) {
+        self.keeper.lock(self.end_calls()).await;
+    }
+
+    async fn end_calls(&self) {
+        for stop in self.calls.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            let _ = stop.send(true);
+        }
+        let mut running = self.running.subscribe();
+        // A thread that hangs all the same loses its session's connection, and its store is closed with the process.
+        let _ = tokio::time::timeout(CALLS_PATIENCE, running.wait_for(|calls| *calls == 0)).await;
+    }
+
+    fn admit(self: &Arc<Self>, stream: UnixStream) {
+        if self.connections.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(CONNECTIONS_MAX, "too many callers at once");
+            return;
+        }
+        let service = Arc::clone(self);
+        std::thread::spawn(move || {
+            if let Err(error) = service.attend(stream) {
+                tracing::debug!(%error, "a caller's connection failed");
+            }
+            service.connections.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+
+    /// Reads what a caller sends, to its end.
+    fn attend(self: &Arc<Self>, stream: UnixStream) -> std::io::Result<()> {
+        let mut lines = Lines::of(stream.try_clone()?);
+        let connection = Arc::new(Connection::new(stream)?);
+        let ended = loop {
+            match lines.next() {
+                Ok(Some(line)) if line.len() > LINE_BYTES_MAX => {
+                    let what = format!("a line has at most {LINE_BYTES_MAX} bytes; the connection ends");
+                    connection.refuse(RpcError::new(code::INVALID_REQUEST, what));
+                    break Ok(());
+                }
+                Ok(Some(line)) => self.take(&connection, &line),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        connection.ended();
+        ended
+    }
+
+    fn take(self: &Arc<Self>, connection: &Arc<Connection>, line: &SecretBytes) {
+        if line.expose().trim_ascii().is_empty() {
+            return;
+        }
+        let value: Value = match serde_json::from_slice(line.expose()) {
+            Ok(value) => value,
+            Err(error) => return connection.refuse(RpcError::new(code::PARSE, format!("this is no JSON: {error}"))),
+        };
+        let incoming = match serde_json::from_value::<Incoming>(value) {
+            Ok(incoming) if incoming.jsonrpc.as_deref() == Some(VERSION) => incoming,
+            _ => {
+                let what = "a line is one JSON-RPC 2.0 object, with \"jsonrpc\": \"2.0\", parameters by name, and an id that is a number or a text";
+                return connection.refuse(RpcError::new(code::INVALID_REQUEST, what));
+            }
+        };
+        match incoming {
+            Incoming { method: Some(method), id, params, .. } => {
+                self.asked(connection, id, method, params.unwrap_or_default());
+            }
+            Incoming { id: Some(id), result, error, .. } => connection.answered(&id, result, error),
+            _ => connection.refuse(RpcError::new(code::INVALID_REQUEST, "a request has a method")),
+        }
+    }
+
+    fn asked(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        id: Option<Id>,
+        method: String,
+        params: Map<String, Value>,
+    ) {
+        match method.as_str() {
+            "cancel" => connection.answer(id, cancel(connection, &params)),
+            "rpc.discover" => connection.answer(id, Ok(schema::document())),
+            "agent.status" => connection.answer(id, self.status().map(|status| [status]).map_err(RpcError::from)),
+            "agent.unlock" | "agent.lock" | "agent.stop" => self.turn(connection, id, method, params),
+            _ => match call::prepare(method, params) {
+                Ok(prepared) => self.begin(connection, id, prepared),
+                Err(error) => connection.answer(id, Err::<Value, _>(error)),
+            },
+        }
+    }
+
+    /// Unlocks, locks or ends, on a thread of its own, since the first takes seconds and the others wait for calls.
+    fn turn(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        id: Option<Id>,
+        method: String,
+        params: Map<String, Value>,
+    ) {
+        let (service, connection) = (Arc::clone(self), Arc::clone(connection));
+        std::thread::spawn(move || {
+            let outcome = service.runtime.block_on(async {
+                match method.as_str() {
+                    "agent.unlock" => service.keeper.unlock(passphrase(params)?).await?,
+                    _ => service.lock().await,
+                }
+                Ok([service.status()?])
+            });
+            connection.answer(id, outcome);
+            if method == "agent.stop" {
+                service.end.send_replace(true);
+            }
+        });
+    }
+
+    fn begin(self: &Arc<Self>, connection: &Arc<Connection>, id: Option<Id>, prepared: Prepared) {
+        let (stop, stopped) = watch::channel(false);
+        // A notification cannot be cancelled by name, and nobody hears how it ended.
+        let begun = id.as_ref().map_or(Ok(()), |id| connection.begin(id, stop.clone(), prepared.manner.needs_caller()));
+        if let Err(error) = begun {
+            let what = match error {
+                BeginError::Taken => "a call with this id runs already",
+                BeginError::TooMany => "too many calls run on this connection",
+            };
+            return connection.answer(id, Err::<Value, _>(RpcError::new(code::INVALID_REQUEST, what)));
+        }
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(number, stop);
+        self.running.send_modify(|calls| *calls += 1);
+        let (service, connection) = (Arc::clone(self), Arc::clone(connection));
+        std::thread::spawn(move || {
+            let running =
+                call::run(Arc::clone(&service.keeper), Arc::clone(&connection), id.clone(), prepared, stopped);
+            let ended = std::panic::catch_unwind(AssertUnwindSafe(|| service.runtime.block_on(running)));
+            service.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+            service.running.send_modify(|calls| *calls -= 1);
+            if let Some(id) = &id {
+                connection.finish(id);
+            }
+            connection.answer(id, ended.unwrap_or_else(|_| Err(broke().into())));
+        });
+    }
+
+    fn status(&self) -> Result<Status, Failure> {
+        let session = self.keeper.open_session();
+        let client = session.as_ref().map(crate::session::Session::client);
+        Ok(Status {
+            kind: "agent",
+            state: if client.is_some() { "open" } else { "locked" },
+            version: env!("CARGO_PKG_VERSION"),
+            api_version: schema::API_VERSION,
+            pid: std::process::id(),
+            profile: self.keeper.folder().display().to_string(),
+            connection: client.map(|client| ConnectionLine::from(&client.connection() as &ConnectionState)),
+            outbox: client.map(|client| client.outbox_len()).transpose()?,
+        })
+    }
+}
+
+fn broke() -> Failure {
+    Failure::unexpected("the command broke off by a defect; the agent goes on")
+}
+
+fn passphrase(mut params: Map<String, Value>) -> Result<SecretBytes, RpcError> {
+    match params.remove("passphrase") {
+        Some(Value::String(text)) if !text.is_empty() => Ok(SecretBytes::from_vec(text.into_bytes())),
+        _ => Err(RpcError::new(code::INVALID_PARAMS, "`passphrase` takes the passphrase of the profile")),
+    }
+}
+
+fn cancel(connection: &Connection, params: &Map<String, Value>) -> Result<Value, RpcError> {
+    let id = params.get("id").and_then(|id| serde_json::from_value::<Id>(id.clone()).ok());
+    let id = id.ok_or_else(|| RpcError::new(code::INVALID_PARAMS, "`id` takes the id of a call of this connection"))?;
+    Ok(json!([{"type": "cancelled", "was_running": connection.cancel(&id)}]))
+}

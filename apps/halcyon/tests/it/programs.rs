@@ -1,0 +1,260 @@
+//! The agent's socket as programs use it, well and badly.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::agent::{locked_agent, open_agent};
+use crate::world::{Person, Running, World, halcyon, is_there, run, text};
+
+/// Longer than an answer takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Program {
+    stream: UnixStream,
+    lines: BufReader<UnixStream>,
+}
+
+impl Program {
+    /// As docs/agent.md says: the file in the profile's folder names the socket.
+    fn of(person: &Person) -> Self {
+        let socket = fs::read_to_string(person.profile().join("agent.lock")).unwrap();
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self { lines: BufReader::new(stream.try_clone().unwrap()), stream }
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
+    }
+
+    fn line(&mut self) -> Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
+    }
+
+    fn says(&mut self, line: &str) -> Value {
+        self.send(format!("{line}\n").as_bytes());
+        self.line()
+    }
+
+    fn ask(&mut self, id: i64, method: &str, params: Value) {
+        let request = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        self.send(format!("{request}\n").as_bytes());
+    }
+
+    fn call(&mut self, id: i64, method: &str, params: Value) -> Value {
+        self.ask(id, method, params);
+        self.line()
+    }
+}
+
+#[test]
+fn a_program_sends_and_listens() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let agent = locked_agent(&bob);
+    let mut program = Program::of(&bob);
+    let locked = program.call(1, "devices", json!({}));
+    assert_eq!((&locked["id"], &locked["error"]["code"]), (&json!(1), &json!(-32_001)), "{locked}");
+    let unlocked = program.call(2, "agent.unlock", json!({"passphrase": bob.passphrase()}));
+    assert_eq!(unlocked["result"][0]["state"], "open", "{unlocked}");
+
+    // A stream goes on while other calls come and go.
+    program.ask(3, "listen", json!({"stream": true}));
+    alice.json(&["send", &bob.handle, "--text", "to a program", "--wait"]);
+    let heard = loop {
+        let line = program.line();
+        assert_eq!((&line["method"], &line["params"]["call"]), (&json!("result"), &json!(3)), "{line}");
+        if line["params"]["value"]["type"] == "message" {
+            break line;
+        }
+    };
+    assert_eq!(heard["params"]["value"]["text"], "to a program");
+    program.ask(4, "send", json!({"to": [alice.handle], "text": "from a program"}));
+    let sent = loop {
+        let line = program.line();
+        if line["id"] == 4 {
+            break line;
+        }
+    };
+    assert_eq!(sent["result"][0]["done"], true, "{sent}");
+    program.ask(5, "cancel", json!({"id": 3}));
+    let (mut is_cancelled, mut is_over) = (false, false);
+    while !(is_cancelled && is_over) {
+        let line = program.line();
+        is_cancelled |= line["id"] == 5 && line["result"][0]["was_running"] == true;
+        is_over |= line["id"] == 3 && line["result"] == json!([]);
+    }
+    let history = program.call(6, "history", json!({"with": [alice.handle]}));
+    let texts: Vec<&Value> = history["result"].as_array().unwrap().iter().map(|line| &line["text"]).collect();
+    assert_eq!(texts, ["to a program", "from a program"]);
+    // A program is asked nothing, unless it says that it answers.
+    let asked = program.call(7, "sessions.reset", json!({}));
+    assert_eq!(asked["error"]["code"], 1, "{asked}");
+    assert!(asked["error"]["data"]["next"].as_str().unwrap().contains("`yes`"), "{asked}");
+    let question = program.call(9, "sessions.reset", json!({"ask": true}));
+    assert_eq!((&question["method"], &question["params"]["call"]), (&json!("input"), &json!(9)), "{question}");
+    assert_eq!(question["params"]["prompt"], "begin 1 session anew? yes or no");
+    let refused = program.says(&json!({"jsonrpc": "2.0", "id": question["id"], "result": "no"}).to_string());
+    assert_eq!(refused["error"]["message"], "nothing was done", "{refused}");
+    // A failure is the one that the command would have had.
+    let failed = program.call(8, "unsend", json!({"message": 999}));
+    assert_eq!(failed["error"]["code"], 1, "{failed}");
+    assert_eq!(failed["error"]["message"], "there is no message with this number or id here");
+    agent.stop();
+}
+
+/// Each mistake is answered by its code, and the connection goes on.
+#[test]
+fn mistakes_are_answered() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let agent = open_agent(&alice);
+    let mut program = Program::of(&alice);
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let mistakes = [
+        ("nonsense", -32_700),
+        (deep.as_str(), -32_700),
+        (r#"[{"jsonrpc":"2.0","id":1,"method":"devices"}]"#, -32_600),
+        (r#"{"id":1,"method":"devices"}"#, -32_600),
+        (r#"{"jsonrpc":"2.0","id":{},"method":"devices"}"#, -32_600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"devices","params":[1]}"#, -32_600),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"sned"}"#, -32_601),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"register","params":{"handle":"a@example.org"}}"#, -32_601),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{"text":"to nobody"}}"#, -32_602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"listen","params":{"profile":"other"}}"#, -32_602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"listen","params":{"stream":"yes"}}"#, -32_602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"agent.unlock","params":{"passphrase":7}}"#, -32_602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"cancel"}"#, -32_602),
+    ];
+    for (line, code) in mistakes {
+        let answer = program.says(line);
+        assert_eq!(answer["error"]["code"], code, "{}: {answer}", &line[..line.len().min(80)]);
+    }
+    // Answers to nothing, empty lines and notifications are not answered.
+    program.send(
+        b"{\"jsonrpc\":\"2.0\",\"id\":\"q9\",\"result\":\"x\"}\n\n{\"jsonrpc\":\"2.0\",\"method\":\"devices\"}\n",
+    );
+    // An id names one call at a time.
+    program.ask(1, "listen", json!({}));
+    let twice = program.call(1, "devices", json!({}));
+    assert_eq!(twice["error"]["message"], "a call with this id runs already", "{twice}");
+    assert_eq!(program.call(2, "devices", json!({}))["result"][0]["name"], "phone");
+
+    // A line without end is not kept; the connection is over, and others go on.
+    let mut flood = Program::of(&alice);
+    let chunk = vec![b'x'; 64 * 1024];
+    while flood.stream.write_all(&chunk).is_ok() {}
+    assert_eq!(Program::of(&alice).call(1, "devices", json!({}))["result"][0]["name"], "phone");
+    agent.stop();
+}
+
+/// Who does not read is cut off, and holds up nobody.
+#[test]
+fn a_caller_that_never_reads_is_cut_off() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let agent = open_agent(&alice);
+    let mut deaf = Program::of(&alice);
+    let request = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"rpc.discover\"}\n";
+    let begun = Instant::now();
+    while deaf.stream.write_all(request).is_ok() {
+        assert!(begun.elapsed() < PATIENCE, "it is still served");
+        if begun.elapsed() < Duration::from_secs(1) {
+            // Others are, meanwhile.
+            assert_eq!(Program::of(&alice).call(1, "devices", json!({}))["result"][0]["name"], "phone");
+        }
+    }
+    let mut rest = Vec::new();
+    let _ = deaf.lines.read_to_end(&mut rest);
+    assert!(rest.len() < 8 * 1024 * 1024, "{} bytes were kept for it", rest.len());
+    assert_eq!(Program::of(&alice).call(1, "devices", json!({}))["result"][0]["name"], "phone");
+    agent.stop();
+}
+
+/// Callers that hang up in the middle leave nothing running.
+#[test]
+fn callers_come_and_go() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let agent = open_agent(&alice);
+    for _ in 0..200 {
+        let mut program = Program::of(&alice);
+        program.ask(1, "listen", json!({"stream": true}));
+        program.ask(2, "devices", json!({}));
+    }
+    // More than are allowed at once are turned away; these were over before.
+    let begun = Instant::now();
+    loop {
+        let mut program = Program::of(&alice);
+        program.ask(1, "devices", json!({}));
+        let mut line = String::new();
+        if program.lines.read_line(&mut line).is_ok_and(|count| count > 0) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "those who left still count");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    // Half a connection is enough to get an answer.
+    let mut program = Program::of(&alice);
+    program.ask(1, "devices", json!({}));
+    program.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(program.line()["result"][0]["name"], "phone");
+    agent.stop();
+}
+
+#[test]
+fn the_description_is_stable() {
+    let described = run(halcyon(&["agent", "schema"]));
+    assert!(described.status.success());
+    insta::assert_snapshot!(text(&described.stdout));
+}
+
+/// Everything that the help lists can be asked of the agent, but what makes a profile, needs none, or is about the agent.
+#[test]
+fn the_description_is_complete() {
+    let described: Value = serde_json::from_slice(&run(halcyon(&["agent", "schema"])).stdout).unwrap();
+    let names: Vec<&str> =
+        described["methods"].as_array().unwrap().iter().map(|method| method["name"].as_str().unwrap()).collect();
+    let help = text(&run(halcyon(&["--help"])).stdout);
+    let commands = help.split("Commands:").nth(1).unwrap().split("\n\n").next().unwrap();
+    let commands: Vec<&str> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(commands.len() > 20, "{commands:?}");
+    let without = ["register", "link", "agent", "unlock", "lock", "completions", "man", "help"];
+    for command in commands {
+        assert_eq!(names.contains(&command), !without.contains(&command), "{command}");
+    }
+}
+
+/// The example in `examples/`, as the documentation starts it.
+#[test]
+fn the_example_bot_answers() {
+    if !is_there("python3", "--version") {
+        return;
+    }
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bot = world.registered("bot", "server");
+    let agent = open_agent(&bot);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/echo_bot.py");
+    let mut command = Command::new("python3");
+    command.arg(script).arg(bot.profile());
+    let running = Running::start(command);
+    running.line("readiness", |line| line == "listening");
+    alice.json(&["send", &bot.handle, "--text", "is there an echo?"]);
+    let heard = alice.json(&["listen", "--count", "1", "--for", "60"]);
+    assert_eq!(heard.last().unwrap()["text"], "is there an echo?");
+    assert_eq!(heard.last().unwrap()["sender"], "mailto:bot@example.org");
+    // What it wrote itself it does not answer.
+    assert_eq!(bot.json(&["history", &alice.handle]).len(), 2);
+    running.stop_with("INT");
+    agent.stop();
+}
