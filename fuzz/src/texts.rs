@@ -5,8 +5,9 @@
 //! - Nothing that is shown can move a cursor (CON-3).
 
 use halcyon_content::{
-    Act, CONTENT_BYTES_MAX, Content, ConversationMembers, Deed, Kind, Message, PARTS_MAX, Part, RECEIPT_IDS_MAX,
-    RECIPIENTS_MAX, Receipt, ReceiptKind, TEXT_BYTES_MAX, Tapback, Target, Text, decode, encode, for_display,
+    Act, Animation, CONTENT_BYTES_MAX, Content, ConversationMembers, Deed, Effect, Kind, Mention, Message, PARTS_MAX,
+    Part, RECEIPT_IDS_MAX, RECIPIENTS_MAX, Range, Receipt, ReceiptKind, Style, Styled, Subject, TEXT_BYTES_MAX,
+    Tapback, Target, Text, decode, encode, for_display,
 };
 use halcyon_crypto::{padding, sas::Sas};
 use halcyon_types::{
@@ -76,7 +77,7 @@ fn is_of_later_version(content: &Content) -> bool {
 }
 
 fn text_bytes(part: &Part) -> usize {
-    if let Part::Text(Text(text)) = part { text.len() } else { 0 }
+    if let Part::Text(text) = part { text.text.len() } else { 0 }
 }
 
 /// IDN-1 to IDN-4
@@ -151,9 +152,19 @@ pub fn seeds() -> Vec<Vec<u8>> {
         encode(&content).unwrap()
     };
     let two = Message {
-        parts: vec![Part::Text(Text("hello".into())), Part::Text(Text("w\u{202e}rld\u{7}".into()))],
-        reply_to: None,
+        parts: vec![Part::Text(Text::plain("hello")), Part::Text(Text::plain("w\u{202e}rld\u{7}"))],
+        subject: Subject::new("greetings"),
+        effect: Some(Effect::Confetti),
+        ..Message::default()
     };
+    let range = |start, length| Range { start, length };
+    let style = Style { bold: true, animation: Some(Animation::Shake), ..Style::default() };
+    let styled = Text {
+        text: "hi böb".into(),
+        styles: vec![Styled { range: range(0, 2), style }, Styled { range: range(4, 2), style: Style::default() }],
+        mentions: vec![Mention { range: range(3, 4), handle: BOB.handle.clone() }],
+    };
+    let rich = Message { parts: vec![Part::Text(styled.clone())], ..Message::default() };
     let receipt = Receipt {
         kind: ReceiptKind::Delivered,
         message_ids: vec![MessageId::from_bytes([7; 16]), MessageId::from_bytes([8; 16])],
@@ -182,12 +193,18 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let deeds = [
         Deed::Tapback { tapback: Tapback::Laugh, removed: true },
         Deed::Tapback { tapback: Tapback::emoji("🦊").expect("it is one"), removed: false },
-        Deed::Edit(Text("hullo".into())),
+        Deed::Edit(Text::plain("hullo")),
+        Deed::Edit(styled),
         Deed::Unsend,
     ];
     let answer = Message { reply_to: Some(target), ..Message::text("yes") };
-    let kinds =
-        [Kind::Message(Message::text("hello")), Kind::Message(two), Kind::Message(answer), Kind::Receipt(receipt)];
+    let kinds = [
+        Kind::Message(Message::text("hello")),
+        Kind::Message(two),
+        Kind::Message(rich),
+        Kind::Message(answer),
+        Kind::Receipt(receipt),
+    ];
     let acts = deeds.map(|deed| Kind::Act(Act { target, deed }));
     let mut seeds: Vec<Vec<u8>> =
         kinds.into_iter().chain(acts).map(|kind| [&[0], &content(kind)[..]].concat()).collect();

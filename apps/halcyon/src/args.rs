@@ -7,9 +7,12 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use halcyon_client::Effect;
 use halcyon_types::{Handle, MessageId};
 
+use crate::line::message::effect_name;
 use crate::profile::ProfileName;
 
 /// What `--help` says last of every command that can fail in a way that a script wants to know.
@@ -227,9 +230,35 @@ pub struct Send {
     /// The message that this one answers.
     #[arg(long, value_name = "MESSAGE")]
     pub reply_to: Option<MessageName>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub look: Look,
+    /// A line above the text.
+    #[arg(long, value_name = "TEXT")]
+    pub subject: Option<String>,
+    /// How the message appears, where a client can show it.
+    #[arg(long, value_name = "EFFECT", value_parser = effect_names())]
+    pub effect: Option<String>,
     /// Wait until a device of every recipient said that it has the message.
     #[arg(long)]
     pub wait: bool,
+}
+
+/// How a text looks.
+#[derive(Debug, Args)]
+pub struct Look {
+    /// Take marks in the text for styles: **bold**, *italic*, __underline__, ~~strikethrough~~, {shake}moving{/} (or big, small, nod,
+    /// explode, ripple, bloom, jitter); a backslash before a mark makes it a character.
+    #[arg(long)]
+    pub markup: bool,
+    /// Mark somebody's @NAME in the text as a mention; may be given several times.
+    #[arg(long, value_name = "HANDLE")]
+    pub mention: Vec<Handle>,
+}
+
+/// Returns the names of effects, for people.
+fn effect_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Effect::ALL.iter().map(|effect| effect_name(*effect)))
 }
 
 /// A message as a person names it: by the number that this device gave it, or by its id.
@@ -279,6 +308,9 @@ pub struct Edit {
     /// The new text; without it, standard input is taken.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub text: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub look: Look,
     /// The part of the message, from 0.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     pub part: u32,

@@ -17,6 +17,7 @@ mod commands;
 pub mod failure;
 mod keeper;
 pub mod line;
+mod markup;
 pub mod native;
 pub mod output;
 pub mod profile;

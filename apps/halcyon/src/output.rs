@@ -105,6 +105,27 @@ impl Output {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     }
 
+    /// Returns a stretch of somebody's text with the codes of its styles around it, by their names; a name of a person is strong.
+    #[must_use]
+    pub fn looking(&self, styles: &[&str], is_mention: bool, text: &str) -> String {
+        let code = |style: &&str| match *style {
+            "bold" => Some("1"),
+            "italic" => Some("3"),
+            "underline" => Some("4"),
+            "strikethrough" => Some("9"),
+            _ => None,
+        };
+        let mut codes: Vec<&str> = styles.iter().filter_map(code).collect();
+        if is_mention && !codes.contains(&"1") {
+            codes.push("1");
+        }
+        if self.color && !codes.is_empty() {
+            format!("\u{1b}[{}m{text}\u{1b}[0m", codes.join(";"))
+        } else {
+            text.to_owned()
+        }
+    }
+
     /// Prints one result: the value as a line of JSON, or the text.
     ///
     /// # Errors

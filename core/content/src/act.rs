@@ -8,10 +8,11 @@ use halcyon_types::{DeviceId, MessageId};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use crate::{
-    PARTS_MAX, TEXT_BYTES_MAX,
+    ConversationMembers, PARTS_MAX,
     decode::{DecodeError, decode_message_id},
     encode::EncodeError,
-    model::{Kind, Text},
+    model::Kind,
+    text::{self, Text},
     wire,
 };
 
@@ -115,7 +116,7 @@ pub(crate) fn encode_target(target: &Target) -> Result<wire::Target, EncodeError
     })
 }
 
-pub(crate) fn decode(wire: wire::Act) -> Result<Kind, DecodeError> {
+pub(crate) fn decode(wire: wire::Act, members: &ConversationMembers) -> Result<Kind, DecodeError> {
     let target = decode_target(&wire.target.unwrap_or_default())?;
     let deed = match wire.deed {
         None => return Ok(Kind::Unsupported), // CON-5
@@ -124,10 +125,8 @@ pub(crate) fn decode(wire: wire::Act) -> Result<Kind, DecodeError> {
             None => return Ok(Kind::Unsupported), // CON-5
         },
         Some(wire::act::Deed::Edit(edit)) => {
-            if !(1..=TEXT_BYTES_MAX).contains(&edit.text.len()) {
-                return Err(DecodeError::Text(edit.text.len())); // CON-13
-            }
-            Deed::Edit(Text(edit.text))
+            let wire::Edit { text, styles, mentions } = edit;
+            Deed::Edit(text::decode(wire::Text { text, styles, mentions }, members)?) // CON-13
         }
         Some(wire::act::Deed::Unsend(_)) => Deed::Unsend,
     };
@@ -151,16 +150,16 @@ fn decode_tapback(wire: &wire::Tapback) -> Result<Option<Deed>, DecodeError> {
     Ok(Some(Deed::Tapback { tapback, removed: wire.removed }))
 }
 
-pub(crate) fn encode(act: &Act) -> Result<wire::Act, EncodeError> {
+pub(crate) fn encode(act: &Act, members: &ConversationMembers) -> Result<wire::Act, EncodeError> {
     let deed = match &act.deed {
         Deed::Tapback { tapback, removed } => {
             let (reaction, emoji) = encode_tapback(tapback)?;
             wire::act::Deed::Tapback(wire::Tapback { reaction: reaction.into(), emoji, removed: *removed })
         }
-        Deed::Edit(Text(text)) if !(1..=TEXT_BYTES_MAX).contains(&text.len()) => {
-            return Err(EncodeError::Text(text.len())); // CON-13
+        Deed::Edit(text) => {
+            let wire::Text { text, styles, mentions } = text::encode(text, members)?; // CON-13
+            wire::act::Deed::Edit(wire::Edit { text, styles, mentions })
         }
-        Deed::Edit(Text(text)) => wire::act::Deed::Edit(wire::Edit { text: text.clone() }),
         Deed::Unsend => wire::act::Deed::Unsend(wire::Unsend {}),
     };
     Ok(wire::Act { target: Some(encode_target(&act.target)?), deed: Some(deed) })

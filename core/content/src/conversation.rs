@@ -60,6 +60,12 @@ impl ConversationMembers {
         &self.recipients
     }
 
+    /// Returns whether somebody belongs to it.
+    #[must_use]
+    pub fn contains(&self, handle: &Handle) -> bool {
+        self.sender == *handle || self.recipients.binary_search(handle).is_ok()
+    }
+
     /// Returns the id that every member's devices give this conversation, whoever writes (CON-6).
     #[must_use]
     pub fn id(&self) -> ConversationId {

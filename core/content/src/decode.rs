@@ -1,4 +1,4 @@
-//! Reads plaintexts: the one place where a peer's content is parsed (I5). Spec: 50-content.md (CON-1 to CON-5).
+//! Reads plaintexts: the one place where a peer's content is parsed (I5). Spec: 50-content.md.
 //!
 //! Owns every check on what a peer wrote. Does not know whether the claims in it are true.
 //!
@@ -10,9 +10,9 @@ use prost::Message as _;
 
 use crate::{
     CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MembersError, PARTS_MAX,
-    RECEIPT_IDS_MAX, TEXT_BYTES_MAX, act,
-    model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text},
-    repair, wire,
+    RECEIPT_IDS_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX, act, effect,
+    model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject},
+    repair, text, wire,
 };
 
 /// Why a plaintext is not content. The peer's fault: it is kept sealed, acknowledged, and shown as unreadable.
@@ -46,6 +46,15 @@ pub enum DecodeError {
     /// CON-3.
     #[error("text has 1 to {TEXT_BYTES_MAX} bytes, not {0}")]
     Text(usize),
+    /// CON-16.
+    #[error("a style does not lie in its text")]
+    Styles,
+    /// CON-17.
+    #[error("a mention does not lie in its text, or names nobody of the conversation")]
+    Mentions,
+    /// CON-18.
+    #[error("a subject is one line of 1 to {SUBJECT_BYTES_MAX} bytes")]
+    Subject,
     /// CON-4.
     #[error("a receipt names 1 to {RECEIPT_IDS_MAX} messages, not {0}")]
     ReceiptIds(usize),
@@ -85,11 +94,11 @@ pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
         // CON-5: a later version may have changed what the fields mean.
         _ if wire.version > CONTENT_VERSION => Kind::Unsupported,
         None => Kind::Unsupported, // CON-5: a kind with a number that we do not know
-        Some(wire::content::Kind::Message(message)) => Kind::Message(decode_message(message)?),
+        Some(wire::content::Kind::Message(message)) => Kind::Message(decode_message(message, &members)?),
         Some(wire::content::Kind::Receipt(receipt)) => decode_receipt(receipt)?,
         Some(wire::content::Kind::Repair(repair)) => Kind::Repair(repair::decode(repair)?),
         Some(wire::content::Kind::Forward(forward)) => Kind::Forward(repair::decode_forward(forward)?),
-        Some(wire::content::Kind::Act(act)) => act::decode(act)?,
+        Some(wire::content::Kind::Act(act)) => act::decode(act, &members)?,
     };
     let place = wire.place.map(repair::decode_place).transpose()?;
     Ok(Content { message_id, sent: Timestamp::from_millis(wire.sent_ms), members, kind, place })
@@ -112,12 +121,12 @@ fn decode_members(wire: &wire::Content) -> Result<ConversationMembers, DecodeErr
     if members.recipients() == recipients { Ok(members) } else { Err(DecodeError::NotNormal) }
 }
 
-fn decode_handle(uri: &str) -> Result<Handle, DecodeError> {
+pub(crate) fn decode_handle(uri: &str) -> Result<Handle, DecodeError> {
     let handle = Handle::parse(uri).map_err(DecodeError::Handle)?;
     if handle.as_uri() == uri { Ok(handle) } else { Err(DecodeError::NotNormal) }
 }
 
-fn decode_message(wire: wire::Message) -> Result<Message, DecodeError> {
+fn decode_message(wire: wire::Message, members: &ConversationMembers) -> Result<Message, DecodeError> {
     // CON-3
     if !(1..=PARTS_MAX).contains(&wire.parts.len()) {
         return Err(DecodeError::Parts(wire.parts.len()));
@@ -127,10 +136,9 @@ fn decode_message(wire: wire::Message) -> Result<Message, DecodeError> {
     for part in wire.parts {
         parts.push(match part.part {
             None => Part::Unsupported, // CON-5
-            Some(wire::part::Part::Text(text)) if text.text.is_empty() => return Err(DecodeError::Text(0)),
             Some(wire::part::Part::Text(text)) => {
                 text_bytes += text.text.len();
-                Part::Text(Text(text.text))
+                Part::Text(text::decode(text, members)?)
             }
         });
     }
@@ -138,7 +146,11 @@ fn decode_message(wire: wire::Message) -> Result<Message, DecodeError> {
         return Err(DecodeError::Text(text_bytes));
     }
     let reply_to = wire.reply_to.as_ref().map(act::decode_target).transpose()?; // CON-15
-    Ok(Message { parts, reply_to })
+    let subject = match wire.subject {
+        none if none.is_empty() => None,
+        text => Some(Subject::new(text).ok_or(DecodeError::Subject)?), // CON-18
+    };
+    Ok(Message { parts, reply_to, subject, effect: effect::decode(wire.effect) })
 }
 
 fn decode_receipt(wire: wire::Receipt) -> Result<Kind, DecodeError> {

@@ -1,14 +1,15 @@
-//! Writes plaintexts. Spec: 50-content.md (CON-1 to CON-4).
+//! Writes plaintexts. Spec: 50-content.md.
 //!
 //! Owns the check that what we write is what a peer's decoder accepts. Does not pad: that is the suite's.
 
 use prost::Message as _;
 
 use crate::{
-    CONTENT_BYTES_MAX, CONTENT_VERSION, FORWARD_BYTES_MAX, PARTS_MAX, RECEIPT_IDS_MAX, TEXT_BYTES_MAX, act,
+    CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MENTIONS_MAX, PARTS_MAX,
+    RECEIPT_IDS_MAX, STYLES_MAX, TEXT_BYTES_MAX, act, effect,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind},
     repair::{self, PLACE_BYTES_MAX},
-    wire,
+    text, wire,
 };
 
 /// Why a content cannot be written. The fault is the caller's; nothing was sent.
@@ -21,6 +22,12 @@ pub enum EncodeError {
     /// CON-3.
     #[error("text has 1 to {TEXT_BYTES_MAX} bytes, not {0}; send longer text as a file")]
     Text(usize),
+    /// CON-16.
+    #[error("a text has at most {STYLES_MAX} styles, which lie in it")]
+    Styles,
+    /// CON-17.
+    #[error("a text has at most {MENTIONS_MAX} mentions, which lie in it and name members of the conversation")]
+    Mentions,
     /// CON-4.
     #[error("a receipt names 1 to {RECEIPT_IDS_MAX} messages, not {0}")]
     ReceiptIds(usize),
@@ -48,11 +55,11 @@ pub enum EncodeError {
 /// [`EncodeError`] names the limit that the content breaks.
 pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
     let kind = match &content.kind {
-        Kind::Message(message) => wire::content::Kind::Message(encode_message(message)?),
+        Kind::Message(message) => wire::content::Kind::Message(encode_message(message, &content.members)?),
         Kind::Receipt(receipt) => wire::content::Kind::Receipt(encode_receipt(receipt)?),
         Kind::Repair(repair) => wire::content::Kind::Repair(repair::encode(repair)?),
         Kind::Forward(forward) => wire::content::Kind::Forward(repair::encode_forward(forward)),
-        Kind::Act(act) => wire::content::Kind::Act(act::encode(act)?),
+        Kind::Act(act) => wire::content::Kind::Act(act::encode(act, &content.members)?),
         Kind::Unsupported => return Err(EncodeError::Unsupported),
     };
     let encoded = wire::Content {
@@ -73,7 +80,7 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
     Ok(encoded)
 }
 
-fn encode_message(message: &Message) -> Result<wire::Message, EncodeError> {
+fn encode_message(message: &Message, members: &ConversationMembers) -> Result<wire::Message, EncodeError> {
     // CON-3
     if !(1..=PARTS_MAX).contains(&message.parts.len()) {
         return Err(EncodeError::Parts(message.parts.len()));
@@ -82,17 +89,15 @@ fn encode_message(message: &Message) -> Result<wire::Message, EncodeError> {
     let mut parts = Vec::with_capacity(message.parts.len());
     for part in &message.parts {
         let Part::Text(text) = part else { return Err(EncodeError::Unsupported) };
-        if text.0.is_empty() {
-            return Err(EncodeError::Text(0));
-        }
-        text_bytes += text.0.len();
-        parts.push(wire::Part { part: Some(wire::part::Part::Text(wire::Text { text: text.0.clone() })) });
+        text_bytes += text.text.len();
+        parts.push(wire::Part { part: Some(wire::part::Part::Text(text::encode(text, members)?)) });
     }
     if text_bytes > TEXT_BYTES_MAX {
         return Err(EncodeError::Text(text_bytes));
     }
     let reply_to = message.reply_to.as_ref().map(act::encode_target).transpose()?; // CON-15
-    Ok(wire::Message { parts, reply_to })
+    let subject = message.subject.as_ref().map(|subject| subject.as_str().to_owned()).unwrap_or_default();
+    Ok(wire::Message { parts, reply_to, subject, effect: effect::encode(message.effect) })
 }
 
 fn encode_receipt(receipt: &Receipt) -> Result<wire::Receipt, EncodeError> {

@@ -11,7 +11,8 @@ use halcyon_types::{AccountId, Duration, MessageId, Timestamp};
 
 use crate::{
     act::{Act, Deed, Tapback},
-    model::{Message, Part, Text},
+    model::{Message, Part},
+    text::Text,
 };
 
 /// How long after it was sent a part can be edited (CON-13).
@@ -201,7 +202,7 @@ mod tests {
     }
 
     fn edit(by: AccountId, millis: u64, text: &str) -> Acted {
-        acted(by, millis, Deed::Edit(Text(text.into())))
+        acted(by, millis, Deed::Edit(Text::plain(text)))
     }
 
     fn tapback(by: AccountId, millis: u64, tapback: Tapback, removed: bool) -> Acted {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     fn text(judged: &[Judged]) -> Option<&str> {
-        judged[0].text.as_ref().map(|text| text.0.as_str())
+        judged[0].text.as_ref().map(|text| text.text.as_str())
     }
 
     /// CON-13: 15 minutes, to the millisecond, by the original's own time.
@@ -235,7 +236,7 @@ mod tests {
         let edits: Vec<Acted> = (1..=6).map(|n| edit(ALICE, n, &n.to_string())).collect();
         let judged = judge(original(&message), &edits);
         assert_eq!(text(&judged), Some("5"));
-        let earlier: Vec<_> = judged[0].earlier.iter().map(|(at, text)| (*at, text.0.as_str())).collect();
+        let earlier: Vec<_> = judged[0].earlier.iter().map(|(at, text)| (*at, text.text.as_str())).collect();
         assert_eq!(earlier, [(after(0), "0"), (after(1), "1"), (after(2), "2"), (after(3), "3"), (after(4), "4")]);
         assert_eq!(judged[0].edited, Some(after(5)));
         assert_eq!(would_count(original(&message), &edits[..4], &edits[4]), Ok(()));
@@ -291,7 +292,7 @@ mod tests {
     /// CON-10: what is not there is left alone.
     #[test]
     fn parts_that_are_not_there_are_not_changed() {
-        let message = Message { parts: vec![Part::Unsupported], reply_to: None };
+        let message = Message { parts: vec![Part::Unsupported], ..Message::default() };
         let mut act = edit(ALICE, 1, "hullo");
         assert_eq!(would_count(original(&message), &[], &act), Err(Denied::NotText));
         assert_eq!(judge(original(&message), std::slice::from_ref(&act)), [Judged::default()]);
@@ -302,7 +303,7 @@ mod tests {
 
     fn any_act() -> impl Strategy<Value = Acted> {
         let deed = prop_oneof![
-            "[a-z]{1,4}".prop_map(|text| Deed::Edit(Text(text))),
+            "[a-z]{1,4}".prop_map(|text| Deed::Edit(Text::plain(text))),
             Just(Deed::Unsend),
             (0..6_usize, any::<bool>())
                 .prop_map(|(at, removed)| Deed::Tapback { tapback: Tapback::NAMED[at].clone(), removed }),

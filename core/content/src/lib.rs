@@ -1,5 +1,5 @@
 //! What a message says: the plaintext model, its encoding, and the one decoder that meets a peer's plaintext.
-//! Spec: 50-content.md (CON-1 to CON-15), 61-repair.md (REP-1, REP-2, REP-24).
+//! Spec: 50-content.md (CON-1 to CON-19), 61-repair.md (REP-1, REP-2, REP-24).
 //!
 //! Owns the limits of every field and the rule that names a conversation. Does not know who really sent a message
 //! (the client compares, CON-7), how it is sealed, or where it is stored.
@@ -14,10 +14,12 @@ mod act;
 mod conversation;
 mod decode;
 mod display;
+mod effect;
 mod encode;
 mod judge;
 mod model;
 mod repair;
+mod text;
 pub mod wire;
 
 #[cfg(test)]
@@ -27,13 +29,15 @@ pub use act::{Act, Deed, EMOJI_BYTES_MAX, Tapback, Target};
 pub use conversation::{ConversationMembers, MembersError};
 pub use decode::{DecodeError, decode};
 pub use display::for_display;
+pub use effect::Effect;
 pub use encode::{EncodeError, encode};
 pub use judge::{Acted, Denied, EDIT_WITHIN, EDITS_MAX, Judged, Original, UNSEND_WITHIN, judge, would_count};
-pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Text};
+pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject};
 pub use repair::{
     ENVELOPES_MAX, Forward, PLACE_BYTES_MAX, Place, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened,
     with_place,
 };
+pub use text::{Animation, MENTIONS_MAX, Mention, Range, STYLES_MAX, Style, Styled, Text};
 
 /// Bytes of a plaintext. With the largest suite overhead and padding it stays below the courier's 20 KiB (CON-1, COU-40).
 pub const CONTENT_BYTES_MAX: usize = 15_000;
@@ -45,6 +49,8 @@ pub const RECIPIENTS_MAX: usize = 32;
 pub const PARTS_MAX: usize = 64;
 /// Bytes of all text parts together; longer text travels as an attachment (CON-3).
 pub const TEXT_BYTES_MAX: usize = 12_000;
+/// Bytes of a subject (CON-18).
+pub const SUBJECT_BYTES_MAX: usize = 256;
 /// Message ids in one receipt: 256 of 18 bytes fit well into a plaintext (CON-4).
 pub const RECEIPT_IDS_MAX: usize = 256;
 /// The version of the encoding (CON-1).

@@ -1,4 +1,4 @@
-//! The values that a plaintext decodes to. Spec: 50-content.md (CON-2 to CON-5).
+//! The values that a plaintext decodes to. Spec: 50-content.md (CON-2 to CON-5, CON-18).
 //!
 //! Owns nothing but their shape. `Debug` of texts is redacted, so that no content reaches a log (I9).
 
@@ -6,7 +6,7 @@ use std::fmt;
 
 use halcyon_types::{MessageId, Timestamp};
 
-use crate::{Act, ConversationMembers, Forward, Place, Repair, Target};
+use crate::{Act, ConversationMembers, Effect, Forward, Place, Repair, SUBJECT_BYTES_MAX, Target, Text};
 
 /// One plaintext, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,37 @@ pub struct Message {
     pub parts: Vec<Part>,
     /// What this answers (CON-15).
     pub reply_to: Option<Target>,
+    /// A line above the parts (CON-18).
+    pub subject: Option<Subject>,
+    /// How it appears (CON-19).
+    pub effect: Option<Effect>,
+}
+
+/// A line above a message: 1 to [`SUBJECT_BYTES_MAX`] bytes without control characters (CON-18).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Subject(String);
+
+impl Subject {
+    /// Returns a subject; none if it is empty, too long, or has a control character in it.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let fits = (1..=SUBJECT_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
+        fits.then_some(Self(text))
+    }
+
+    /// Returns what it says: see [`crate::for_display`] before it is printed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A subject is content (I9).
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subject({} bytes, redacted)", self.0.len())
+    }
 }
 
 /// One part of a message; later kinds name it by its index.
@@ -59,10 +90,6 @@ pub enum Part {
     /// A part that a later version knows (CON-5).
     Unsupported,
 }
-
-/// UTF-8 text, as the peer wrote it: see [`crate::for_display`] before it is printed.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Text(pub String);
 
 /// What happened to messages of the other side (CON-4).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,7 +112,7 @@ impl Message {
     /// Returns a message of one text part.
     #[must_use]
     pub fn text(text: impl Into<String>) -> Self {
-        Self { parts: vec![Part::Text(Text(text.into()))], reply_to: None }
+        Self { parts: vec![Part::Text(Text::plain(text))], ..Self::default() }
     }
 
     /// Returns the texts of all parts, one a line; `None` if a part is not text that this version shows.
@@ -99,14 +126,8 @@ impl Message {
 impl Part {
     fn as_text(&self) -> Option<&str> {
         match self {
-            Self::Text(Text(text)) => Some(text),
+            Self::Text(Text { text, .. }) => Some(text),
             Self::Unsupported => None,
         }
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Text({} bytes, redacted)", self.0.len())
     }
 }

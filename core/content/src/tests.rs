@@ -1,5 +1,7 @@
 //! What encoder and decoder promise each other, and what a hostile peer may try.
 
+mod rich;
+
 use halcyon_types::{DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 use proptest::prelude::*;
 use prost::Message as _;
@@ -106,10 +108,11 @@ fn parts_and_text_are_bounded() {
     assert_eq!(encode(&alice_to_bob(Kind::Message(Message::default()))), Err(EncodeError::Parts(0)));
     assert_eq!(encode(&alice_to_bob(Kind::Message(Message::text("")))), Err(EncodeError::Text(0)));
 
-    let text = |text: String| wire::Part { part: Some(wire::part::Part::Text(wire::Text { text })) };
+    let text =
+        |text: String| wire::Part { part: Some(wire::part::Part::Text(wire::Text { text, ..wire::Text::default() })) };
     let replaced = |parts: Vec<wire::Part>| {
         changed(&hello(), |wire| {
-            wire.kind = Some(wire::content::Kind::Message(wire::Message { parts, reply_to: None }))
+            wire.kind = Some(wire::content::Kind::Message(wire::Message { parts, ..wire::Message::default() }))
         })
     };
     assert_eq!(decode(&replaced(vec![text("x".repeat(12_001))])), Err(DecodeError::Text(12_001)));
@@ -134,7 +137,7 @@ fn acts_and_answers_arrive() {
     let tapbacks = tapbacks
         .into_iter()
         .flat_map(|tapback| [true, false].map(|removed| Deed::Tapback { tapback: tapback.clone(), removed }));
-    for deed in tapbacks.chain([Deed::Edit(Text("x".repeat(12_000))), Deed::Unsend]) {
+    for deed in tapbacks.chain([Deed::Edit(Text::plain("x".repeat(12_000))), Deed::Unsend]) {
         assert_eq!(decode(&encode(&act(deed.clone())).unwrap()), Ok(act(deed)));
     }
     let answer = alice_to_bob(Kind::Message(Message { reply_to: Some(target()), ..Message::text("yes") }));
@@ -156,8 +159,8 @@ fn acts_are_bounded() {
     let too_far = Target { part: 64, ..target() };
     let deed = Deed::Unsend;
     assert_eq!(encode(&alice_to_bob(Kind::Act(Act { target: too_far, deed }))), Err(EncodeError::Target));
-    assert_eq!(encode(&act(Deed::Edit(Text(String::new())))), Err(EncodeError::Text(0)));
-    assert_eq!(encode(&act(Deed::Edit(Text("x".repeat(12_001))))), Err(EncodeError::Text(12_001)));
+    assert_eq!(encode(&act(Deed::Edit(Text::plain(String::new())))), Err(EncodeError::Text(0)));
+    assert_eq!(encode(&act(Deed::Edit(Text::plain("x".repeat(12_001))))), Err(EncodeError::Text(12_001)));
     let emoji = Tapback::Emoji("no emoji".into());
     assert_eq!(encode(&act(Deed::Tapback { tapback: emoji, removed: false })), Err(EncodeError::Emoji));
     let answer = Message { reply_to: Some(too_far), ..Message::text("yes") };
@@ -178,7 +181,7 @@ fn acts_are_bounded() {
     assert_eq!(with(&|act| act.target.as_mut().unwrap().part = 64), Err(DecodeError::Target));
     assert_eq!(with(&|act| act.deed = tapback(7, "no emoji")), Err(DecodeError::Emoji));
     assert_eq!(with(&|act| act.deed = tapback(1, "🦊")), Err(DecodeError::Emoji));
-    let edit = |text: String| Some(wire::act::Deed::Edit(wire::Edit { text }));
+    let edit = |text: String| Some(wire::act::Deed::Edit(wire::Edit { text, ..wire::Edit::default() }));
     assert_eq!(with(&|act| act.deed = edit(String::new())), Err(DecodeError::Text(0)));
     assert_eq!(with(&|act| act.deed = edit("x".repeat(12_001))), Err(DecodeError::Text(12_001)));
     // CON-5
@@ -217,12 +220,12 @@ fn later_kinds_are_kept_as_unsupported() {
     let unknown_part = changed(&hello(), |wire| {
         wire.kind = Some(wire::content::Kind::Message(wire::Message {
             parts: vec![wire::Part { part: None }],
-            reply_to: None,
+            ..wire::Message::default()
         }));
     });
     assert_eq!(
         decode(&unknown_part).unwrap().kind,
-        Kind::Message(Message { parts: vec![Part::Unsupported], reply_to: None })
+        Kind::Message(Message { parts: vec![Part::Unsupported], ..Message::default() })
     );
     let mut with_unknown_field = encode(&hello()).unwrap();
     with_unknown_field.extend_from_slice(&[0xfa, 0x3f, 1, 0]); // field 1023, one byte

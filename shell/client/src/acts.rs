@@ -5,9 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use halcyon_content::{
-    Act, Acted, Content, ConversationMembers, Judged, Kind, Message, Original, Text, judge, would_count,
-};
+use halcyon_content::{Act, Acted, Content, ConversationMembers, Judged, Kind, Message, Original, judge, would_count};
 use halcyon_types::{AccountId, Handle, MessageId};
 
 use crate::{
@@ -103,8 +101,8 @@ fn original<'a>(message: &NewMessage, said: &'a Message) -> Original<'a> {
 fn shown(part: Judged, handles: &BTreeMap<AccountId, Handle>) -> ShownPart {
     let tapback = |(by, tapback)| Some(ShownTapback { by: handles.get(&by)?.clone(), tapback });
     ShownPart {
-        text: part.text.map(|Text(text)| text),
-        earlier: part.earlier.into_iter().map(|(said, Text(text))| ShownEdit { said, text }).collect(),
+        text: part.text,
+        earlier: part.earlier.into_iter().map(|(said, text)| ShownEdit { said, text: text.text }).collect(),
         edited: part.edited,
         unsent: part.unsent,
         tapbacks: part.tapbacks.into_iter().filter_map(tapback).collect(),

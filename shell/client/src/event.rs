@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use halcyon_content::{Act, Tapback, Target};
+use halcyon_content::{Act, Effect, Subject, Tapback, Target, Text};
 use halcyon_directory::{alert::AlertEvent, resolver};
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -103,6 +103,12 @@ pub struct ShownMessage {
     pub parts: Vec<ShownPart>,
     /// The part that it answers (CON-15). Nothing says that there is one.
     pub reply_to: Option<Target>,
+    /// A line above it (CON-18).
+    pub subject: Option<Subject>,
+    /// How it appears (CON-19).
+    pub effect: Option<Effect>,
+    /// Whether it names this account (CON-17).
+    pub mentions_me: bool,
     /// What it does to another message; none for a message.
     pub act: Option<Act>,
     /// The number of the message that it answers, or to which it does something, if that is here.
@@ -116,8 +122,8 @@ pub struct ShownMessage {
 /// A part of a message, after what was done to it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ShownPart {
-    /// What it says; none if it is no text that this version can show, or was unsent.
-    pub text: Option<String>,
+    /// What it says, with styles and mentions; none if it is no text that this version can show, or was unsent.
+    pub text: Option<Text>,
     /// What it said before, oldest first (CON-13).
     pub earlier: Vec<ShownEdit>,
     /// When it was edited last.

@@ -1,13 +1,13 @@
 //! What was said, as it is shown. Reads only.
 
-use halcyon_content::Kind;
+use halcyon_content::{Kind, Message};
 use halcyon_types::{ConversationId, MessageId, Timestamp};
 
 use crate::{
     client::Client,
     error::ProfileError,
     event::{Event, ShownDelivery, ShownMessage, ShownPart},
-    outbox,
+    handles, outbox,
     ports::store::{Conversation, Heard, MessageRecord, NewMessage},
     repair::{
         ShownGap,
@@ -101,15 +101,17 @@ pub(crate) fn shown(
     // Whatever this version cannot read any more is shown as such, and kept (CON-5).
     let content = halcyon_content::decode(&message.content).ok();
     let recipients = content.as_ref().map(|content| content.members.recipients().to_vec()).unwrap_or_default();
-    let (mut parts, mut reply_to, mut act) = (Vec::new(), None, None);
+    let (mut parts, mut said, mut act) = (Vec::new(), Message::default(), None);
     match content.map(|content| content.kind) {
-        Some(Kind::Message(said)) => {
-            parts = state.shown_parts(&message, &said)?;
-            reply_to = said.reply_to;
+        Some(Kind::Message(message_said)) => {
+            parts = state.shown_parts(&message, &message_said)?;
+            said = message_said;
         }
         Some(Kind::Act(done)) => act = Some(done),
         _ => {}
     }
+    let Message { reply_to, subject, effect, .. } = said;
+    let mentions_me = names_me(state, &parts)?;
     let target = reply_to.or(act.as_ref().map(|act| act.target));
     let about = match target {
         Some(target) => state.store().repairs().number_of(target.device, target.message)?,
@@ -130,6 +132,9 @@ pub(crate) fn shown(
         text: text_of(&parts),
         parts,
         reply_to,
+        subject,
+        effect,
+        mentions_me,
         act,
         about: (about > 0).then_some(about),
         missing_before,
@@ -137,10 +142,20 @@ pub(crate) fn shown(
     })
 }
 
+/// CON-17
+fn names_me(state: &State, parts: &[ShownPart]) -> Result<bool, ProfileError> {
+    let mut mentions = parts.iter().filter_map(|part| part.text.as_ref()).flat_map(|text| &text.mentions).peekable();
+    if mentions.peek().is_none() {
+        return Ok(false);
+    }
+    let own = handles::own_handles(state.store())?;
+    Ok(mentions.any(|mention| own.contains(&mention.handle)))
+}
+
 /// Returns the texts of all parts that were not unsent, one a line; none if one of them is not text that this version shows.
 fn text_of(parts: &[ShownPart]) -> Option<String> {
     let left = || parts.iter().filter(|part| !part.unsent);
-    let texts: Option<Vec<&str>> = left().map(|part| part.text.as_deref()).collect();
+    let texts: Option<Vec<&str>> = left().map(|part| part.text.as_ref().map(|text| text.text.as_str())).collect();
     texts.filter(|texts| !texts.is_empty()).map(|texts| texts.join("\n"))
 }
 

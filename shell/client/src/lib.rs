@@ -51,7 +51,9 @@ pub use event::{
     ShownPart, ShownTapback,
 };
 pub use fault::Fault;
-pub use halcyon_content::{Act, Deed, Denied, Tapback, Target, Text};
+pub use halcyon_content::{
+    Act, Animation, Deed, Denied, Effect, Mention, Range, Style, Styled, Subject, Tapback, Target, Text,
+};
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
 pub use receipts::Until;

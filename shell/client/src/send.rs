@@ -8,7 +8,9 @@
 //! Next: [`crate::resolve`] finds devices, [`crate::fanout`] seals, [`crate::outbox`] sends and repairs.
 
 use bytes::Bytes;
-use halcyon_content::{Content, ConversationMembers, Kind, Message, Target};
+use halcyon_content::{
+    Content, ConversationMembers, Effect, Kind, Mention, Message, Part, Styled, Subject, Target, Text,
+};
 use halcyon_failpoint::{Point, hit};
 use halcyon_types::{DeviceId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -40,6 +42,19 @@ pub struct Draft {
     pub suite: Option<SuiteId>,
     /// The part that it answers (CON-15).
     pub reply_to: Option<Target>,
+    /// How stretches of the text look (CON-16).
+    pub styles: Vec<Styled>,
+    /// Who is named in the text (CON-17).
+    pub mentions: Vec<Mention>,
+    /// A line above it (CON-18).
+    pub subject: Option<Subject>,
+    /// How it appears (CON-19).
+    pub effect: Option<Effect>,
+}
+
+fn message(draft: &Draft) -> Message {
+    let Draft { text, styles, mentions, reply_to, subject, effect, .. } = draft.clone();
+    Message { parts: vec![Part::Text(Text { text, styles, mentions })], reply_to, subject, effect }
 }
 
 impl Client {
@@ -89,7 +104,7 @@ impl Inner {
             message_id: MessageId::from_bytes(self.rng().array()),
             sent: self.now(),
             members: ConversationMembers::new(sender, draft.recipients.iter().cloned())?,
-            kind: Kind::Message(Message { reply_to: draft.reply_to, ..Message::text(draft.text.clone()) }),
+            kind: Kind::Message(message(draft)),
             place: None,
         })
     }

@@ -82,7 +82,7 @@ fn act_from(world: &Rc<World>, device: &Rc<Device>) {
             tapback: Tapback::NAMED[rng.gen_range(0..Tapback::NAMED.len())].clone(),
             removed: rng.gen_bool(0.2),
         },
-        3 | 4 => Deed::Edit(Text(format!("{TEXT_MARK} text number {number}"))),
+        3 | 4 => Deed::Edit(Text::plain(format!("{TEXT_MARK} text number {number}"))),
         _ => Deed::Unsend,
     });
     let (world, this) = (world.clone(), device.clone());

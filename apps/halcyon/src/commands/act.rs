@@ -2,7 +2,7 @@
 //!
 //! - Whether it counts is judged before anything leaves, by the same rules as its receivers'.
 
-use halcyon_client::{Act, Deed, ShownMessage, Target, Text};
+use halcyon_client::{Act, Deed, ShownMessage, Target};
 
 use super::{Context, send};
 use crate::args::{Edit, MessageName, React, Unsend};
@@ -26,7 +26,7 @@ pub(super) async fn edit(context: &mut Context, options: Edit) -> Result<(), Fai
     let session = Session::open(context).await?;
     let result = async {
         let text = send::text(context, options.text.as_deref()).await?;
-        done(context, &session, &options.message, options.part, Deed::Edit(Text(text))).await
+        done(context, &session, &options.message, options.part, Deed::Edit(send::look(text, &options.look)?)).await
     }
     .await;
     session.close().await;

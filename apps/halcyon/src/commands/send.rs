@@ -4,14 +4,16 @@
 
 use halcyon_client::error::SendError;
 use halcyon_client::event::DeliveryState;
-use halcyon_client::{Draft, SentMessage, ShownDelivery, Until};
+use halcyon_client::{Draft, SentMessage, ShownDelivery, Subject, Text, Until};
 use halcyon_types::Handle;
 use serde::Serialize;
 
 use super::{Context, act};
-use crate::args::Send;
+use crate::args::{Look, Send};
 use crate::failure::{Failure, Kind};
+use crate::line::message::effect_named;
 use crate::line::{ActLine, DeliveryLine, MessageLine};
+use crate::markup;
 use crate::output::Style;
 use crate::session::Session;
 use crate::text::one_line;
@@ -48,12 +50,14 @@ pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Fail
 }
 
 async fn send(context: &mut Context, session: &Session, options: &Send) -> Result<(), Failure> {
-    let text = text(context, options.text.as_deref()).await?;
+    let Text { text, styles, mentions } = look(text(context, options.text.as_deref()).await?, &options.look)?;
+    let subject = options.subject.as_deref().map(subject).transpose()?;
+    let effect = options.effect.as_deref().and_then(effect_named);
     let reply_to = options.reply_to.as_ref().map(|name| act::target(session, name, 0)).transpose()?;
     let client = session.client();
     client.go_online();
-    let draft =
-        Draft { recipients: options.to.clone(), from: options.from.clone(), text, reply_to, ..Draft::default() };
+    let (recipients, from) = (options.to.clone(), options.from.clone());
+    let draft = Draft { recipients, from, text, styles, mentions, subject, effect, reply_to, suite: None };
     let sent = client.send(draft).await.map_err(|error| refused(&error, &options.to))?;
     wait_and_show(context, session, &sent, options.wait).await
 }
@@ -70,6 +74,20 @@ pub(super) async fn text(context: &mut Context, given: Option<&str>) -> Result<S
         context.output.note("Type the message; Ctrl-D on an empty line ends it.");
     }
     context.input.rest().await
+}
+
+/// Returns the text as its writer wants it to look.
+///
+/// # Errors
+/// [`Failure`] if a mark is not closed, or somebody is not named in it.
+pub(super) fn look(typed: String, look: &Look) -> Result<Text, Failure> {
+    let (text, styles) = if look.markup { markup::styled(&typed)? } else { (typed, Vec::new()) };
+    let mentions = markup::mentions(&text, &look.mention)?;
+    Ok(Text { text, styles, mentions })
+}
+
+fn subject(text: &str) -> Result<Subject, Failure> {
+    Subject::new(text).ok_or_else(|| Failure::user("a subject is one line of 1 to 256 bytes"))
 }
 
 /// Waits until the server has what was sent, or with `delivered` a device of everybody, and shows how far it came.

@@ -1,8 +1,10 @@
 //! Messages and what was done to them, as lines.
 
 use halcyon_client::event::{Origin, ShownMessage, ShownPart};
-use halcyon_client::{Act, Deed, Tapback, Target};
+use halcyon_client::{Act, Deed, Effect, Mention, Style, Styled, Tapback, Target, Text};
 use serde::Serialize;
+
+use crate::markup::ANIMATIONS;
 
 /// A message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -31,6 +33,16 @@ pub struct MessageLine {
     pub stored_ms: u64,
     /// What it says now; null if this version cannot show it, or if it was unsent.
     pub text: Option<String>,
+    /// How stretches of the text look, in order.
+    pub styles: Vec<StyleLine>,
+    /// Who is named in it, in order.
+    pub mentions: Vec<MentionLine>,
+    /// Whether one of them is this account.
+    pub mentions_me: bool,
+    /// A line above it.
+    pub subject: Option<String>,
+    /// How it appears: `gentle`, `invisible-ink`, `confetti` and so on.
+    pub effect: Option<&'static str>,
     /// What it answers.
     pub reply_to: Option<TargetLine>,
     /// Whether all of it was unsent.
@@ -45,6 +57,30 @@ pub struct MessageLine {
     pub missing_before: u64,
     /// Those that belong directly before it and cannot be recovered.
     pub lost_before: u64,
+}
+
+/// How a stretch of a text looks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StyleLine {
+    /// Its first byte in the UTF-8 of the text.
+    pub start: usize,
+    /// Its bytes.
+    pub length: usize,
+    /// `bold`, `italic`, `underline`, `strikethrough`.
+    pub styles: Vec<&'static str>,
+    /// How it moves: `shake`, `nod` and so on.
+    pub animation: Option<&'static str>,
+}
+
+/// Somebody who is named in a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MentionLine {
+    /// The first byte of the name in the UTF-8 of the text.
+    pub start: usize,
+    /// Its bytes.
+    pub length: usize,
+    /// Who it is.
+    pub handle: String,
 }
 
 /// A part of a message.
@@ -135,8 +171,75 @@ pub fn tapback_named(name: &str) -> Option<Tapback> {
     Tapback::NAMED.into_iter().find(|tapback| tapback_name(tapback) == name).or_else(|| Tapback::emoji(name))
 }
 
+/// Returns the name of an effect.
+#[must_use]
+pub fn effect_name(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Gentle => "gentle",
+        Effect::Impact => "impact",
+        Effect::InvisibleInk => "invisible-ink",
+        Effect::Loud => "loud",
+        Effect::Confetti => "confetti",
+        Effect::Echo => "echo",
+        Effect::Fireworks => "fireworks",
+        Effect::HappyBirthday => "happy-birthday",
+        Effect::Heart => "heart",
+        Effect::Lasers => "lasers",
+        Effect::ShootingStar => "shooting-star",
+        Effect::Sparkles => "sparkles",
+        Effect::Spotlight => "spotlight",
+        _ => "other",
+    }
+}
+
+/// Returns the effect of a name.
+#[must_use]
+pub fn effect_named(name: &str) -> Option<Effect> {
+    Effect::ALL.iter().copied().find(|effect| effect_name(*effect) == name)
+}
+
+impl StyleLine {
+    fn new(styled: &Styled, offset: usize) -> Self {
+        let Style { bold, italic, underline, strikethrough, animation } = styled.style;
+        let named = [(bold, "bold"), (italic, "italic"), (underline, "underline"), (strikethrough, "strikethrough")];
+        let moves = |one| ANIMATIONS.into_iter().find(|(_, known)| *known == one).map(|(name, _)| name);
+        Self {
+            start: offset + styled.range.bytes().start,
+            length: styled.range.bytes().len(),
+            styles: named.into_iter().filter(|(is_set, _)| *is_set).map(|(_, name)| name).collect(),
+            animation: animation.and_then(moves),
+        }
+    }
+}
+
+impl MentionLine {
+    fn new(mention: &Mention, offset: usize) -> Self {
+        let bytes = mention.range.bytes();
+        Self { start: offset + bytes.start, length: bytes.len(), handle: mention.handle.to_string() }
+    }
+}
+
+/// The texts that are shown, each with its place in the one that is made of all of them.
+fn placed(message: &ShownMessage) -> Vec<(usize, &Text)> {
+    let mut after = 0;
+    let mut placed = Vec::new();
+    for text in message.parts.iter().filter(|part| !part.unsent).filter_map(|part| part.text.as_ref()) {
+        placed.push((after, text));
+        // One a line.
+        after += text.text.len() + 1;
+    }
+    if message.text.is_some() { placed } else { Vec::new() }
+}
+
 impl From<&ShownMessage> for MessageLine {
     fn from(message: &ShownMessage) -> Self {
+        let texts = placed(message);
+        let styles = |(at, text): &(usize, &Text)| -> Vec<StyleLine> {
+            text.styles.iter().map(|styled| StyleLine::new(styled, *at)).collect()
+        };
+        let mentions = |(at, text): &(usize, &Text)| -> Vec<MentionLine> {
+            text.mentions.iter().map(|mention| MentionLine::new(mention, *at)).collect()
+        };
         let parts = || message.parts.iter().enumerate();
         let earlier = |(part, shown): (usize, &ShownPart)| -> Vec<EarlierLine> {
             let line = |said: &halcyon_client::ShownEdit| EarlierLine {
@@ -167,6 +270,11 @@ impl From<&ShownMessage> for MessageLine {
             sent_ms: message.sent.as_millis(),
             stored_ms: message.stored.as_millis(),
             text: message.text.clone(),
+            styles: texts.iter().flat_map(styles).collect(),
+            mentions: texts.iter().flat_map(mentions).collect(),
+            mentions_me: message.mentions_me,
+            subject: message.subject.as_ref().map(|subject| subject.as_str().to_owned()),
+            effect: message.effect.map(effect_name),
             reply_to: message.reply_to.as_ref().map(|target| TargetLine::new(target, message.about)),
             unsent: message.is_unsent(),
             edited_ms: message.parts.iter().filter_map(|part| part.edited).max().map(|at| at.as_millis()),
@@ -191,7 +299,7 @@ impl ActLine {
         let (name, tapback, text) = match &act.deed {
             Deed::Tapback { tapback, removed: false } => ("tapback", Some(tapback_name(tapback)), None),
             Deed::Tapback { tapback, removed: true } => ("tapback-removed", Some(tapback_name(tapback)), None),
-            Deed::Edit(text) => ("edit", None, Some(text.0.clone())),
+            Deed::Edit(text) => ("edit", None, Some(text.text.clone())),
             Deed::Unsend => ("unsend", None, None),
             _ => ("other", None, None),
         };

@@ -1,5 +1,8 @@
 use halcyon_client::event::Origin;
-use halcyon_client::{Act, Deed, ShownEdit, ShownPart, ShownTapback, Tapback, Target, Text};
+use halcyon_client::{
+    Act, Animation, Deed, Effect, Mention, Range, ShownEdit, ShownPart, ShownTapback, Style, Styled, Subject, Tapback,
+    Target, Text,
+};
 use halcyon_directory::alert::DeviceNotice;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -21,8 +24,11 @@ fn message(text: Option<&str>) -> ShownMessage {
         sent: Timestamp::from_millis(1_700_000_000_000),
         stored: Timestamp::from_millis(1_700_000_000_250),
         text: text.map(str::to_owned),
-        parts: vec![ShownPart { text: text.map(str::to_owned), ..ShownPart::default() }],
+        parts: vec![ShownPart { text: text.map(Text::plain), ..ShownPart::default() }],
         reply_to: None,
+        subject: None,
+        effect: None,
+        mentions_me: false,
         act: None,
         about: None,
         missing_before: 0,
@@ -67,13 +73,34 @@ fn treated() -> ShownMessage {
     let bob = Handle::parse("bob@example.org").unwrap();
     let said = Timestamp::from_millis(1_700_000_000_000);
     let part = ShownPart {
-        text: Some("hullo".into()),
+        text: Some(Text::plain("hullo")),
         earlier: vec![ShownEdit { said, text: "hello".into() }],
         edited: Some(Timestamp::from_millis(1_700_000_060_000)),
         unsent: false,
         tapbacks: vec![ShownTapback { by: bob, tapback: Tapback::emoji("🦊").unwrap() }],
     };
     ShownMessage { parts: vec![part], reply_to: Some(target()), about: None, ..message(Some("hullo")) }
+}
+
+/// A message with everything that a text can have.
+fn rich() -> ShownMessage {
+    let bob = Handle::parse("bob@example.org").unwrap();
+    let range = |start, length| Range { start, length };
+    let loud = Style { bold: true, underline: true, ..Style::default() };
+    let moving = Style { animation: Some(Animation::Nod), ..Style::default() };
+    let text = Text {
+        text: "Grüße, @bob!".into(),
+        styles: vec![Styled { range: range(0, 7), style: loud }, Styled { range: range(13, 1), style: moving }],
+        mentions: vec![Mention { range: range(9, 4), handle: bob }],
+    };
+    let parts = [Text::plain("first line"), text].map(|text| ShownPart { text: Some(text), ..ShownPart::default() });
+    ShownMessage {
+        parts: parts.to_vec(),
+        subject: Subject::new("a subject"),
+        effect: Some(Effect::InvisibleInk),
+        mentions_me: true,
+        ..message(Some("first line\nGrüße, @bob!"))
+    }
 }
 
 fn unsent() -> ShownMessage {
@@ -121,10 +148,11 @@ fn events() -> Vec<Event> {
         Event::Message(message(Some("hello\nthere"))),
         Event::Message(message(None)),
         Event::Message(treated()),
+        Event::Message(rich()),
         Event::Message(unsent()),
         act(Deed::Tapback { tapback: Tapback::Love, removed: false }),
         act(Deed::Tapback { tapback: Tapback::Love, removed: true }),
-        act(Deed::Edit(Text("hullo\nthere".into()))),
+        act(Deed::Edit(Text::plain("hullo\nthere"))),
         act(Deed::Unsend),
         delivery(DeliveryState::Accepted(at)),
         delivery(DeliveryState::Delivered(at)),
@@ -172,6 +200,36 @@ fn lines_read_well() {
     let output = Output::plain(Format::Text);
     let lines: Vec<String> = lines().iter().map(|line| line.words(&output)).collect();
     insta::assert_snapshot!("words", lines.join("\n"));
+}
+
+/// CON-16, CON-17: on a terminal a text looks as it was meant, and nothing of it is lost.
+#[test]
+fn styles_are_codes_where_there_are_colors() {
+    let line = Line::of_message(&rich());
+    let Line::Message(shown) = &line else { panic!("a message") };
+    let stretches: Vec<&str> = shown
+        .styles
+        .iter()
+        .map(|one| (one.start, one.length))
+        .chain(shown.mentions.iter().map(|one| (one.start, one.length)))
+        .map(|(start, length)| &shown.text.as_deref().unwrap()[start..start + length])
+        .collect();
+    assert_eq!(stretches, ["Grüße", "!", "@bob"]);
+    let words = line.words(&Output::to(std::sync::Arc::new(Nobody), Format::Text, true));
+    assert!(words.ends_with("first line\n    \u{1b}[1;4mGrüße\u{1b}[0m, \u{1b}[1m@bob\u{1b}[0m!"), "{words:?}");
+    assert!(words.contains("\u{1b}[1ma subject\u{1b}[0m"), "{words:?}");
+}
+
+struct Nobody;
+
+impl crate::output::Reader for Nobody {
+    fn result(&self, _: serde_json::Value, _: Option<String>) -> Result<(), crate::failure::Failure> {
+        Ok(())
+    }
+
+    fn note(&self, _: String) {}
+
+    fn doing(&self, _: Option<&'static str>) {}
 }
 
 /// CON-3: neither a text nor the name of a device drives the terminal.

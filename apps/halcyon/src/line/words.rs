@@ -63,7 +63,7 @@ impl MessageLine {
         };
         let text = match &self.text {
             // A further line is indented, so that it cannot pass for another message.
-            Some(text) => sanitize(text).replace('\n', "\n    "),
+            Some(text) => self.looking(text, output).replace('\n', "\n    "),
             None if self.unsent => output.styled(Style::Faint, "(unsent)"),
             None => output.styled(Style::Faint, "(a message that this version cannot show)"),
         };
@@ -75,13 +75,42 @@ impl MessageLine {
             Some(_) => output.styled(Style::Faint, " (edited)"),
             None => String::new(),
         };
-        let mut words = format!("{time} {sender}{to} ({device}{suite}{answers}): {text}{edited}");
+        let effect = match self.effect {
+            Some(effect) => format!(", with {}", effect.replace('-', " ")),
+            None => String::new(),
+        };
+        let subject = match &self.subject {
+            Some(subject) => format!("{}\n    ", output.styled(Style::Strong, one_line(subject))),
+            None => String::new(),
+        };
+        let mut words = format!("{time} {sender}{to} ({device}{suite}{answers}{effect}): {subject}{text}{edited}");
         if !self.tapbacks.is_empty() {
             let one = |one: &TapbackLine| format!("{} {}", one_line(&one.tapback), address(&one.by));
             let tapbacks: Vec<String> = self.tapbacks.iter().map(one).collect();
             words.push_str(&output.styled(Style::Faint, format!("\n    ({})", tapbacks.join(", "))));
         }
         words
+    }
+}
+
+impl MessageLine {
+    /// Returns the text as its writer wants it to look, so far as a terminal can.
+    fn looking(&self, text: &str, output: &Output) -> String {
+        let style_at = |at: usize| self.styles.iter().find(|one| (one.start..one.start + one.length).contains(&at));
+        let is_named = |at: usize| self.mentions.iter().any(|one| (one.start..one.start + one.length).contains(&at));
+        let starts = self.styles.iter().map(|one| (one.start, one.length));
+        let named = self.mentions.iter().map(|one| (one.start, one.length));
+        let mut cuts: Vec<usize> = starts.chain(named).flat_map(|(start, length)| [start, start + length]).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        cuts.dedup();
+        let stretch = |cut: &[usize]| {
+            // Every cut lies between characters (CON-16, CON-17).
+            let stretch = sanitize(text.get(cut[0]..cut[1]).unwrap_or_default());
+            let styles = style_at(cut[0]).map_or(&[][..], |one| &one.styles);
+            output.looking(styles, is_named(cut[0]), &stretch)
+        };
+        cuts.windows(2).map(stretch).collect()
     }
 }
 

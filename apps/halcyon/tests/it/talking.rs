@@ -233,3 +233,34 @@ fn alice_looks_at_what_protects_her_and_switches_suites_off() {
     assert_eq!(alice.fails(&["suites", "off", "pq3"]).0, 1, "the default stays");
     assert_eq!(on(&alice.json(&["suites", "on", "pair"])), [true, false, true]);
 }
+
+/// CON-16 to CON-19, by the command line.
+#[test]
+fn a_text_has_styles_and_names() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let typed = "**Sunday** at *your* place, @bob?";
+    let looks = ["--markup", "--mention", &bob.handle, "--subject", "plans", "--effect", "happy-birthday"];
+    alice.json(&[&["send", &bob.handle, "--text", typed], &looks[..]].concat());
+    let heard = bob.json(&["listen", "--count", "1", "--for", "60"]);
+    let message = heard.last().unwrap();
+    assert_eq!(message["text"], "Sunday at your place, @bob?");
+    let bold = serde_json::json!({"start": 0, "length": 6, "styles": ["bold"], "animation": null});
+    let italic = serde_json::json!({"start": 10, "length": 4, "styles": ["italic"], "animation": null});
+    assert_eq!(message["styles"], serde_json::json!([bold, italic]));
+    assert_eq!(message["mentions"][0]["handle"], "mailto:bob@example.org");
+    assert_eq!((&message["mentions_me"], &message["subject"]), (&true.into(), &"plans".into()));
+    assert_eq!(message["effect"], "happy-birthday");
+    let words = text(&bob.run(&["history"]).stdout);
+    assert!(words.contains(", with happy birthday): plans\n    Sunday at your place, @bob?"), "{words}");
+
+    alice.json(&["edit", message["id"].as_str().unwrap(), "--markup", "--text", "~~Sunday~~ Monday"]);
+    let heard = bob.json(&["listen", "--for", "5"]);
+    assert_eq!(heard.iter().find(|line| line["type"] == "act").unwrap()["text"], "Sunday Monday");
+    assert_eq!(bob.json(&["history", &alice.handle])[0]["styles"][0]["styles"], serde_json::json!(["strikethrough"]));
+    let (code, errors) = alice.fails(&["send", &bob.handle, "--text", "**oh", "--markup"]);
+    assert!(code == 1 && errors.contains("bold begins in the text and does not end"), "{errors}");
+    let (code, errors) = alice.fails(&["send", &bob.handle, "--text", "hi", "--mention", &bob.handle]);
+    assert!(code == 1 && errors.contains("write @bob in it"), "{errors}");
+}

@@ -1,8 +1,9 @@
 //! Tapbacks, edits, unsending and answers, on every device of everybody, in whatever order they come. Spec: 50-content.md (CON-10 to
-//! CON-15).
+//! CON-19).
 
 use halcyon_client::{
-    Act, Deed, Denied, Draft, Event, Fault, Tapback, Target, Text, Until,
+    Act, Deed, Denied, Draft, Effect, Event, Fault, Mention, Range, Style, Styled, Subject, Tapback, Target, Text,
+    Until,
     error::SendError,
     ports::{
         Change, Clock, Commit, Store as _,
@@ -10,7 +11,7 @@ use halcyon_client::{
     },
 };
 use halcyon_content::{Content, ConversationMembers, Kind};
-use halcyon_types::{Duration, MessageId};
+use halcyon_types::{Duration, Handle, MessageId};
 
 use crate::world::{Device, World, event, until};
 
@@ -22,7 +23,7 @@ fn on(sent: &halcyon_client::ShownMessage) -> Target {
 }
 
 fn edit(text: &str) -> Deed {
-    Deed::Edit(Text(text.to_owned()))
+    Deed::Edit(Text::plain(text))
 }
 
 fn tapback(tapback: Tapback, removed: bool) -> Deed {
@@ -95,6 +96,43 @@ async fn everybody_sees_what_is_done() {
         until("equal transcripts", || device.transcript() == expected).await;
     }
     until("an empty outbox", || phone.client.outbox_len().unwrap() == 0).await;
+}
+
+/// CON-16 to CON-19: styles, mentions, subject and effect arrive on every device; an edit brings its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_looks_the_same_everywhere() {
+    let world = World::start().await;
+    let (phone, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let laptop = world.link(&phone, "laptop").await;
+    let range = |start, length| Range { start, length };
+    let bold = Styled { range: range(0, 2), style: Style { bold: true, ..Style::default() } };
+    let mention = Mention { range: range(3, 4), handle: bob.handle.clone() };
+    let draft = Draft {
+        styles: vec![bold],
+        mentions: vec![mention.clone()],
+        subject: Subject::new("greetings"),
+        effect: Some(Effect::Fireworks),
+        ..phone.draft(&bob, "hi @bob")
+    };
+    let sent = phone.client.send(draft).await.unwrap();
+    phone.wait(&sent, Until::Delivered).await;
+    let text = Text { text: "hi @bob".into(), styles: vec![bold], mentions: vec![mention.clone()] };
+    for (device, is_named) in [(&phone, false), (&laptop, false), (&bob, true)] {
+        let shown = device.has(1).await.remove(0);
+        assert_eq!(shown.parts[0].text.as_ref(), Some(&text));
+        assert_eq!(shown.subject.as_ref().map(Subject::as_str), Some("greetings"));
+        assert_eq!((shown.effect, shown.mentions_me), (Some(Effect::Fireworks), is_named));
+    }
+    let edited = Text { mentions: Vec::new(), ..Text::plain("ho everybody") };
+    phone.does(on(&sent.message), Deed::Edit(edited.clone())).await;
+    until("the edit", || bob.messages().remove(0).parts[0].text.as_ref() == Some(&edited)).await;
+    assert!(!bob.messages().remove(0).mentions_me);
+
+    // Whom a conversation does not have, a text in it does not name.
+    let stranger = Mention { handle: Handle::parse("carol@example.org").unwrap(), ..mention };
+    let error =
+        phone.client.send(Draft { mentions: vec![stranger], ..phone.draft(&bob, "hi @bob") }).await.unwrap_err();
+    assert_eq!(error.fault(), Fault::User, "{error}");
 }
 
 /// CON-13, CON-14: what its receivers would not count is refused before it leaves, with the reason.
