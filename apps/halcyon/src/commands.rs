@@ -13,14 +13,17 @@ mod approve;
 mod counters;
 mod devices;
 mod doctor;
+mod export;
 mod handles;
 mod history;
 mod listen;
 mod lookup;
 mod manual;
+mod search;
 mod security;
 mod send;
 mod sessions;
+mod show;
 mod suites;
 mod talk;
 mod verification;
@@ -126,6 +129,9 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         Command::Listen(options) => listen::run(context, &options).await,
         Command::Talk(options) => talk::run(context, &options).await,
         Command::History(options) => history::run(context, &options).await,
+        Command::Search(options) => search::run(context, &options).await,
+        Command::Show(options) => show::run(context, &options).await,
+        Command::Export(options) => export::run(context, &options).await,
         Command::Devices(options) => devices::run(context, options).await,
         Command::Handles(options) => handles::run(context, options).await,
         Command::Lookup(options) => lookup::run(context, &options).await,

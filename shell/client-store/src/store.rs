@@ -12,12 +12,13 @@ mod columns;
 mod outbox;
 mod repairs;
 mod schema;
+mod words;
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, LinkRecord,
     MessageRecord, OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, PendingReceipt, Profile, RepairQueries,
-    SeenMark, Store, StoreError, UnopenedRecord,
+    SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -277,6 +278,10 @@ impl Store for SqliteStore {
     }
 
     fn repairs(&self) -> &dyn RepairQueries {
+        self
+    }
+
+    fn words(&self) -> &dyn WordIndex {
         self
     }
 

@@ -62,7 +62,8 @@ impl Inner {
 }
 
 impl State {
-    fn original(&self, act: &Act) -> Result<Option<MessageRecord>, ProfileError> {
+    /// Returns the message to which something is done.
+    pub(crate) fn original(&self, act: &Act) -> Result<Option<MessageRecord>, ProfileError> {
         let records = self.store().messages_with(act.target.message)?;
         let is_it = |record: &MessageRecord| {
             record.message.sender_device == act.target.device && record.message.kind == MessageKind::Message

@@ -32,6 +32,7 @@ mod receive;
 mod register;
 mod repair;
 mod resolve;
+mod search;
 mod send;
 mod server_address;
 mod settings;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
     KnownHandleRecord, LinkRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, OutboxQueries, PendingReceipt,
-    Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord,
+    Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_directory::lookup::Addresses;
@@ -252,6 +252,10 @@ impl Store for WatchedStore {
 
     fn repairs(&self) -> &dyn RepairQueries {
         self.inner.repairs()
+    }
+
+    fn words(&self) -> &dyn WordIndex {
+        self.inner.words()
     }
 
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {

@@ -12,7 +12,7 @@ use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, Heard, KnownAccountRecord,
     KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxHead,
     OutboxJob, OutboxQueries, PendingReceipt, Profile, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope,
-    Store, StoreError, StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget,
+    Store, StoreError, StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget, WordIndex,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -45,6 +45,8 @@ struct State {
     handles: BTreeMap<Handle, KnownHandleRecord>,
     addresses: BTreeMap<AccountId, AddressesRecord>,
     conversations: Vec<Conversation>,
+    words: Vec<(u64, String)>,
+    indexed: u64,
     messages: Vec<MessageRecord>,
     deliveries: Vec<Delivery>,
     jobs: Vec<OutboxJob>,
@@ -252,6 +254,10 @@ impl Store for MemoryStore {
         self
     }
 
+    fn words(&self) -> &dyn WordIndex {
+        self
+    }
+
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
         self.read(|state| state.sessions.get(&device).cloned())
     }
@@ -270,6 +276,25 @@ impl Store for MemoryStore {
 
     fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError> {
         self.read(|state| state.seen.values().filter(|at| **at < time).count() as u64)
+    }
+}
+
+impl WordIndex for MemoryStore {
+    fn indexed(&self) -> Result<u64, StoreError> {
+        self.read(|state| state.indexed)
+    }
+
+    fn having(&self, words: &[String], before: u64, limit: usize) -> Result<Vec<u64>, StoreError> {
+        let Some((last, rest)) = words.split_last() else { return Ok(Vec::new()) };
+        let (last, rest) = (last.to_lowercase(), rest.iter().map(|word| word.to_lowercase()).collect::<Vec<_>>());
+        let fits = |(number, text): &&(u64, String)| {
+            let text = text.to_lowercase();
+            let said: Vec<&str> = text.split(|one: char| !one.is_alphanumeric()).collect();
+            *number < before
+                && rest.iter().all(|word| said.contains(&word.as_str()))
+                && said.iter().any(|word| word.starts_with(&last))
+        };
+        self.read(|state| state.words.iter().rev().filter(fits).map(|(number, _)| *number).take(limit).collect())
     }
 }
 
@@ -500,6 +525,10 @@ impl State {
             Change::AddOwnHandle(handle) => add(&mut self.own_handles, handle, |a, b| a == b),
             Change::RemoveOwnHandle(handle) => self.own_handles.retain(|kept| *kept != handle),
             Change::PutSetting { name, value } => drop(self.settings.insert(name, value)),
+            Change::IndexWords { entries, up_to } => {
+                self.words.extend(entries);
+                self.indexed = up_to;
+            }
             Change::RemoveSetting(name) => drop(self.settings.remove(&name)),
             Change::PutKnownAccount(known) => drop(self.accounts.insert(known.account, known)),
             Change::PutKnownHandle(known) => drop(self.handles.insert(known.handle.clone(), known)),

@@ -60,7 +60,11 @@ pub(super) fn target(session: &Session, name: &MessageName, part: u32) -> Result
     Ok(Target { message: found.id, device: found.sender_device, part })
 }
 
-fn find(session: &Session, name: &MessageName) -> Result<ShownMessage, Failure> {
+/// Returns the message that somebody named.
+///
+/// # Errors
+/// [`Failure`] if there is none, or more than one.
+pub(super) fn find(session: &Session, name: &MessageName) -> Result<ShownMessage, Failure> {
     let found = match name {
         MessageName::Number(number) => session.client().history_since(number.saturating_sub(1), 1)?,
         MessageName::Id(id) => session.client().messages_with(*id)?,

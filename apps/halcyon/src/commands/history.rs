@@ -79,7 +79,8 @@ fn in_order(conversations: Vec<Vec<ShownMessage>>) -> Vec<ShownMessage> {
     }
 }
 
-fn is_with(
+/// Whether a conversation is the one with these people.
+pub(super) fn is_with(
     conversation: &Conversation,
     with: &BTreeSet<Handle>,
     own: &BTreeSet<Handle>,

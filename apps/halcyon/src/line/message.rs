@@ -219,6 +219,29 @@ impl MentionLine {
     }
 }
 
+/// Cuts a text where a style or a mention begins or ends: each stretch with its style, and whether it names somebody.
+#[must_use]
+pub fn stretches<'a>(
+    text: &'a str,
+    styles: &'a [StyleLine],
+    mentions: &[MentionLine],
+) -> Vec<(&'a str, Option<&'a StyleLine>, bool)> {
+    let has = |start: usize, length: usize, at: usize| (start..start.saturating_add(length)).contains(&at);
+    let styled = styles.iter().map(|one| (one.start, one.length));
+    let named = mentions.iter().map(|one| (one.start, one.length));
+    let mut cuts: Vec<usize> = styled.chain(named).flat_map(|(start, length)| [start, start + length]).collect();
+    cuts.extend([0, text.len()]);
+    cuts.sort_unstable();
+    cuts.dedup();
+    let stretch = |cut: &[usize]| {
+        let style = styles.iter().find(|one| has(one.start, one.length, cut[0]));
+        let is_mention = mentions.iter().any(|one| has(one.start, one.length, cut[0]));
+        // Every cut lies between characters (CON-16, CON-17).
+        (text.get(cut[0]..cut[1]).unwrap_or_default(), style, is_mention)
+    };
+    cuts.windows(2).map(stretch).collect()
+}
+
 /// The texts that are shown, each with its place in the one that is made of all of them.
 fn placed(message: &ShownMessage) -> Vec<(usize, &Text)> {
     let mut after = 0;

@@ -4,7 +4,7 @@
 
 use halcyon_types::Timestamp;
 
-use super::message::{TapbackLine, TargetLine};
+use super::message::{StyleLine, TapbackLine, TargetLine, stretches};
 use super::{ActLine, AlertLine, ChangeLine, ConnectionLine, DeliveryLine, GapLine, Line, MessageLine, RepairLine};
 use crate::output::{Output, Style};
 use crate::text::{one_line, sanitize};
@@ -96,21 +96,10 @@ impl MessageLine {
 impl MessageLine {
     /// Returns the text as its writer wants it to look, so far as a terminal can.
     fn looking(&self, text: &str, output: &Output) -> String {
-        let style_at = |at: usize| self.styles.iter().find(|one| (one.start..one.start + one.length).contains(&at));
-        let is_named = |at: usize| self.mentions.iter().any(|one| (one.start..one.start + one.length).contains(&at));
-        let starts = self.styles.iter().map(|one| (one.start, one.length));
-        let named = self.mentions.iter().map(|one| (one.start, one.length));
-        let mut cuts: Vec<usize> = starts.chain(named).flat_map(|(start, length)| [start, start + length]).collect();
-        cuts.extend([0, text.len()]);
-        cuts.sort_unstable();
-        cuts.dedup();
-        let stretch = |cut: &[usize]| {
-            // Every cut lies between characters (CON-16, CON-17).
-            let stretch = sanitize(text.get(cut[0]..cut[1]).unwrap_or_default());
-            let styles = style_at(cut[0]).map_or(&[][..], |one| &one.styles);
-            output.looking(styles, is_named(cut[0]), &stretch)
+        let stretch = |(stretch, style, is_mention): (&str, Option<&StyleLine>, bool)| {
+            output.looking(style.map_or(&[][..], |style| &style.styles), is_mention, &sanitize(stretch))
         };
-        cuts.windows(2).map(stretch).collect()
+        stretches(text, &self.styles, &self.mentions).into_iter().map(stretch).collect()
     }
 }
 

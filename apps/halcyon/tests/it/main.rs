@@ -8,6 +8,7 @@ mod failures;
 mod interface;
 mod keyring;
 mod linking;
+mod looking;
 #[cfg(unix)]
 mod programs;
 mod repairing;

@@ -9,13 +9,17 @@ use super::{
     columns::{self, at, count},
     outbox, repairs,
     schema::TABLES,
+    words,
 };
 
 /// Applies a change; the caller rolls back on an error.
 pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
     match change {
         Change::PutProfile(profile) => put_profile(db, profile),
-        Change::Wipe => TABLES.iter().try_for_each(|table| db.execute_batch(&format!("DELETE FROM {table}"))),
+        Change::Wipe => {
+            TABLES.iter().try_for_each(|table| db.execute_batch(&format!("DELETE FROM {table}")))?;
+            words::wipe(db)
+        }
         Change::PutLink(link) => put_link(db, link),
         Change::RemoveLink => run(db, "DELETE FROM link", []),
         Change::AddOwnHandle(handle) => {
@@ -50,6 +54,7 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
             params![conversation.id.as_bytes(), columns::join_members(&conversation.members)],
         ),
         Change::AddMessage(message) => add_message(db, message),
+        Change::IndexWords { entries, up_to } => words::index(db, entries, *up_to),
         Change::PutDelivery(delivery) => put_delivery(db, delivery),
 
         Change::PutOutboxJob(job) => outbox::put_job(db, job),

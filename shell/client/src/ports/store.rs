@@ -13,6 +13,7 @@ mod change;
 mod outbox;
 mod record;
 mod repair;
+mod words;
 
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
@@ -24,6 +25,7 @@ pub use record::{
     PendingReceipt, Profile, SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
 };
 pub use repair::{Heard, RepairQueries, RepairRecord, SentEnd, SentEnvelope, UnopenedHead};
+pub use words::WordIndex;
 
 use halcyon_crypto::SecretBytes;
 
@@ -206,6 +208,9 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`]
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError>;
+
+    /// Returns the index of words.
+    fn words(&self) -> &dyn WordIndex;
 
     // Receiving.
 

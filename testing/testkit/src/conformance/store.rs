@@ -33,6 +33,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     acts_are_found_by_their_message(&mut fresh());
     a_conversation_is_read_page_by_page(&mut fresh());
     conversations_come_newest_first(&mut fresh());
+    words_are_found(&mut fresh());
     deliveries_are_kept_per_device(&mut fresh());
     receipts_wait_once(&mut fresh());
     sessions_are_kept_by_device(&mut fresh());
@@ -250,6 +251,34 @@ fn a_conversation_is_read_page_by_page(world: &mut impl World) {
     assert_eq!(ids(&older), [message_id(2), message_id(3)]);
     let oldest = store.history(conversation_id(1), older[0].number, 2).unwrap();
     assert_eq!(ids(&oldest), [message_id(1)]);
+}
+
+fn words_are_found(world: &mut impl World) {
+    let mut store = world.open();
+    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(store.words().indexed().unwrap(), 0);
+    assert_eq!(store.words().having(&words("a"), u64::MAX, 10).unwrap(), [] as [u64; 0], "there is no index yet");
+    let first = vec![(1, "The quick brown fox".into()), (3, "quick, Quick: QUICK!\nand slow".into())];
+    put(&mut store, [Change::IndexWords { entries: first, up_to: 4 }]);
+    put(&mut store, [Change::IndexWords { entries: vec![(7, "brownish \"foxes\" AND NOT".into())], up_to: 8 }]);
+    drop(store);
+
+    let mut store = world.open();
+    assert_eq!(store.words().indexed().unwrap(), 8);
+    let having = |store: &dyn Store, text: &str| store.words().having(&words(text), u64::MAX, 10).unwrap();
+    assert_eq!(having(&*store, "quick"), [3, 1], "newest first, each once");
+    assert_eq!(having(&*store, "quick brown"), [1]);
+    assert_eq!(having(&*store, "brown fo"), [1], "a beginning is enough for the last word alone");
+    assert_eq!(having(&*store, "FOX"), [7, 1]);
+    assert_eq!(having(&*store, "and not"), [7], "words mean nothing but themselves");
+    assert_eq!(having(&*store, "wolf"), [] as [u64; 0]);
+    assert_eq!(store.words().having(&words("quick"), 3, 10).unwrap(), [1]);
+    assert_eq!(store.words().having(&words("quick"), u64::MAX, 1).unwrap(), [3]);
+    put(&mut store, [Change::Wipe]);
+    assert_eq!(store.words().indexed().unwrap(), 0);
+    assert_eq!(having(&*store, "quick"), [] as [u64; 0]);
+    put(&mut store, [Change::IndexWords { entries: vec![(1, "anew".into())], up_to: 1 }]);
+    assert_eq!(having(&*store, "anew"), [1], "as in a new profile");
 }
 
 fn conversations_come_newest_first(world: &mut impl World) {

@@ -93,6 +93,14 @@ pub enum Change {
     AddConversation(Conversation),
     /// Adds a message and gives it the next number. No effect if there is one of the same sending device and message id.
     AddMessage(NewMessage),
+    /// Adds texts to the index of words, by the numbers of their messages, and notes that nothing up to a number is missing in it.
+    /// Each number is added once.
+    IndexWords {
+        /// Numbers, rising, and texts.
+        entries: Vec<(u64, String)>,
+        /// Up to here.
+        up_to: u64,
+    },
     /// Replaces what is known of a message on its way to one device. Its place in the order stays.
     PutDelivery(Delivery),
 

@@ -1,0 +1,132 @@
+//! Searching what was said, in the profile alone. Nobody else learns what is looked for.
+//!
+//! Owns what can be found: subjects and texts, before and after edits, but nothing that was unsent. Does not know how the index works.
+
+use halcyon_content::{Content, Deed, Kind, Message, Part};
+use halcyon_types::Timestamp;
+
+use crate::{
+    client::Client,
+    error::ProfileError,
+    event::ShownMessage,
+    history,
+    ports::{
+        Change, Commit,
+        store::{MessageKind, MessageRecord},
+    },
+    state::State,
+};
+
+/// Messages put into the index in one commit. Others may use the profile between two commits.
+const INDEX_PAGE: usize = 2_000;
+/// Numbers asked of the index at once.
+const FOUND_PAGE: usize = 64;
+/// Words that are looked for; what is typed beyond them is passed over.
+const WORDS_MAX: usize = 16;
+
+impl Client {
+    /// Returns up to `limit` messages in whose subject or text, as it is or was before it was edited, every word occurs, newest
+    /// first. Words are runs of letters and digits; case and accents do not count, and of the last one a beginning is enough.
+    ///
+    /// The first search of a profile reads all of it, later ones what is new.
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn search(&self, typed: &str, limit: usize) -> Result<Vec<ShownMessage>, ProfileError> {
+        let words: Vec<String> = typed
+            .split(|one: char| !one.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .take(WORDS_MAX)
+            .map(str::to_owned)
+            .collect();
+        if words.is_empty() {
+            return Ok(Vec::new());
+        }
+        while self.inner.state().index_page()? {}
+        self.inner.state().find(&words, limit)
+    }
+}
+
+impl State {
+    /// Puts the next messages into the index; returns whether there may be more.
+    fn index_page(&mut self) -> Result<bool, ProfileError> {
+        let after = self.store().words().indexed()?;
+        let page = self.store().repairs().stored_since(Timestamp::from_millis(0), after, INDEX_PAGE)?;
+        let Some(last) = page.last() else { return Ok(false) };
+        let up_to = last.number;
+        let entries = page.iter().filter_map(|record| Some((record.number, words_of(record)?))).collect();
+        self.commit(&Commit::new().with(Change::IndexWords { entries, up_to }))?;
+        Ok(page.len() == INDEX_PAGE)
+    }
+
+    fn find(&mut self, words: &[String], limit: usize) -> Result<Vec<ShownMessage>, ProfileError> {
+        let gaps = self.store().repairs().gaps()?;
+        let mut found: Vec<ShownMessage> = Vec::new();
+        let mut before = u64::MAX;
+        loop {
+            let numbers = self.store().words().having(words, before, FOUND_PAGE)?;
+            let Some(last) = numbers.last() else { return Ok(found) };
+            before = *last;
+            for number in numbers {
+                let Some(record) = self.said_at(number)? else { continue };
+                if found.iter().any(|shown| shown.number == record.number) {
+                    continue;
+                }
+                let shown = history::shown(self, record.number, record.message, &gaps)?;
+                if !shown.is_unsent() {
+                    found.push(shown);
+                }
+                if found.len() == limit {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+
+    /// Returns the message with a number, or that which the act with this number changed.
+    fn said_at(&self, number: u64) -> Result<Option<MessageRecord>, ProfileError> {
+        let after = number.saturating_sub(1);
+        let found = self.store().repairs().stored_since(Timestamp::from_millis(0), after, 1)?;
+        let Some(record) = found.into_iter().find(|record| record.number == number) else { return Ok(None) };
+        if record.message.kind != MessageKind::Act {
+            return Ok(Some(record));
+        }
+        let Ok(Content { kind: Kind::Act(act), .. }) = halcyon_content::decode(&record.message.content) else {
+            return Ok(None);
+        };
+        let Some(original) = self.original(&act)?.filter(|one| one.message.conversation == record.message.conversation)
+        else {
+            return Ok(None);
+        };
+        // An edit that does not count said nothing.
+        let Ok(Content { kind: Kind::Message(said), .. }) = halcyon_content::decode(&original.message.content) else {
+            return Ok(None);
+        };
+        let Deed::Edit(text) = &act.deed else { return Ok(None) };
+        let parts = self.shown_parts(&original.message, &said)?;
+        let counts = parts.iter().any(|part| {
+            part.text.as_ref() == Some(text) || part.earlier.iter().any(|earlier| earlier.text == text.text)
+        });
+        Ok(counts.then_some(original))
+    }
+}
+
+/// Returns what can be found of a message or edit.
+fn words_of(record: &MessageRecord) -> Option<String> {
+    let content = halcyon_content::decode(&record.message.content).ok()?;
+    match content.kind {
+        Kind::Message(Message { parts, subject, .. }) => {
+            let texts = parts.iter().filter_map(|part| match part {
+                Part::Text(text) => Some(text.text.as_str()),
+                _ => None,
+            });
+            let lines: Vec<&str> = subject.iter().map(halcyon_content::Subject::as_str).chain(texts).collect();
+            Some(lines.join("\n"))
+        }
+        Kind::Act(act) => match act.deed {
+            Deed::Edit(text) => Some(text.text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
