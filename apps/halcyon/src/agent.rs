@@ -13,6 +13,7 @@ mod call;
 mod connection;
 pub(crate) mod endpoint;
 pub(crate) mod front;
+pub(crate) mod http;
 pub(crate) mod methods;
 pub(crate) mod schema;
 pub(crate) mod service;

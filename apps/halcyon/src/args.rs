@@ -389,6 +389,9 @@ pub struct Agent {
     /// What to do; by default, run.
     #[command(subcommand)]
     pub action: Option<AgentAction>,
+    /// Serve programs over HTTP, too, on this port of the loopback (0: any); the token is in the file agent.token of the profile's folder.
+    #[arg(long, value_name = "PORT")]
+    pub http: Option<u16>,
 }
 
 /// What to do with the agent.

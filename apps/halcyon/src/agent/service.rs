@@ -33,7 +33,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// How long is waited for calls that were told to end; a call takes at most its grace, or the patience of one write.
 const CALLS_PATIENCE: Duration = Duration::from_secs(7);
 /// When the system has no descriptor left, it is tried again after this long.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The agent of one profile.
 pub(crate) struct Service {
@@ -112,7 +112,8 @@ impl Service {
         let _ = tokio::time::timeout(CALLS_PATIENCE, running.wait_for(|calls| *calls == 0)).await;
     }
 
-    fn admit(self: &Arc<Self>, stream: UnixStream) {
+    /// Takes a caller, unless there are too many.
+    pub(super) fn admit(self: &Arc<Self>, stream: UnixStream) {
         if self.connections.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS_MAX {
             self.connections.fetch_sub(1, Ordering::Relaxed);
             tracing::warn!(CONNECTIONS_MAX, "too many callers at once");

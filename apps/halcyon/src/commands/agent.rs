@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use super::Context;
 use crate::agent::endpoint::Endpoint;
 use crate::agent::front::Agent;
+use crate::agent::http::Http;
 use crate::agent::schema;
 use crate::agent::service::Service;
 use crate::args;
@@ -27,7 +28,7 @@ use crate::stop::signals;
 
 pub(super) async fn run(context: &mut Context, options: &args::Agent) -> Result<(), Failure> {
     match options.action.unwrap_or(AgentAction::Run) {
-        AgentAction::Run => serve(context).await,
+        AgentAction::Run => serve(context, options.http).await,
         AgentAction::Status => ask(context, "agent.status").await,
         AgentAction::Stop => ask(context, "agent.stop").await,
         AgentAction::Install => install(context),
@@ -88,13 +89,15 @@ fn show(context: &Context, status: &Value) -> Result<(), Failure> {
 }
 
 /// Becomes the agent, until it is told to end.
-async fn serve(context: &mut Context) -> Result<(), Failure> {
+async fn serve(context: &mut Context, http: Option<u16>) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Line {
         #[serde(rename = "type")]
         kind: &'static str,
         state: &'static str,
         socket: String,
+        /// Where it serves HTTP, if it does.
+        http: Option<String>,
     }
     let folder = session::folder(context)?;
     if !native::has_profile(&folder)? {
@@ -103,19 +106,38 @@ async fn serve(context: &mut Context) -> Result<(), Failure> {
     keep_memory_private();
     let endpoint = Endpoint::claim(&folder)?;
     let stop = signals();
+    let http = match http {
+        Some(port) => Some(Arc::new(Http::bind(port, &folder).await?)),
+        None => None,
+    };
     let keeper = Arc::new(Keeper::new(folder));
     if session::passphrase_source(context) != SecretSource::Ask {
         let passphrase = session::passphrase(context, SecretUse::Known).await?;
         keeper.unlock(passphrase).await?;
     }
     let state = if keeper.open_session().is_some() { "open" } else { "locked" };
-    let line = Line { kind: "agent", state, socket: endpoint.socket().display().to_string() };
+    let address = http.as_ref().map(|http| http.address()).transpose()?;
+    let line = Line {
+        kind: "agent",
+        state,
+        socket: endpoint.socket().display().to_string(),
+        http: address.map(|address| format!("http://{address}")),
+    };
     let service = Service::new(keeper, Handle::current());
     context.output.result(&line, |_| match state {
         "open" => "The agent has the profile open. Ctrl-C ends it.".to_owned(),
         _ => "The agent is locked: run `halcyon unlock` in another terminal. Ctrl-C ends it.".to_owned(),
     })?;
-    service.serve(&endpoint, stop).await;
+    let over_http = async {
+        match &http {
+            Some(http) => http.serve(Arc::clone(&service)).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = service.serve(&endpoint, stop) => {}
+        () = over_http => {}
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
@@ -257,4 +258,88 @@ fn the_example_bot_answers() {
     assert_eq!(bot.json(&["history", &alice.handle]).len(), 2);
     running.stop_with("INT");
     agent.stop();
+}
+
+/// A request over HTTP as a program without libraries makes it: status, and what follows the head.
+fn http(address: &str, head: &str, body: &str) -> (u16, String) {
+    let mut stream = http_stream(address, head, body);
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+fn http_stream(address: &str, head: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let length = body.len();
+    write!(stream, "{head}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+    stream
+}
+
+/// The same API over HTTP, for whoever has the token and is no web page.
+#[test]
+fn the_loopback_serves_programs() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    let agent = bob.start(&["agent", "--output", "json", "--http", "0"]);
+    let line = agent.json("agent");
+    let address = line["http"].as_str().unwrap().strip_prefix("http://").unwrap().to_owned();
+    let file = bob.profile().join("agent.token");
+    let token = fs::read_to_string(&file).unwrap();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions()) & 0o777, 0o600);
+    let host = format!("Host: {address}\r\nAuthorization: Bearer {token}");
+    let post = |body: &Value| http(&address, &format!("POST /rpc HTTP/1.1\r\n{host}"), &body.to_string());
+
+    let (status, answer) = post(&json!({"jsonrpc": "2.0", "id": 7, "method": "devices"}));
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((status, &answer["id"], &answer["result"][0]["name"]), (200, &json!(7), &json!("phone")), "{answer}");
+    let codes = [
+        (json!({"jsonrpc": "2.0", "id": 1, "method": "sned"}), -32_601),
+        (json!({"jsonrpc": "2.0", "method": "devices"}), -32_600),
+        (json!({"jsonrpc": "2.0", "id": 1, "method": "listen", "params": {"stream": true}}), -32_602),
+        (json!({"jsonrpc": "2.0", "id": 1, "method": "unsend", "params": {"message": 99}}), 1),
+    ];
+    for (request, code) in codes {
+        let (status, answer) = post(&request);
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!((status, &answer["error"]["code"]), (200, &json!(code)), "{request}: {answer}");
+    }
+    // Whoever has no token, or sits in a web page.
+    let refused = [
+        (format!("POST /rpc HTTP/1.1\r\nHost: {address}"), 401),
+        (format!("POST /rpc HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {}", "0".repeat(64)), 401),
+        (format!("POST /rpc HTTP/1.1\r\nHost: evil.example\r\nAuthorization: Bearer {token}"), 403),
+        (format!("POST /rpc HTTP/1.1\r\n{host}\r\nOrigin: https://evil.example"), 403),
+        (format!("GET /rpc HTTP/1.1\r\n{host}"), 405),
+        (format!("GET / HTTP/1.1\r\n{host}"), 404),
+    ];
+    for (head, status) in refused {
+        assert_eq!(http(&address, &head, "").0, status, "{head}");
+    }
+    let large = "x".repeat(1024 * 1024 + 1);
+    assert_eq!(http(&address, &format!("POST /rpc HTTP/1.1\r\n{host}"), &large).0, 413);
+
+    // Events, from a place that the reader kept.
+    for text in ["one", "two"] {
+        alice.json(&["send", &bob.handle, "--text", text]);
+    }
+    let mut after = 0;
+    for text in ["one", "two"] {
+        let head = format!("GET /events HTTP/1.1\r\n{host}\r\nLast-Event-ID: {after}");
+        let mut lines = BufReader::new(http_stream(&address, &head, ""));
+        let mut data = String::new();
+        while !data.contains("\"type\":\"message\"") {
+            data.clear();
+            assert!(lines.read_line(&mut data).unwrap() > 0, "the stream ended");
+        }
+        let message: Value = serde_json::from_str(data.trim().strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(message["text"], text);
+        after = message["number"].as_u64().unwrap();
+    }
+    bob.json(&["lock"]);
+    assert_eq!(http(&address, &format!("GET /events HTTP/1.1\r\n{host}"), "").0, 409);
+    agent.stop();
+    assert!(!file.exists(), "a token of an agent that ended opens nothing");
 }
