@@ -15,6 +15,7 @@ pub mod args;
 mod blame;
 mod commands;
 pub mod failure;
+#[cfg_attr(not(unix), allow(dead_code, reason = "there is no agent"))]
 mod keeper;
 pub mod line;
 mod markup;
@@ -23,6 +24,7 @@ pub mod output;
 pub mod profile;
 pub mod prompt;
 mod session;
+#[cfg_attr(not(unix), allow(dead_code, reason = "there is no agent"))]
 mod stop;
 pub mod text;
 

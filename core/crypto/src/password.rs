@@ -118,6 +118,15 @@ mod tests {
         }
         assert!(PasswordParams::from_bytes([0xff; 8]).is_err());
         assert!(PasswordParams::from_bytes([0; 8]).is_err());
+        // Each bound by itself, to the last value.
+        let read =
+            |memory_kib: u32, passes: u32| PasswordParams::from_bytes(PasswordParams { memory_kib, passes }.to_bytes());
+        for (memory_kib, passes) in [(8, 1), (MEMORY_KIB_MAX, PASSES_MAX)] {
+            assert_eq!(read(memory_kib, passes), Ok(PasswordParams { memory_kib, passes }));
+        }
+        for (memory_kib, passes) in [(7, 1), (MEMORY_KIB_MAX + 1, 1), (8, 0), (8, PASSES_MAX + 1)] {
+            assert_eq!(read(memory_kib, passes), Err(ParamsError { memory_kib, passes }));
+        }
     }
 
     /// The reference implementation's answer for Argon2id, 8 KiB, one pass, one lane is pinned so that a change of

@@ -159,6 +159,12 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_empty() {
+        assert!(SecretBytes::copy_of(b"").is_empty());
+        assert!(!SecretBytes::copy_of(b"a").is_empty());
+    }
+
+    #[test]
     fn a_wrong_length_is_refused() {
         let refused = Secret::<32>::try_from([0u8; 31].as_slice());
         assert_eq!(refused.map(|_| ()), Err(LengthError { expected: 32, actual: 31 }));

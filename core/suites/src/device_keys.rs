@@ -172,3 +172,42 @@ fn optional<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, StateError>
         _ => Err(StateError::Damaged),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use halcyon_types::Duration;
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    fn day(days: u64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000).plus(Duration::from_days(days))
+    }
+
+    /// PEC-2, PEC-4, PQ3-7: the suites' prekeys are made together, but one ring may be older than the other, as in a profile from
+    /// before a suite: whichever is due, or has something to wipe, counts.
+    #[test]
+    fn the_older_ring_decides() {
+        let mut rng = StdRng::seed_from_u64(1);
+        let suites = [Suite::PairEc, Suite::Pq3];
+        let keys = || DeviceKeys::generate(&mut StdRng::seed_from_u64(2), &suites, day(0));
+        let mut rolled = |ec: u64, pq3: u64| {
+            let DeviceKeys { device, prekeys, pq3: ring, .. } = keys();
+            let prekeys = if ec > 0 { prekeys.rolled(&mut rng, &device, day(ec)) } else { prekeys };
+            let ring = ring.map(|ring| if pq3 > 0 { ring.rolled(&mut rng, &device, day(pq3)) } else { ring });
+            DeviceKeys { prekeys, pq3: ring, ..keys() }
+        };
+        // From the day on which the younger one was made.
+        let due = |keys: &DeviceKeys| (3..20).find(|days| keys.prekeys_due(day(*days)));
+        assert_eq!(due(&rolled(0, 0)), Some(7));
+        assert_eq!(due(&rolled(3, 0)), Some(7), "that of pq3");
+        assert_eq!(due(&rolled(0, 3)), Some(7), "that of pair-ec");
+        assert_eq!(due(&rolled(3, 3)), Some(10));
+        let expired = |keys: &DeviceKeys| (3..60).find(|days| keys.has_expired_prekeys(day(*days)));
+        assert_eq!(expired(&rolled(0, 0)), None, "nothing was replaced");
+        assert_eq!(expired(&rolled(3, 0)), Some(34));
+        assert_eq!(expired(&rolled(0, 3)), Some(34));
+        let without_pq3 = DeviceKeys { pq3: None, ..rolled(0, 0) };
+        assert_eq!((due(&without_pq3), expired(&without_pq3)), (Some(7), None));
+    }
+}

@@ -204,3 +204,27 @@ fn unframe(sealed: &[u8]) -> Option<(&[u8], &[u8])> {
     let (len, signature) = rest.split_first()?;
     (signature.len() == usize::from(*len) && body.len() >= BLOCK_BYTES).then_some((body, signature))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// PAIR-11: a body has at least an RSA block, and the signature is all that follows it.
+    #[test]
+    fn frames_have_no_slack() {
+        let framed = |body: usize, signature: &[u8], said: u8| {
+            let body = vec![7; body];
+            let length = u16::try_from(body.len()).unwrap().to_be_bytes();
+            [&[VERSION], &length[..], &body, &[said], signature].concat()
+        };
+        let is_read = |sealed: Vec<u8>| unframe(&sealed).is_some();
+        assert!(is_read(framed(BLOCK_BYTES, &[1; 70], 70)));
+        assert!(is_read(framed(BLOCK_BYTES + 1, &[], 0)));
+        assert!(!is_read(framed(BLOCK_BYTES - 1, &[1; 70], 70)), "no room for a block");
+        for said in [69, 71] {
+            assert!(!is_read(framed(BLOCK_BYTES, &[1; 70], said)), "another length than it says");
+        }
+        let other_version = [&[VERSION + 1], &framed(BLOCK_BYTES, &[1; 70], 70)[1..]].concat();
+        assert!(!is_read(other_version));
+    }
+}

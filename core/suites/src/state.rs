@@ -113,3 +113,23 @@ impl<'a> Reader<'a> {
         if self.0.is_empty() { Ok(()) } else { Err(StateError::Damaged) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a vector does by itself when it grows would leave the secrets behind where it was.
+    #[test]
+    fn a_writer_grows_by_itself_and_only_when_it_has_to() {
+        let mut writer = Writer::new(1, 4);
+        let room = writer.0.capacity();
+        writer.raw(&vec![2; room - 1]);
+        assert_eq!(writer.0.capacity(), room, "it fits exactly");
+        writer.raw(&[3]);
+        assert!(writer.0.capacity() >= 2 * (room + 1), "{} after {room}", writer.0.capacity());
+        assert_eq!(writer.finish().expose(), [&[1][..], &vec![2; room - 1], &[3]].concat());
+        let mut writer = Writer::new(1, 0);
+        writer.raw(&[4; 100]);
+        assert!(writer.0.capacity() >= 2 * 101, "{}", writer.0.capacity());
+    }
+}

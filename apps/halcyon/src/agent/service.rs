@@ -120,12 +120,16 @@ impl Service {
             return;
         }
         let service = Arc::clone(self);
-        std::thread::spawn(move || {
+        let begun = on_a_thread(move || {
             if let Err(error) = service.attend(stream) {
                 tracing::debug!(%error, "a caller's connection failed");
             }
             service.connections.fetch_sub(1, Ordering::Relaxed);
         });
+        if let Err(failure) = begun {
+            self.connections.fetch_sub(1, Ordering::Relaxed);
+            tracing::warn!(%failure, "a caller could not be taken");
+        }
     }
 
     /// Reads what a caller sends, to its end.
@@ -199,8 +203,8 @@ impl Service {
         method: String,
         params: Map<String, Value>,
     ) {
-        let (service, connection) = (Arc::clone(self), Arc::clone(connection));
-        std::thread::spawn(move || {
+        let (service, caller, asked) = (Arc::clone(self), Arc::clone(connection), id.clone());
+        let begun = on_a_thread(move || {
             let outcome = service.runtime.block_on(async {
                 match method.as_str() {
                     "agent.unlock" => service.keeper.unlock(passphrase(params)?).await?,
@@ -208,11 +212,14 @@ impl Service {
                 }
                 Ok([service.status()?])
             });
-            connection.answer(id, outcome);
+            caller.answer(asked, outcome);
             if method == "agent.stop" {
                 service.end.send_replace(true);
             }
         });
+        if let Err(failure) = begun {
+            connection.answer(id, Err::<Value, _>(failure.into()));
+        }
     }
 
     fn begin(self: &Arc<Self>, connection: &Arc<Connection>, id: Option<Id>, prepared: Prepared) {
@@ -229,18 +236,25 @@ impl Service {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).insert(number, stop);
         self.running.send_modify(|calls| *calls += 1);
-        let (service, connection) = (Arc::clone(self), Arc::clone(connection));
-        std::thread::spawn(move || {
-            let running =
-                call::run(Arc::clone(&service.keeper), Arc::clone(&connection), id.clone(), prepared, stopped);
+        let (service, caller, asked) = (Arc::clone(self), Arc::clone(connection), id.clone());
+        let begun = on_a_thread(move || {
+            let running = call::run(Arc::clone(&service.keeper), Arc::clone(&caller), asked.clone(), prepared, stopped);
             let ended = std::panic::catch_unwind(AssertUnwindSafe(|| service.runtime.block_on(running)));
-            service.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
-            service.running.send_modify(|calls| *calls -= 1);
-            if let Some(id) = &id {
-                connection.finish(id);
-            }
-            connection.answer(id, ended.unwrap_or_else(|_| Err(broke().into())));
+            service.over(&caller, asked, number, ended.unwrap_or_else(|_| Err(broke().into())));
         });
+        if let Err(failure) = begun {
+            self.over(connection, id, number, Err(failure.into()));
+        }
+    }
+
+    /// Notes that a call is over, and answers it.
+    fn over(&self, connection: &Connection, id: Option<Id>, number: u64, ended: Result<Vec<Value>, RpcError>) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        self.running.send_modify(|calls| *calls -= 1);
+        if let Some(id) = &id {
+            connection.finish(id);
+        }
+        connection.answer(id, ended);
     }
 
     fn status(&self) -> Result<Status, Failure> {
@@ -257,6 +271,12 @@ impl Service {
             outbox: client.map(|client| client.outbox_len()).transpose()?,
         })
     }
+}
+
+/// Begins a thread. A system that has none left says so, and the agent goes on.
+fn on_a_thread(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let begun = std::thread::Builder::new().spawn(work);
+    begun.map(drop).map_err(|error| Failure::network(format!("the system gives the agent no thread: {error}")))
 }
 
 fn broke() -> Failure {

@@ -225,3 +225,17 @@ proptest! {
         );
     }
 }
+
+/// PAIR-1: a key of another size, or with another exponent, is none, however sound it is otherwise.
+#[test]
+fn other_rsa_keys_are_refused_alike() {
+    use rsa::pkcs8::EncodePrivateKey;
+    let mut rng = StdRng::seed_from_u64(5);
+    let small = rsa::RsaPrivateKey::new(&mut rng, 1024).unwrap();
+    let exponent = rsa::RsaPrivateKey::new_with_exp(&mut rng, 1280, &rsa::BigUint::from(3_u32)).unwrap();
+    for key in [small, exponent] {
+        let der = key.to_pkcs8_der().unwrap();
+        assert!(native::RsaPrivate::from_pkcs8(der.as_bytes()).is_none());
+        assert!(portable::RsaPrivate::from_pkcs8(der.as_bytes()).is_none());
+    }
+}

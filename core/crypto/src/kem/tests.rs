@@ -124,6 +124,7 @@ fn public_keys_are_checked() {
     fn check<P: MlKem>() {
         let public = KemPrivate::<P>::from_seed(secret(&[9; 64])).public();
         assert_eq!(KemPublic::<P>::from_bytes(public.as_bytes()).unwrap(), public);
+        assert_ne!(KemPrivate::<P>::from_seed(secret(&[8; 64])).public(), public);
         let coefficients = P::PUBLIC_BYTES - 32;
         for first in [0, coefficients - 3] {
             let mut bad = public.as_bytes().to_vec();

@@ -85,6 +85,7 @@ fn malformed_messages_are_errors() {
     for password in [&[][..], &[0; PASSWORD_BYTES_MAX + 1]] {
         assert_eq!(ClientLogin::start(&mut rng(), password).map(|_| ()).unwrap_err(), OpaqueError::PasswordLength);
     }
+    assert!(ClientLogin::start(&mut rng(), &[0; PASSWORD_BYTES_MAX]).is_ok(), "exactly so many");
 }
 
 #[test]

@@ -92,6 +92,18 @@ fn both_sides_agree_on_one_secret() {
     assert!(alice.agree(&of_bob).ct_eq(&bob.agree(&of_alice)));
 }
 
+/// Whether two keys are one decides whom a client believes.
+#[test]
+fn other_keys_are_not_equal() {
+    let agreement =
+        |seed| AgreementPublic::from_compact(AgreementKey::generate(&mut StdRng::seed_from_u64(seed)).compact());
+    assert_eq!(agreement(1), agreement(1));
+    assert_ne!(agreement(1), agreement(2));
+    let verifying = |seed| SigningKey::generate_compact(&mut StdRng::seed_from_u64(seed)).verifying_key().clone();
+    assert_eq!(verifying(1), verifying(1));
+    assert_ne!(verifying(1), verifying(2));
+}
+
 /// IDN-11: the N by N matrix. What one label signed or keyed, only that label verifies.
 #[test]
 fn only_the_diagonal_of_labels_verifies() {

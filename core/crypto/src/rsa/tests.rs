@@ -81,6 +81,13 @@ fn public_keys_are_read_strictly() {
 }
 
 #[test]
+fn other_keys_are_not_equal() {
+    let [one, other] = [1, 2].map(|_| RsaPrivateKey::generate(&mut rng()).public().clone());
+    assert_eq!(one, RsaPublicKey::from_der(&one.to_der()).unwrap());
+    assert_ne!(one, other);
+}
+
+#[test]
 fn debug_shows_no_key() {
     let key = RsaPrivateKey::generate(&mut rng());
     insta::assert_snapshot!(format!("{key:?} {:?}", key.public()), @"RsaPrivateKey(1280 bits) RsaPublicKey(1280 bits)");
