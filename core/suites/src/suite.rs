@@ -91,6 +91,12 @@ mod tests {
         assert!(by_number.iter().all(|suite| Suite::try_from(suite.id()) == Ok(*suite)));
     }
 
+    /// SUI-9
+    #[test]
+    fn all_but_the_default_are_legacy() {
+        assert_eq!([Suite::Pair, Suite::PairEc, Suite::Pq3].map(Suite::is_legacy), [true, true, false]);
+    }
+
     /// SUI-7: an unknown number is an error.
     #[test]
     fn an_unknown_number_is_an_error() {
