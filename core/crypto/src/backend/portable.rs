@@ -263,3 +263,20 @@ fn fixed(bytes: &[u8]) -> [u8; 160] {
     out[160 - bytes.len()..].copy_from_slice(bytes);
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever asks a generator that might fail gets the same bytes: zeros would blind nothing.
+    #[test]
+    fn blinding_factors_are_drawn_either_way() {
+        let rng = || HashRng { seed: Secret::fill_with(|bytes| *bytes = [7; 32]), counter: 0 };
+        let (mut filled, mut tried) = ([0; 40], [0; 40]);
+        rng().fill_bytes(&mut filled);
+        rng().try_fill_bytes(&mut tried).unwrap();
+        assert_eq!(filled, tried);
+        assert_ne!(filled, [0; 40]);
+        assert_ne!(filled[..8], filled[32..], "the counter rises");
+    }
+}
