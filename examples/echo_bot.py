@@ -8,6 +8,7 @@ docs/agent.md describes the protocol.
 
 import json
 import pathlib
+import signal
 import socket
 import sys
 
@@ -58,7 +59,7 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        pass
+    # As a service manager and a person end it.
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, lambda *_: sys.exit())
+    main()

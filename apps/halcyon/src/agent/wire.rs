@@ -70,7 +70,8 @@ impl RpcError {
 
     /// Returns what the error says to whoever typed the command.
     pub(super) fn into_failure(self) -> Failure {
-        let kinds = [Kind::User, Kind::Unexpected, Kind::Network, Kind::UntrustedKey, Kind::RateLimit];
+        let kinds =
+            [Kind::User, Kind::Unexpected, Kind::Network, Kind::UntrustedKey, Kind::RateLimit, Kind::ReaderLeft];
         let is_it = |kind: &Kind| i64::from(kind.exit_code()) == self.code;
         let kind = match self.code {
             code::LOCKED | code::CANCELLED | code::INVALID_PARAMS => Kind::User,
@@ -133,4 +134,27 @@ pub(super) fn line(message: &impl Serialize) -> Result<Vec<u8>, Failure> {
         .map_err(|error| Failure::unexpected(format!("a line for the agent's socket cannot be encoded: {error}")))?;
     line.push(b'\n');
     Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A command ends with the same words and exit code whether or not an agent ran it.
+    #[test]
+    fn failures_survive_the_wire() {
+        let failures = [
+            Failure::user("a").next("b"),
+            Failure::unexpected("c"),
+            Failure::network("d"),
+            Failure::new(Kind::UntrustedKey, "e"),
+            Failure::new(Kind::RateLimit, "f"),
+            Failure::reader_left(),
+        ];
+        for failure in failures {
+            assert_eq!(RpcError::from(failure.clone()).into_failure(), failure);
+        }
+        let locked = RpcError { code: code::LOCKED, ..Failure::locked().into() };
+        assert_eq!(locked.into_failure(), Failure::locked());
+    }
 }

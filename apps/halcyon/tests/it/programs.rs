@@ -256,7 +256,7 @@ fn the_example_bot_answers() {
     assert_eq!(heard.last().unwrap()["sender"], "mailto:bot@example.org");
     // What it wrote itself it does not answer.
     assert_eq!(bot.json(&["history", &alice.handle]).len(), 2);
-    running.stop_with("INT");
+    running.stop();
     agent.stop();
 }
 
