@@ -256,6 +256,23 @@ mod tests {
         (rng, device)
     }
 
+    /// PEC-3: a stored record has at most the bytes of one that is taken.
+    #[test]
+    fn a_stored_record_is_bounded() {
+        let (mut rng, device) = bob();
+        let ring = PrekeyRing::generate(&mut rng, &device, START);
+        let with_record = |bytes: usize| {
+            let current = OwnPrekey { record: vec![7; bytes], ..ring.current.clone() };
+            let stored = PrekeyRing { current, replaced: Vec::new() }.to_secret_bytes();
+            PrekeyRing::from_secret_bytes(stored.expose()).map(|ring| ring.record().len())
+        };
+        assert_eq!(with_record(RECORD_BYTES_MAX - 1), Ok(RECORD_BYTES_MAX - 1));
+        assert_eq!(with_record(RECORD_BYTES_MAX), Ok(RECORD_BYTES_MAX));
+        for bytes in [RECORD_BYTES_MAX + 1, 2 * RECORD_BYTES_MAX] {
+            assert_eq!(with_record(bytes), Err(StateError::Damaged));
+        }
+    }
+
     fn days(days: u64) -> Timestamp {
         START.plus(Duration::from_days(days))
     }

@@ -130,6 +130,40 @@ mod tests {
         Ok(window)
     }
 
+    /// PEC-16: whichever counter of a chunk comes last, the floor then stands at its end and not beyond: what follows is new.
+    #[test]
+    fn the_last_of_a_chunk_moves_the_floor_to_its_end() {
+        let end = u32::try_from(CHUNK_COUNTERS).unwrap();
+        for late in [0, 1, 7, 8, 9, 64, end - 8, end - 1] {
+            let mut window = ReplayWindow::default();
+            for counter in (0..end).filter(|counter| *counter != late) {
+                window = window.accepted(counter).unwrap();
+            }
+            assert_eq!(window.floor, u64::from(late));
+            window = window.accepted(late).unwrap();
+            assert_eq!(window.floor, CHUNK_COUNTERS, "after {late}");
+            assert!(!window.is_seen(end) && !window.is_seen(end + late), "after {late}");
+        }
+    }
+
+    /// PEC-19: chunks are stored in order, each once.
+    #[test]
+    fn repeated_chunks_are_damage() {
+        let chunks = |numbers: [u32; 2]| {
+            let mut writer = Writer::new(1, 300);
+            writer.u64(0);
+            writer.u32(2);
+            for number in numbers {
+                writer.u32(number);
+                writer.raw(&[1; CHUNK_BYTES]);
+            }
+            read(writer.finish().expose())
+        };
+        assert!(chunks([0, 1]).is_ok());
+        assert_eq!(chunks([1, 1]).unwrap_err(), StateError::Damaged);
+        assert_eq!(chunks([1, 0]).unwrap_err(), StateError::Damaged);
+    }
+
     /// PEC-16: in order, each counter once; the window stays a few bytes.
     #[test]
     fn counters_in_order_cost_nothing() {

@@ -182,6 +182,32 @@ mod tests {
         assert_eq!(state.take(&prekey, NOW).unwrap_err(), SealError::CounterExhausted);
     }
 
+    /// PEC-19: a stored counter is within its 32 bits, of a time that is a number, and of one prekey.
+    #[test]
+    fn damaged_counters_are_refused() {
+        let [one, other] = [1, 2].map(|seed| {
+            let mut rng = StdRng::seed_from_u64(seed);
+            let device = SigningKey::generate_compact(&mut rng);
+            *prekey_at(&mut rng, &device, NOW).key().compact()
+        });
+        let read = |counters: &[(CompactKey, f64, u64)]| {
+            let mut writer = Writer::new(1, 200);
+            writer.u32(u32::try_from(counters.len()).unwrap());
+            for (prekey, time_s, next) in counters {
+                writer.raw(prekey.as_bytes());
+                writer.u64(time_s.to_bits());
+                writer.u64(*next);
+            }
+            let bytes = writer.finish();
+            SendState::read_without_restart(&mut Reader::new(bytes.expose(), 1).unwrap()).map(|_| ())
+        };
+        assert_eq!(read(&[(one, 1.0, COUNTERS_END), (other, 1.0, 0)]), Ok(()));
+        assert_eq!(read(&[(one, 1.0, COUNTERS_END + 1)]), Err(StateError::Damaged));
+        assert_eq!(read(&[(one, f64::NAN, 0)]), Err(StateError::Damaged));
+        assert_eq!(read(&[(one, f64::INFINITY, 0)]), Err(StateError::Damaged));
+        assert_eq!(read(&[(one, 1.0, 0), (one, 2.0, 0)]), Err(StateError::Damaged));
+    }
+
     /// PEC-8: each prekey counts from 0, and going back to one goes on where it was.
     #[test]
     fn counters_are_kept_for_each_prekey() {

@@ -121,6 +121,41 @@ mod tests {
 
     use super::*;
 
+    /// PEC-3: exactly so many bytes, most of them in a field of a later version.
+    #[test]
+    fn a_record_is_bounded() {
+        let record = PrekeyRecord {
+            prekey: CompactKey::try_from(&[1; 32][..]).unwrap(),
+            signature: Signature::try_from(&[2; 64][..]).unwrap(),
+            time_s: 1.0,
+        }
+        .encode();
+        let padded = |bytes: usize| {
+            // Field 15 with a length of two bytes.
+            let rest = bytes - record.len() - 3;
+            let length = [(rest & 0x7f) as u8 | 0x80, (rest >> 7) as u8];
+            PrekeyRecord::decode(&[&record[..], &[0x7a], &length, &vec![0; rest]].concat()).is_some()
+        };
+        assert!(padded(RECORD_BYTES_MAX - 1) && padded(RECORD_BYTES_MAX));
+        assert!(!padded(RECORD_BYTES_MAX + 1));
+    }
+
+    /// PEC-13: exactly so many bytes, most of them ciphertext.
+    #[test]
+    fn a_sealed_message_is_bounded() {
+        let sealed = |ciphertext: usize| {
+            let ephemeral = CompactKey::try_from(&[1; 32][..]).unwrap();
+            let signature = Signature::try_from(&[2; 64][..]).unwrap();
+            Outer { ciphertext: vec![3; ciphertext], ephemeral, signature, validator: [4; 7] }.encode()
+        };
+        let around = SEALED_BYTES_MAX - (sealed(SEALED_BYTES_MAX - 200).len() - (SEALED_BYTES_MAX - 200));
+        assert_eq!(sealed(around).len(), SEALED_BYTES_MAX);
+        assert!(Outer::decode(&sealed(around)).is_some());
+        for more in [1, 100, SEALED_BYTES_MAX] {
+            assert!(Outer::decode(&sealed(around + more)).is_none(), "{more}");
+        }
+    }
+
     /// PEC-6, PEC-7: the bytes, spelled out: empty fields are written, pad is zeros, its length little-endian.
     #[test]
     fn the_padded_form_is_as_written_in_the_spec() {
