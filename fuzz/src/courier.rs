@@ -86,6 +86,7 @@ fn config() -> LinkConfig {
         audience: SERVER.into(),
         binding: ChannelBinding::None,
         topics: Topics::messages_and_alerts(),
+        grant: None,
         keep_alive: KeepAliveInterval::default(),
     }
 }

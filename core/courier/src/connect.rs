@@ -13,6 +13,7 @@ use halcyon_types::{DeviceId, Timestamp};
 
 use crate::{
     frame::{ClientFrame, Close, ServerFrame},
+    grant::Grant,
     limits::{CLOCK_SKEW_MAX, Limits, PROTOCOL_VERSION},
     topics::Topics,
     wire::CloseCode,
@@ -52,6 +53,7 @@ pub struct Connect {
     pub(crate) signature: Signature,
     pub(crate) topics: Topics,
     pub(crate) epoch: u64,
+    pub(crate) grant: Option<Grant>,
 }
 
 /// What ties a connect to the connection that it is made on (COU-11).
@@ -79,7 +81,21 @@ impl Connect {
         let numbers = Numbers::of(now, epoch);
         let parts = parts(&device, &numbers, audience, &hello.nonce, binding);
         let signature = device_key.sign(Label::CourierConnect, &parts);
-        Self { device, time: now, audience: audience.to_owned(), signature, topics, epoch }
+        Self { device, time: now, audience: audience.to_owned(), signature, topics, epoch, grant: None }
+    }
+
+    /// Signs a connect that receives, and does nothing else, with a key that the device granted that (COU-20). It tells no epoch.
+    #[must_use]
+    pub fn sign_granted(
+        (device, topics): (DeviceId, Topics),
+        (grant, key): (Grant, &SigningKey),
+        audience: &str,
+        hello: &Hello,
+        binding: &ChannelBinding,
+        now: Timestamp,
+    ) -> Self {
+        let introduction = Introduction { device, epoch: 0, topics };
+        Self { grant: Some(grant), ..Self::sign(introduction, key, audience, hello, binding, now) }
     }
 }
 
@@ -104,6 +120,7 @@ pub struct Authenticated {
     device: DeviceId,
     topics: Topics,
     epoch: u64,
+    may_send: bool,
 }
 
 /// How a handshake ends without a connection.
@@ -170,6 +187,9 @@ impl Handshake {
                 Close::new(CloseCode::ClockSkew, "the device's clock is more than 5 minutes off; set it and try again");
             return refuse(close.at(now));
         }
+        if connect.grant.as_ref().is_some_and(|grant| !grant.is_current(now)) {
+            return refuse(unproven()); // COU-21
+        }
         Ok(Claim { connect, nonce: self.nonce, binding: self.binding })
     }
 }
@@ -186,17 +206,27 @@ impl Claim {
     /// # Errors
     /// The frame to send: `UNAUTHENTICATED`, the same for both cases.
     pub fn verify(self, key: Option<&VerifyingKey>) -> Result<Authenticated, Close> {
-        let Connect { device, time, audience, signature, topics, epoch } = self.connect;
+        let Connect { device, time, audience, signature, topics, epoch, grant } = self.connect;
         let numbers = Numbers::of(time, epoch);
         let parts = parts(&device, &numbers, &audience, &self.nonce, &self.binding);
-        match key.map(|key| key.verify(Label::CourierConnect, &parts, &signature)) {
-            Some(Ok(())) => Ok(Authenticated { device, topics, epoch }),
-            Some(Err(_)) | None => Err(Close::new(
-                CloseCode::Unauthenticated,
-                "this server knows no such device, or the device did not prove itself; it may have been removed from its account",
-            )),
+        let may_send = grant.is_none();
+        // COU-20: by the key that the device granted it, or by the device's own.
+        let signer = match &grant {
+            Some(grant) => key.and_then(|key| grant.verify(device, key)),
+            None => key.cloned(),
+        };
+        match signer.map(|key| key.verify(Label::CourierConnect, &parts, &signature)) {
+            Some(Ok(())) => Ok(Authenticated { device, topics, epoch, may_send }),
+            Some(Err(_)) | None => Err(unproven()),
         }
     }
+}
+
+fn unproven() -> Close {
+    Close::new(
+        CloseCode::Unauthenticated,
+        "this server knows no such device, or the device did not prove itself; it may have been removed from its account",
+    )
 }
 
 impl Authenticated {
@@ -216,6 +246,12 @@ impl Authenticated {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// Says whether it may send: it proved itself with its own key (COU-22).
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        self.may_send
     }
 }
 

@@ -6,12 +6,13 @@
 //! - Bytes fields of a frame share memory with the buffer that it came in; writing copies each payload once.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use halcyon_crypto::Signature;
+use halcyon_crypto::{CompactKey, Signature};
 use halcyon_types::{DeviceId, Duration, PushToken, Timestamp};
 use prost::Message;
 
 use crate::{
     connect::{Connect, Hello},
+    grant::Grant,
     limits::{CLOSE_DETAIL_BYTES_MAX, PROTOCOL_VERSION},
     send::{Sent, UncheckedSend},
     topics::Topics,
@@ -402,6 +403,10 @@ fn connect_from_wire(wire: wire::Connect) -> Result<Connect, FrameError> {
     if wire.audience.len() > AUDIENCE_BYTES_MAX {
         return Err(FrameError::Field("audience"));
     }
+    let grant = wire.grant.map(grant_from_wire).transpose()?;
+    if grant.is_some() && wire.epoch != 0 {
+        return Err(FrameError::Field("epoch")); // COU-20
+    }
     Ok(Connect {
         device: DeviceId::try_from(&wire.device_id[..]).map_err(|_| FrameError::Field("device id"))?,
         time: Timestamp::from_millis(wire.time_ms),
@@ -409,6 +414,15 @@ fn connect_from_wire(wire: wire::Connect) -> Result<Connect, FrameError> {
         signature: Signature::try_from(&wire.signature[..]).map_err(|_| FrameError::Field("signature"))?,
         topics: Topics::from_wire(&wire.topics).map_err(|_| FrameError::Field("topic"))?,
         epoch: wire.epoch,
+        grant,
+    })
+}
+
+fn grant_from_wire(wire: wire::Grant) -> Result<Grant, FrameError> {
+    Ok(Grant {
+        key: CompactKey::try_from(&wire.key[..]).map_err(|_| FrameError::Field("granted key"))?,
+        until: Timestamp::from_millis(wire.until_ms),
+        signature: Signature::try_from(&wire.signature[..]).map_err(|_| FrameError::Field("signature"))?,
     })
 }
 
@@ -421,6 +435,11 @@ fn connect_to_wire(connect: &Connect) -> wire::Connect {
         signature: Bytes::copy_from_slice(connect.signature.as_bytes()),
         topics: connect.topics.to_wire(),
         epoch: connect.epoch,
+        grant: connect.grant.as_ref().map(|grant| wire::Grant {
+            key: Bytes::copy_from_slice(grant.key.as_bytes()),
+            until_ms: grant.until.as_millis(),
+            signature: Bytes::copy_from_slice(grant.signature.as_bytes()),
+        }),
     }
 }
 

@@ -35,6 +35,7 @@ pub struct Hub {
     device: DeviceId,
     limits: Arc<Limits>,
     topics: Topics,
+    may_send: bool,
     window: Window,
     storage: Storage,
     budgets: Arc<SendBudgets>,
@@ -152,6 +153,7 @@ impl Hub {
         let mut hub = Self {
             device: authenticated.device(),
             topics: authenticated.topics().clone(),
+            may_send: authenticated.may_send(),
             window: Window::default(),
             storage: Storage::Waiting { after: 0 },
             budgets,
@@ -203,8 +205,10 @@ impl Hub {
         self.heard = self.heard.max(now);
         match frame {
             ClientFrame::Send(send) => {
-                // COU-45: refused before anything is looked at.
-                let checked = if self.budgets.take(self.device, &self.limits, now) {
+                // COU-22, COU-45: refused before anything is looked at.
+                let checked = if !self.may_send {
+                    Err(send.answer_all(Status::Forbidden))
+                } else if self.budgets.take(self.device, &self.limits, now) {
                     send.check(&self.limits, now)
                 } else {
                     Err(send.answer_all(Status::RateLimited))

@@ -12,6 +12,7 @@ pub mod bucket;
 pub mod connect;
 pub mod envelope;
 pub mod frame;
+mod grant;
 pub mod hub;
 pub mod limits;
 pub mod link;
@@ -21,6 +22,7 @@ pub mod wire;
 
 pub use envelope::{Envelope, Origin};
 pub use frame::{ClientFrame, Close, Deliver, FrameError, ServerFrame};
+pub use grant::{GRANT_MAX, Grant};
 pub use limits::Limits;
 pub use send::{Destination, Part, Sealed, SendRequest, Sent, SentPart};
 pub use topics::Topics;

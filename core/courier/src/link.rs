@@ -21,6 +21,7 @@ use crate::{
     connect::{ChannelBinding, Connect, Introduction},
     envelope::{Envelope, EnvelopeError},
     frame::{ClientFrame, Close, Connected, Deliver, ServerFrame},
+    grant::Grant,
     limits::HANDSHAKE_TIMEOUT,
     send::{SendRequest, Sent},
     topics::Topics,
@@ -47,6 +48,8 @@ pub struct LinkConfig {
     pub binding: ChannelBinding,
     /// The topics wanted.
     pub topics: Topics,
+    /// By what the key may receive that signs the connect, if it is not the device's own (COU-20). Then the epoch is not told.
+    pub grant: Option<Grant>,
     /// As the last connection left it.
     pub keep_alive: KeepAliveInterval,
 }
@@ -176,7 +179,7 @@ impl Link {
         self.config.keep_alive
     }
 
-    /// Takes a frame from the server. The device key signs the connect (COU-11).
+    /// Takes a frame from the server. The device key, or the granted one, signs the connect (COU-11, COU-20).
     ///
     /// # Errors
     /// [`LinkError`]: hang up and connect again.
@@ -193,10 +196,18 @@ impl Link {
                 out.push(LinkEvent::Closed(close));
             }
             (State::AwaitingHello { until }, ServerFrame::Hello(hello)) => {
-                let LinkConfig { device, epoch, audience, binding, topics, .. } = &self.config;
+                let LinkConfig { device, epoch, audience, binding, topics, grant, .. } = &self.config;
                 self.state = State::AwaitingConnected { until: *until, topics: topics.clone() };
-                let introduction = Introduction { device: *device, epoch: *epoch, topics: topics.clone() };
-                let connect = Connect::sign(introduction, device_key, audience, &hello, binding, now);
+                let connect = match grant {
+                    Some(grant) => {
+                        let (whom, by) = ((*device, topics.clone()), (grant.clone(), device_key));
+                        Connect::sign_granted(whom, by, audience, &hello, binding, now)
+                    }
+                    None => {
+                        let introduction = Introduction { device: *device, epoch: *epoch, topics: topics.clone() };
+                        Connect::sign(introduction, device_key, audience, &hello, binding, now)
+                    }
+                };
                 self.write(ClientFrame::Connect(connect), now, out);
             }
             (State::AwaitingConnected { topics, .. }, ServerFrame::Connected(connected)) => {

@@ -16,6 +16,8 @@ pub enum Label {
     DeviceEntry,
     /// A device's proof of possession when it opens its courier connection (COU-11).
     CourierConnect,
+    /// A device's leave for another key to receive for it (COU-20).
+    CourierGrant,
     /// A device's proof of possession on an authenticated HTTPS request (ACC-1).
     Request,
     /// The commitment that opens the approval of a new device (LNK-1).
@@ -38,6 +40,12 @@ pub enum Label {
     ClientStore,
     /// The key that wraps a profile's data key, from passphrase and device secret.
     ProfileKeyWrap,
+    /// The key that wraps the keys of a keychain's classes, from passphrase and device secret, or from the latter alone (KEY-2).
+    Keybag,
+    /// The keys of a keychain's items, from the key of their class (KEY-4).
+    KeychainItem,
+    /// The key that wraps what of a keychain may leave the device (KEY-8).
+    KeychainPortable,
     /// The keyed hash by which a profile recognizes its device secret.
     DeviceSecretCheck,
     /// The hash that names a conversation by its members (CON-6).
@@ -50,10 +58,11 @@ pub enum Label {
 
 impl Label {
     /// Every label, for tests that feed each one's output to every other's verifier.
-    pub const ALL: [Label; 18] = [
+    pub const ALL: [Label; 22] = [
         Label::DeviceList,
         Label::DeviceEntry,
         Label::CourierConnect,
+        Label::CourierGrant,
         Label::Request,
         Label::ApprovalCommit,
         Label::ApprovalSas,
@@ -65,6 +74,9 @@ impl Label {
         Label::EmailVerification,
         Label::ClientStore,
         Label::ProfileKeyWrap,
+        Label::Keybag,
+        Label::KeychainItem,
+        Label::KeychainPortable,
         Label::DeviceSecretCheck,
         Label::ConversationId,
         Label::RateLimit,
@@ -84,6 +96,7 @@ impl Label {
             Label::DeviceList => "halcyon device list v1",
             Label::DeviceEntry => "halcyon device entry v1",
             Label::CourierConnect => "halcyon courier connect v1",
+            Label::CourierGrant => "halcyon courier grant v1",
             Label::Request => "halcyon request v1",
             Label::ApprovalCommit => "halcyon approval commit v1",
             Label::ApprovalSas => "halcyon approval sas v1",
@@ -98,6 +111,9 @@ impl Label {
             Label::ConversationId => "halcyon conversation id v1",
             Label::ClientStore => "halcyon client store v1",
             Label::ProfileKeyWrap => "halcyon profile key wrap v1",
+            Label::Keybag => "halcyon keybag v1",
+            Label::KeychainItem => "halcyon keychain item v1",
+            Label::KeychainPortable => "halcyon keychain portable v1",
             Label::DeviceSecretCheck => "halcyon device secret check v1",
         }
     }

@@ -106,6 +106,50 @@ fn a_connect_cannot_be_carried_elsewhere() {
     }
 }
 
+/// COU-20 to COU-22: a granted key receives for the device, and nobody takes it for the device.
+#[test]
+fn a_granted_key_receives() {
+    let granted = SigningKey::generate_compact(&mut StdRng::seed_from_u64(5));
+    let stranger = SigningKey::generate_compact(&mut StdRng::seed_from_u64(6));
+    let connect = |grant: Grant, by: &SigningKey| {
+        let (handshake, hello) = begin(TLS);
+        let whom = (PHONE, Topics::messages_and_alerts());
+        let connect = Connect::sign_granted(whom, (grant, by), HOST, &hello, &TLS, NOON);
+        // Through its bytes, as it comes.
+        let frame = ClientFrame::decode(ClientFrame::Connect(connect).encode()).unwrap();
+        let claim = handshake.connect(frame, NOON).map_err(|end| match end {
+            HandshakeEnd::Refuse(close) | HandshakeEnd::Left(close) => close.code,
+        })?;
+        claim.verify(Some(key().verifying_key())).map_err(|close| close.code)
+    };
+    let grant = |by: &SigningKey, until| Grant::sign(PHONE, by, granted.verifying_key(), until);
+    let good = connect(grant(&key(), NOON), &granted).unwrap();
+    assert_eq!((good.device(), good.epoch(), good.may_send()), (PHONE, 0, false));
+    let unproven =
+        |grant: Grant, by: &SigningKey| assert_eq!(connect(grant, by).unwrap_err(), CloseCode::Unauthenticated);
+    unproven(grant(&key(), NOON), &stranger);
+    unproven(grant(&key(), NOON), &key());
+    unproven(grant(&stranger, NOON), &granted);
+    unproven(grant(&key(), Timestamp::from_millis(NOON.as_millis() - 1)), &granted);
+    unproven(grant(&key(), NOON.plus(crate::GRANT_MAX).plus(Duration::from_millis(1))), &granted);
+    // Another device's, whose key it is, for this one.
+    unproven(Grant::sign(DeviceId::from_bytes([2; 16]), &key(), granted.verifying_key(), NOON), &granted);
+    let (handshake, hello) = begin(TLS);
+    let own = handshake.connect(self::connect(&hello, HOST, &TLS, NOON), NOON).unwrap();
+    assert!(own.verify(Some(key().verifying_key())).unwrap().may_send());
+}
+
+/// COU-20: a granted key tells no epoch, which is not its to know.
+#[test]
+fn a_granted_connect_shows_no_epoch() {
+    let (_, hello) = begin(TLS);
+    let grant = Grant::sign(PHONE, &key(), key().verifying_key(), NOON);
+    let whom = (PHONE, Topics::messages_and_alerts());
+    let connect = Connect::sign_granted(whom, (grant, &key()), HOST, &hello, &TLS, NOON);
+    let bent = ClientFrame::Connect(Connect { epoch: 1, ..connect }).encode();
+    assert_eq!(ClientFrame::decode(bent), Err(crate::FrameError::Field("epoch")));
+}
+
 /// COU-3, COU-14: whoever does not connect first, or not at all, is sent away.
 #[test]
 fn a_handshake_is_a_connect_in_time() {

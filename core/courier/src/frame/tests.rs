@@ -31,6 +31,10 @@ pub(crate) fn request(parts: Vec<Part>) -> SendRequest {
     }
 }
 
+fn granted() -> Grant {
+    Grant::from_bytes(&[7; Grant::BYTES]).unwrap()
+}
+
 fn client_frames() -> Vec<ClientFrame> {
     vec![
         ClientFrame::Connect(Connect {
@@ -40,12 +44,22 @@ fn client_frames() -> Vec<ClientFrame> {
             signature: Signature::from_bytes([2; 64]),
             topics: Topics::messages_and_alerts(),
             epoch: 9,
+            grant: None,
         }),
         ClientFrame::Filter(Topics::messages_and_alerts()),
         ClientFrame::Send(request(vec![Part::new(sealed(1, b"sealed"))]).into_unchecked()),
         ClientFrame::Ack { seq: 9 },
         ClientFrame::KeepAlive { id: 3 },
         ClientFrame::Close(Close::new(CloseCode::GoingAway, "good night")),
+        ClientFrame::Connect(Connect {
+            device: DeviceId::from_bytes([1; 16]),
+            time: NOON,
+            audience: "halcyon.example".into(),
+            signature: Signature::from_bytes([2; 64]),
+            topics: Topics::messages_and_alerts(),
+            epoch: 0,
+            grant: Some(granted()),
+        }),
     ]
 }
 
@@ -153,6 +167,7 @@ fn a_connect_has_its_form() {
         signature: Bytes::from_static(&[2; 64]),
         topics: vec!["halcyon.message".into()],
         epoch: 9,
+        grant: None,
     };
     let read = |change: &dyn Fn(&mut wire::Connect)| {
         let mut connect = good.clone();
@@ -164,6 +179,17 @@ fn a_connect_has_its_form() {
     assert_eq!(read(&|connect| connect.signature.clear()), Err(FrameError::Field("signature")));
     assert_eq!(read(&|connect| connect.topics.clear()), Err(FrameError::Field("topic")));
     assert_eq!(read(&|connect| connect.audience = "a".repeat(254)), Err(FrameError::Field("audience")));
+    // COU-20
+    let grant = |key: &'static [u8], signature: &'static [u8]| {
+        read(&|connect| {
+            let (key, signature) = (Bytes::from_static(key), Bytes::from_static(signature));
+            connect.epoch = 0;
+            connect.grant = Some(wire::Grant { key, until_ms: 1, signature });
+        })
+    };
+    assert!(grant(&[3; 32], &[4; 64]).is_ok());
+    assert_eq!(grant(&[3; 33], &[4; 64]), Err(FrameError::Field("granted key")));
+    assert_eq!(grant(&[3; 32], &[4; 63]), Err(FrameError::Field("signature")));
 }
 
 /// COU-14: the largest connect fits what a stranger may send.
@@ -177,6 +203,7 @@ fn the_largest_connect_fits_the_handshakes_limit() {
         signature: Signature::from_bytes([2; 64]),
         topics: Topics::new(topics).unwrap(),
         epoch: u64::MAX,
+        grant: Some(granted()),
     };
     assert!(ClientFrame::Connect(connect).encode().len() <= HANDSHAKE_FRAME_BYTES_MAX);
 }

@@ -16,14 +16,28 @@ use crate::{
 
 const NOON: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-fn authenticated(topics: Topics) -> Authenticated {
+/// How the device of a scene proved itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    OwnKey,
+    Grant,
+}
+
+fn authenticated(topics: Topics, by: By) -> Authenticated {
     let mut rng = StdRng::seed_from_u64(1);
     let key = SigningKey::generate_compact(&mut rng);
     let (handshake, hello) =
         Handshake::begin("h.example".into(), ChannelBinding::None, &Limits::default(), NOON, &mut rng);
     let ServerFrame::Hello(hello) = hello else { unreachable!() };
     let phone = Introduction { device: DeviceId::from_bytes([1; 16]), epoch: 7, topics };
-    let connect = Connect::sign(phone, &key, "h.example", &hello, &ChannelBinding::None, NOON);
+    let connect = match by {
+        By::OwnKey => Connect::sign(phone, &key, "h.example", &hello, &ChannelBinding::None, NOON),
+        By::Grant => {
+            let grant = crate::Grant::sign(phone.device, &key, key.verifying_key(), NOON);
+            let whom = (phone.device, phone.topics);
+            Connect::sign_granted(whom, (grant, &key), "h.example", &hello, &ChannelBinding::None, NOON)
+        }
+    };
     let claim = handshake.connect(ClientFrame::Connect(connect), NOON).unwrap();
     claim.verify(Some(key.verifying_key())).unwrap()
 }
@@ -48,9 +62,13 @@ struct Scene {
 
 impl Scene {
     fn new(limits: Limits, topics: Topics, waiting: u64) -> Self {
+        Self::of(By::OwnKey, limits, topics, waiting)
+    }
+
+    fn of(by: By, limits: Limits, topics: Topics, waiting: u64) -> Self {
         let mut out = Vec::new();
         let hub = Hub::begin(
-            authenticated(topics),
+            authenticated(topics, by),
             PushToken::from_bytes([3; 32]),
             0,
             Arc::new(limits),
@@ -159,7 +177,7 @@ fn envelope(position: u64) -> Bytes {
 #[test]
 fn a_connection_begins_with_the_limits() {
     let mut out = Vec::new();
-    let authenticated = authenticated(Topics::messages_and_alerts());
+    let authenticated = authenticated(Topics::messages_and_alerts(), By::OwnKey);
     let _hub = Hub::begin(
         authenticated,
         PushToken::from_bytes([3; 32]),
@@ -351,6 +369,20 @@ fn a_forbidden_send_is_answered_at_once() {
     assert!(EnvelopeId::try_from(&sent.parts[0].envelope_id[..]).is_ok());
 }
 
+/// COU-22: whoever only may receive sends nothing, and is delivered to.
+#[test]
+fn a_granted_connection_receives_and_does_not_send() {
+    let mut scene = Scene::of(By::Grant, Limits::default(), Topics::messages_and_alerts(), 2);
+    scene.settle();
+    assert_eq!(scene.got.len(), 2);
+    scene.frame(ClientFrame::Ack { seq: 2 });
+    assert!(scene.mailbox.is_empty() && scene.others.is_empty());
+    let send = request(vec![Part::new(sealed(1, b"x")), Part::new(sealed(2, b"y"))]);
+    scene.frame(ClientFrame::Send(send.into_unchecked()));
+    let [Action::Write(ServerFrame::Sent(sent))] = &scene.others[..] else { panic!("answered") };
+    assert!(sent.parts.iter().all(|part| part.status == Status::Forbidden) && sent.parts.len() == 2);
+}
+
 /// COU-41: while a device's sends are being stored, only so many more are read.
 #[test]
 fn a_fast_sender_is_read_no_faster_than_the_disk() {
@@ -395,6 +427,7 @@ fn frames_out_of_place_end_a_connection() {
         signature: halcyon_crypto::Signature::from_bytes([0; 64]),
         topics: Topics::messages_and_alerts(),
         epoch: 0,
+        grant: None,
     };
     scene.frame(ClientFrame::Connect(connect));
     assert_eq!(scene.close_code(), Some(CloseCode::MalformedFrame));

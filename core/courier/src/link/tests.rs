@@ -24,6 +24,7 @@ fn config() -> LinkConfig {
         audience: "halcyon.example".into(),
         binding: ChannelBinding::None,
         topics: Topics::messages_and_alerts(),
+        grant: None,
         keep_alive: KeepAliveInterval::default(),
     }
 }

@@ -58,6 +58,7 @@ impl Phone {
             audience: HOST.into(),
             binding: TLS,
             topics: Topics::messages_and_alerts(),
+            grant: None,
             keep_alive: KeepAliveInterval::default(),
         };
         let mut link = Link::begin(config, NOON);

@@ -7,7 +7,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use halcyon_courier::{
-    ClientFrame, Limits, Topics,
+    ClientFrame, Grant, Limits, ServerFrame, Topics,
     connect::{ChannelBinding, Connect, Handshake, Hello, Introduction},
     wire as courier_wire,
 };
@@ -111,6 +111,20 @@ fn signed_by_the_device() -> Vec<Row> {
     let connect_signature = Connect::sign(phone, &key, "example.org", &hello, &binding, NOW);
     let made_connect = connect_tag(connect_signature);
 
+    let (granted_to, grant_signer) = (key.clone(), public.clone());
+    let grant = Grant::sign(device, &key, &public, NOW).to_bytes();
+    let verify_grant = move |tag: &[u8]| {
+        let Some(grant) = Grant::from_bytes(&[&grant[..40], tag].concat()) else { return false };
+        let whom = (device, Topics::messages_and_alerts());
+        let (handshake, hello) =
+            Handshake::begin("h".into(), ChannelBinding::None, &Limits::default(), NOW, &mut Constant(3));
+        let ServerFrame::Hello(hello) = hello else { unreachable!() };
+        let connect = Connect::sign_granted(whom, (grant, &granted_to), "h", &hello, &ChannelBinding::None, NOW);
+        let claim = handshake.connect(ClientFrame::Connect(connect), NOW);
+        claim.is_ok_and(|claim| claim.verify(Some(&grant_signer)).is_ok())
+    };
+    let made_grant = Grant::sign(device, &key, &public, NOW).to_bytes()[40..].to_vec();
+
     let target = RequestTarget { method: "POST", path_and_query: "/v1/devices", body: b"body" };
     let request = SignedRequest::sign(device, &key, "example.org", target, NOW, &mut Constant(5));
     let headers = request.headers();
@@ -136,6 +150,7 @@ fn signed_by_the_device() -> Vec<Row> {
             CountersignedEntry::verify(account, entry_bytes.clone(), tag).is_ok()
         }),
         row("courier connect", Domain::Label(Label::CourierConnect), &made_connect, verify_connect),
+        row("courier grant", Domain::Label(Label::CourierGrant), &made_grant, verify_grant),
         row("signed request", Domain::Label(Label::Request), &made_request, verify_request),
     ]
 }
@@ -324,6 +339,15 @@ fn keyed() -> Vec<Row> {
         }),
         derived("pages of the client's store", Domain::Label(Label::ClientStore), || {
             labelled_key(Label::ClientStore, &secret(), &PARTS).expose().to_vec()
+        }),
+        derived("keys of a keychain's items", Domain::Label(Label::KeychainItem), || {
+            labelled_key(Label::KeychainItem, &secret(), &PARTS).expose().to_vec()
+        }),
+        derived("keybag of the device", Domain::Label(Label::Keybag), || {
+            labelled_key(Label::Keybag, &secret(), &PARTS).expose().to_vec()
+        }),
+        derived("what of a keychain may leave", Domain::Label(Label::KeychainPortable), || {
+            labelled_key(Label::KeychainPortable, &secret(), &PARTS).expose().to_vec()
         }),
     ];
     for (name, label) in [

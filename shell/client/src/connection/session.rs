@@ -67,6 +67,7 @@ pub(super) async fn run(
         audience: inner.server.host().to_owned(),
         binding: channel.binding,
         topics: Topics::messages_and_alerts(),
+        grant: None,
         keep_alive: *keep_alive,
     };
     let link = Link::begin(config, inner.server_now());

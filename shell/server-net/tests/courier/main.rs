@@ -4,6 +4,7 @@
 
 mod durable;
 mod epochs;
+mod grants;
 mod native;
 mod websocket;
 mod world;
