@@ -19,8 +19,9 @@ use rusqlite::{Connection, config::DbConfig, ffi};
 
 use crate::{
     disk::{Disk, Lock},
+    keys::{Items, ProfileKeys},
     page_cipher::Nonces,
-    profile::{Profile, ProfileError},
+    profile::ProfileError,
     sealed_files::SealedFiles,
 };
 
@@ -86,27 +87,28 @@ impl From<rusqlite::Error> for OpenError {
 pub struct EncryptedDb {
     // Fields drop in this order: the files are closed before another process may have them.
     database: Database,
-    profile: Profile,
+    keys: ProfileKeys,
+    nonces: Nonces,
     _lock: Box<dyn Lock>,
 }
 
 impl EncryptedDb {
     pub(crate) fn open(
-        profile: Profile,
+        keys: ProfileKeys,
         disk: Arc<dyn Disk>,
         name: &str,
         data_key: &Secret<32>,
         nonces: Nonces,
         lock: Box<dyn Lock>,
     ) -> Result<Self, OpenError> {
-        let files = SealedFiles::new(disk, name, data_key, nonces);
+        let files = SealedFiles::new(disk, name, data_key, nonces.clone());
         if files.is_empty()? {
             // SQLite would take it for a new database.
             return Err(failure(ffi::SQLITE_NOTADB).into());
         }
         files.renew_log()?;
         match connect(&files) {
-            Ok(database) => Ok(Self { database, profile, _lock: lock }),
+            Ok(database) => Ok(Self { database, keys, nonces, _lock: lock }),
             Err(error) => {
                 let error = DatabaseError::from(error);
                 let foreign = matches!(error, DatabaseError::Damaged(_)) && files.first_page_is_foreign()?;
@@ -126,7 +128,23 @@ impl EncryptedDb {
         new: &SecretBytes,
         rng: &mut dyn Rng,
     ) -> Result<(), ProfileError> {
-        self.profile.change_passphrase(current, new, rng)
+        self.keys.profile().change_passphrase(current, new, rng)
+    }
+
+    /// Returns the keys of the profile. They outlive the database: [`ProfileKeys::forget`] wipes them.
+    #[must_use]
+    pub fn keys(&self) -> &ProfileKeys {
+        &self.keys
+    }
+
+    /// Returns the database to be written, and what seals the private keys in it.
+    pub(crate) fn with_items(&mut self) -> (&mut Connection, Items<'_>) {
+        (&mut self.database, Items::new(&self.keys, &self.nonces))
+    }
+
+    /// Returns what opens the private keys in it.
+    pub(crate) fn items(&self) -> Items<'_> {
+        Items::new(&self.keys, &self.nonces)
     }
 }
 

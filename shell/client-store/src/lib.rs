@@ -14,7 +14,9 @@
 mod database;
 mod device_secret;
 pub mod disk;
+mod inbox;
 pub mod keyring;
+mod keys;
 mod page_cipher;
 mod profile;
 mod profile_key;
@@ -28,6 +30,8 @@ pub use device_secret::{
     DEVICE_SECRET_FILE, DeviceSecretChoice, DeviceSecretError, DeviceSecretPlace, DeviceSecretStore, FileDeviceSecret,
     KEYRING_ITEM_FILE, KeptDeviceSecret,
 };
+pub use inbox::{INBOX_FILE, Inbox};
+pub use keys::{ProfileKeys, RECEIVER_FILE};
 pub use profile::{DATABASE_FILE, LOCK_FILE, Profile, ProfileError};
 pub use profile_key::{KEY_FILE, KeyFileError};
 pub use store::SqliteStore;

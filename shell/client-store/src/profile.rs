@@ -11,21 +11,24 @@
 //! profile.lock    held while the profile is open
 //! device-secret   32 bytes for the owner's eyes, or
 //! device-secret.keyring  which item of the system's keyring has them
-//! profile.key     the data key, wrapped
+//! profile.key     the keybag, and the key of the store
+//! receiver        by what the device receives before anybody unlocked it; inbox: what it received so
 //! store.db        the database, sealed pages; store.db-log its write-ahead log, sealed frames
 //! ```
 
 use std::{io, path::Path, sync::Arc};
 
 use halcyon_crypto::{Rng, Secret, SecretBytes, password::PasswordParams};
+use halcyon_keychain::{Keychain, WrappingKey};
 
 use crate::{
     database::{self, DatabaseError, EncryptedDb},
     device_secret::{DeviceSecretChoice, DeviceSecretError, DeviceSecretPlace, DeviceSecretStore, KeptDeviceSecret},
     disk::{self, Disk, Folder, Lock},
     keyring,
+    keys::ProfileKeys,
     page_cipher::{self, Nonces},
-    profile_key::{self, FILE_BYTES, KEY_FILE, KeyFileError},
+    profile_key::{self, FILE_BYTES, KEY_FILE, KeyFile, KeyFileError, Unlocked},
     sealed_files::log_name,
 };
 
@@ -112,7 +115,9 @@ impl From<DeviceSecretError> for ProfileError {
 pub struct Profile {
     disk: Arc<dyn Disk>,
     device_secrets: Arc<dyn DeviceSecretStore>,
+    /// What a guess at the passphrase costs at least, and what it costs in what is made from here.
     work: PasswordParams,
+    new_work: PasswordParams,
 }
 
 impl Profile {
@@ -141,7 +146,13 @@ impl Profile {
     /// Takes a folder on another disk, or with the device secret kept elsewhere.
     #[must_use]
     pub fn on(disk: Arc<dyn Disk>, device_secrets: Arc<dyn DeviceSecretStore>, work: PasswordParams) -> Self {
-        Self { disk, device_secrets, work }
+        Self { disk, device_secrets, work, new_work: work }
+    }
+
+    /// The same, where a guess at a passphrase that is chosen from now on costs more (KEY-2).
+    #[must_use]
+    pub fn with_new_work(self, new_work: PasswordParams) -> Self {
+        Self { new_work, ..self }
     }
 
     /// Says whether there is a profile, whole or not, so that [`open`](Self::open) is the call to make.
@@ -189,18 +200,18 @@ impl Profile {
                 secret
             }
         };
-        let data_key = Secret::random(rng.as_mut());
-        let key_file = profile_key::wrap(&data_key, passphrase, &device_secret, self.work, rng.as_mut());
+        let unlocked = Unlocked { data_key: Secret::random(rng.as_mut()), keychain: Keychain::generate(rng.as_mut()) };
+        let key_file = profile_key::wrap(&unlocked, passphrase, &device_secret, self.new_work, rng.as_mut());
         // The database is whole and durable under its first name before the key file says that there is a profile,
         // and `open` gives it its real name if we do not come to it.
         self.remove_if_there(&log_name(UNFINISHED_DATABASE_FILE))?;
         self.remove_if_there(UNFINISHED_DATABASE_FILE)?;
         let nonces = page_cipher::nonces(rng);
-        database::create(self.disk.clone(), UNFINISHED_DATABASE_FILE, &data_key, nonces.clone())
+        database::create(self.disk.clone(), UNFINISHED_DATABASE_FILE, &unlocked.data_key, nonces.clone())
             .map_err(database_error)?;
         disk::replace(self.disk.as_ref(), KEY_FILE, &key_file)?;
         self.finish()?;
-        self.open_database(&data_key, nonces, lock)
+        self.open_database(unlocked, nonces, lock)
     }
 
     /// Opens the profile. Takes as long as one guess at a passphrase.
@@ -209,11 +220,40 @@ impl Profile {
     ///
     /// # Errors
     /// One variant of [`ProfileError`] for each cause, so that people learn what to mend.
-    pub fn open(&self, passphrase: &SecretBytes, rng: Box<dyn Rng + Send>) -> Result<EncryptedDb, ProfileError> {
+    pub fn open(&self, passphrase: &SecretBytes, mut rng: Box<dyn Rng + Send>) -> Result<EncryptedDb, ProfileError> {
         let lock = self.lock()?;
-        let data_key = self.unwrap(passphrase)?;
+        let (file, device_secret) = self.key_file()?;
+        let unlocked = file.open(passphrase, &device_secret, self.work, rng.as_mut())?;
+        if let KeyFile::First(_) = file {
+            // Before anything is sealed with the class keys that it just got.
+            let renewed = profile_key::wrap(&unlocked, passphrase, &device_secret, self.new_work, rng.as_mut());
+            disk::replace(self.disk.as_ref(), KEY_FILE, &renewed)?;
+        }
         self.finish()?;
-        self.open_database(&data_key, page_cipher::nonces(rng), lock)
+        self.open_database(unlocked, page_cipher::nonces(rng), lock)
+    }
+
+    /// Opens the profile with what the passphrase was stretched to, which [`ProfileKeys::wrapping_key`] gave (KEY-9).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`KeyFileError::WrongPassphrase`] if the passphrase is another one by now.
+    pub fn open_with(&self, key: &WrappingKey, rng: Box<dyn Rng + Send>) -> Result<EncryptedDb, ProfileError> {
+        let lock = self.lock()?;
+        let (file, device_secret) = self.key_file()?;
+        let unlocked = file.open_with(key, &device_secret)?;
+        self.finish()?;
+        self.open_database(unlocked, page_cipher::nonces(rng), lock)
+    }
+
+    /// Returns the keys that can be read before anybody unlocked the profile (KEY-3); nothing in a profile that an older version of this
+    /// program made, and that was not opened since.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for the passphrase.
+    pub fn locked_keys(&self) -> Result<Option<ProfileKeys>, ProfileError> {
+        let (file, device_secret) = self.key_file()?;
+        let keychain = file.open_always(&device_secret)?;
+        Ok(keychain.map(|keychain| ProfileKeys::new(self.clone(), keychain)))
     }
 
     /// Wraps the data key under another passphrase. The database stays open and is not rewritten, so copies of
@@ -227,9 +267,9 @@ impl Profile {
         new: &SecretBytes,
         rng: &mut dyn Rng,
     ) -> Result<(), ProfileError> {
-        let data_key = self.unwrap(current)?;
-        let device_secret = self.device_secrets.load()?.ok_or(ProfileError::DeviceSecretMissing)?;
-        let key_file = profile_key::wrap(&data_key, new, &device_secret, self.work, rng);
+        let (file, device_secret) = self.key_file()?;
+        let unlocked = file.open(current, &device_secret, self.work, rng)?;
+        let key_file = profile_key::wrap(&unlocked, new, &device_secret, self.new_work, rng);
         Ok(disk::replace(self.disk.as_ref(), KEY_FILE, &key_file)?)
     }
 
@@ -237,7 +277,26 @@ impl Profile {
         self.disk.lock(LOCK_FILE)?.ok_or(ProfileError::InUse)
     }
 
-    fn unwrap(&self, passphrase: &SecretBytes) -> Result<Secret<32>, ProfileError> {
+    /// Returns the keys of all classes.
+    pub(crate) fn unlock(&self, passphrase: &SecretBytes, rng: &mut dyn Rng) -> Result<Keychain, ProfileError> {
+        let (file, device_secret) = self.key_file()?;
+        Ok(file.open(passphrase, &device_secret, self.work, rng)?.keychain)
+    }
+
+    /// Returns what a passphrase is stretched to, if it is the right one.
+    pub(crate) fn wrapping_key(&self, passphrase: &SecretBytes) -> Result<WrappingKey, ProfileError> {
+        let (file, device_secret) = self.key_file()?;
+        let KeyFile::Bag(keybag, _) = file else { return Err(KeyFileError::Damaged.into()) };
+        let key = keybag.wrapping_key(passphrase, &device_secret, self.work).map_err(KeyFileError::from)?;
+        keybag.unwrap(&key, &device_secret).map_err(KeyFileError::from)?;
+        Ok(key)
+    }
+
+    pub(crate) fn disk(&self) -> &Arc<dyn Disk> {
+        &self.disk
+    }
+
+    fn key_file(&self) -> Result<(KeyFile, Secret<32>), ProfileError> {
         let key_file = match disk::read(self.disk.as_ref(), KEY_FILE, KEY_FILE_BYTES_MAX) {
             Ok(Some(key_file)) => key_file,
             Ok(None) if self.disk.exists(DATABASE_FILE)? => return Err(ProfileError::KeyFileMissing),
@@ -245,8 +304,9 @@ impl Profile {
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(KeyFileError::Damaged.into()),
             Err(error) => return Err(error.into()),
         };
+        let file = KeyFile::read(&key_file)?;
         let device_secret = self.device_secrets.load()?.ok_or(ProfileError::DeviceSecretMissing)?;
-        Ok(profile_key::unwrap(&key_file, passphrase, &device_secret, self.work)?)
+        Ok((file, device_secret))
     }
 
     /// Gives the database its real name if making the profile was cut off just before.
@@ -263,12 +323,13 @@ impl Profile {
 
     fn open_database(
         &self,
-        data_key: &Secret<32>,
+        unlocked: Unlocked,
         nonces: Nonces,
         lock: Box<dyn Lock>,
     ) -> Result<EncryptedDb, ProfileError> {
-        EncryptedDb::open(self.clone(), self.disk.clone(), DATABASE_FILE, data_key, nonces, lock)
-            .map_err(database_error)
+        let Unlocked { keychain, data_key } = unlocked;
+        let keys = ProfileKeys::new(self.clone(), keychain);
+        EncryptedDb::open(keys, self.disk.clone(), DATABASE_FILE, &data_key, nonces, lock).map_err(database_error)
     }
 
     fn remove_if_there(&self, name: &str) -> Result<(), ProfileError> {

@@ -1,28 +1,21 @@
-//! The file `profile.key`: a profile's data key, wrapped under passphrase and device secret together.
+//! The file `profile.key`: a profile's keybag, and the key of its store. Spec: 70-keychain.md (KEY-2, KEY-3, KEY-5).
 //!
-//! Owns the file's layout and the wrapping. Does not know where the device secret is kept, or what the data key seals.
+//! Owns the file's layout. How class keys are wrapped is [`halcyon_keychain`]'s; where the device secret is kept, and what the store's key
+//! seals, is not known here.
 //!
-//! - The data key is random and never changes; a new passphrase wraps it anew.
-//! - Guessing passphrases takes the device secret as well as the file, and one Argon2id run a guess.
-//! - The file tells damage, another device's secret and a wrong passphrase apart. What tells them apart helps nobody
-//!   to guess: the digest covers public bytes, and the device secret's check is a hash of 32 random bytes.
+//! - The store's key is random and never changes; a new passphrase wraps the class keys anew.
+//! - The file tells damage, another device's secret and a wrong passphrase apart.
 //!
-//! Version 1, integers big-endian:
+//! Version 2:
 //!
 //! ```text
-//! "HALCPKEY" ‖ version u8 ‖ Argon2id memory KiB u32 ‖ passes u32 ‖ salt 16 ‖ device secret check 16
-//! ‖ nonce 12 ‖ data key sealed 32 ‖ tag 16 ‖ SHA-256 of all before 32
+//! "HALCPKEY" ‖ version u8 ‖ keybag 340 ‖ the store's key, sealed as the item "store" of class 4, 66 ‖ SHA-256 of all before 32
 //! ```
-//!
-//! The wrapping key is HKDF-SHA-256 with that salt over Argon2id(passphrase, salt) ‖ device secret; everything before
-//! the nonce is authenticated with the data key.
 
-use halcyon_crypto::{
-    Label, Rng, Secret, SecretBytes,
-    aead::{self, NONCE_BYTES, TAG_BYTES},
-    hash, kdf,
-    password::{self, PasswordParams, SALT_BYTES},
-};
+mod first;
+
+use halcyon_crypto::{Rng, Secret, SecretBytes, hash, password::PasswordParams};
+use halcyon_keychain::{Class, KEYBAG_BYTES, Keybag, KeybagError, Keychain, SealedItem, WrappingKey};
 
 /// The file's name in the profile folder.
 pub const KEY_FILE: &str = "profile.key";
@@ -30,21 +23,16 @@ pub const KEY_FILE: &str = "profile.key";
 /// What the file begins with.
 const MAGIC: &[u8; 8] = b"HALCPKEY";
 /// The layout above.
-const VERSION: u8 = 1;
-/// Bytes of the device secret's check.
-const CHECK_BYTES: usize = 16;
-/// Bytes of the data key and of the device secret.
-const KEY_BYTES: usize = 32;
+const VERSION: u8 = 2;
+/// The item of the store's key, and its class (KEY-5).
+const STORE_KEY: (&[u8], Class) = (b"store", Class::AfterFirstUnlockThisDeviceOnly);
+/// Nonce, length of the name, name, key, tag.
+const STORE_KEY_BYTES: usize = 12 + 1 + STORE_KEY.0.len() + 32 + 16;
 const DIGEST_BYTES: usize = 32;
-/// Bytes of Argon2id's parameters.
-const PARAMS_BYTES: usize = 8;
 
-const PARAMS_AT: usize = MAGIC.len() + 1;
-const SALT_AT: usize = PARAMS_AT + PARAMS_BYTES;
-const CHECK_AT: usize = SALT_AT + SALT_BYTES;
-const NONCE_AT: usize = CHECK_AT + CHECK_BYTES;
-const SEALED_AT: usize = NONCE_AT + NONCE_BYTES;
-const DIGEST_AT: usize = SEALED_AT + KEY_BYTES + TAG_BYTES;
+const KEYBAG_AT: usize = MAGIC.len() + 1;
+const STORE_KEY_AT: usize = KEYBAG_AT + KEYBAG_BYTES;
+const DIGEST_AT: usize = STORE_KEY_AT + STORE_KEY_BYTES;
 /// Bytes of the file.
 pub(crate) const FILE_BYTES: usize = DIGEST_AT + DIGEST_BYTES;
 
@@ -71,104 +59,130 @@ pub enum KeyFileError {
     Weakened,
 }
 
-/// Wraps `data_key` and returns the file's bytes.
+impl From<KeybagError> for KeyFileError {
+    fn from(error: KeybagError) -> Self {
+        match error {
+            KeybagError::WrongPassphrase => Self::WrongPassphrase,
+            KeybagError::ForeignDeviceSecret => Self::ForeignDeviceSecret,
+            KeybagError::Weakened => Self::Weakened,
+            _ => Self::Damaged,
+        }
+    }
+}
+
+/// What the file protects, unlocked.
+pub(crate) struct Unlocked {
+    pub(crate) keychain: Keychain,
+    /// The key of the store.
+    pub(crate) data_key: Secret<32>,
+}
+
+/// The file, read and not opened.
+pub(crate) enum KeyFile {
+    /// As it is written today.
+    Bag(Box<Keybag>, Vec<u8>),
+    /// As it was written before there were classes.
+    First(Vec<u8>),
+}
+
+/// Wraps what is unlocked, and returns the file's bytes. Takes as long as one guess at a passphrase.
 pub(crate) fn wrap(
-    data_key: &Secret<KEY_BYTES>,
+    unlocked: &Unlocked,
     passphrase: &SecretBytes,
-    device_secret: &Secret<KEY_BYTES>,
-    params: PasswordParams,
+    device_secret: &Secret<32>,
+    work: PasswordParams,
     rng: &mut dyn Rng,
 ) -> Vec<u8> {
-    let mut salt = [0; SALT_BYTES];
-    rng.fill_bytes(&mut salt);
-    let mut nonce = [0; NONCE_BYTES];
-    rng.fill_bytes(&mut nonce);
+    let Unlocked { keychain, data_key } = unlocked;
+    let whole = "a profile is opened with all of its keys";
+    let keybag = Keybag::wrap(keychain, passphrase, device_secret, work, rng).expect(whole);
+    let (name, class) = STORE_KEY;
+    let store_key = keychain.seal(class, name, data_key.expose(), rng).expect(whole);
     let mut file = Vec::with_capacity(FILE_BYTES);
     file.extend_from_slice(MAGIC);
     file.push(VERSION);
-    file.extend_from_slice(&params.to_bytes());
-    file.extend_from_slice(&salt);
-    file.extend_from_slice(&device_check(device_secret, &salt));
-    let key = wrapping_key(passphrase, device_secret, &salt, params);
-    let sealed = aead::seal(&key, &nonce, &file, data_key.expose());
-    file.extend_from_slice(&nonce);
-    file.extend_from_slice(&sealed);
+    file.extend_from_slice(keybag.as_bytes());
+    file.extend_from_slice(&store_key.sealed);
     let digest = hash::sha256(&[&file]);
     file.extend_from_slice(&digest);
     file
 }
 
-/// Unwraps the data key from the file's bytes. Files made with less work than `floor` are refused.
-///
-/// # Errors
-/// [`KeyFileError`]; the passphrase is tried only when all else is in order.
-pub(crate) fn unwrap(
-    file: &[u8],
-    passphrase: &SecretBytes,
-    device_secret: &Secret<KEY_BYTES>,
-    floor: PasswordParams,
-) -> Result<Secret<KEY_BYTES>, KeyFileError> {
-    let version = *file.strip_prefix(MAGIC).and_then(<[u8]>::first).ok_or(KeyFileError::Damaged)?;
-    let file: &[u8; FILE_BYTES] = match file.try_into() {
-        Ok(file) => file,
-        // A later version may be of another length. A damaged one claims some version, too, and then the advice to
-        // update is wrong but harmless.
-        Err(_) if version > VERSION => return Err(KeyFileError::Newer(version)),
-        Err(_) => return Err(KeyFileError::Damaged),
-    };
-    let (content, digest) = file.split_at(DIGEST_AT);
-    if hash::sha256(&[content]) != digest {
-        return Err(KeyFileError::Damaged);
+impl KeyFile {
+    /// Reads the file's bytes.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Damaged`], [`KeyFileError::Newer`]
+    pub(crate) fn read(file: &[u8]) -> Result<Self, KeyFileError> {
+        let version = *file.strip_prefix(MAGIC).and_then(<[u8]>::first).ok_or(KeyFileError::Damaged)?;
+        if version == first::VERSION && file.len() == first::FILE_BYTES {
+            return Ok(Self::First(file.to_vec()));
+        }
+        let Ok(file) = <&[u8; FILE_BYTES]>::try_from(file) else {
+            // A later version may be of another length. A damaged one claims some version, too, and then the advice to
+            // update is wrong but harmless.
+            return Err(if version > VERSION { KeyFileError::Newer(version) } else { KeyFileError::Damaged });
+        };
+        let (content, digest) = file.split_at(DIGEST_AT);
+        if hash::sha256(&[content]) != digest {
+            return Err(KeyFileError::Damaged);
+        }
+        if version != VERSION {
+            return Err(KeyFileError::Newer(version));
+        }
+        let keybag = Keybag::from_bytes(&content[KEYBAG_AT..STORE_KEY_AT])?;
+        Ok(Self::Bag(Box::new(keybag), content[STORE_KEY_AT..].to_vec()))
     }
-    if version != VERSION {
-        return Err(KeyFileError::Newer(version));
+
+    /// Opens it. Files made with less work than `floor` are refused. What was opened of a first version has new class keys, and is to be
+    /// written as what [`wrap`] makes of it before anything is sealed with them.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]; the passphrase is tried only when all else is in order.
+    pub(crate) fn open(
+        &self,
+        passphrase: &SecretBytes,
+        device_secret: &Secret<32>,
+        floor: PasswordParams,
+        rng: &mut dyn Rng,
+    ) -> Result<Unlocked, KeyFileError> {
+        match self {
+            Self::Bag(keybag, _) => {
+                self.open_with(&keybag.wrapping_key(passphrase, device_secret, floor)?, device_secret)
+            }
+            Self::First(file) => {
+                let data_key = first::unwrap(file, passphrase, device_secret, floor)?;
+                Ok(Unlocked { keychain: Keychain::generate(rng), data_key })
+            }
+        }
     }
-    let params = read_params(&array(file, PARAMS_AT), floor)?;
-    let salt: [u8; SALT_BYTES] = array(file, SALT_AT);
-    if device_check(device_secret, &salt) != array(file, CHECK_AT) {
-        return Err(KeyFileError::ForeignDeviceSecret);
+
+    /// Opens it with what a passphrase was stretched to.
+    ///
+    /// # Errors
+    /// [`KeyFileError`]
+    pub(crate) fn open_with(&self, key: &WrappingKey, device_secret: &Secret<32>) -> Result<Unlocked, KeyFileError> {
+        let Self::Bag(keybag, store_key) = self else { return Err(KeyFileError::WrongPassphrase) };
+        let keychain = keybag.unwrap(key, device_secret)?;
+        let (name, class) = STORE_KEY;
+        let tag = keychain.tag(class, name).map_err(|_| KeyFileError::Damaged)?;
+        let item = SealedItem { class, tag, sealed: store_key.clone() };
+        let data_key = keychain.open(&item, name).map_err(|_| KeyFileError::Damaged)?;
+        let data_key = Secret::try_from(data_key.expose()).map_err(|_| KeyFileError::Damaged)?;
+        Ok(Unlocked { keychain, data_key })
     }
-    let key = wrapping_key(passphrase, device_secret, &salt, params);
-    let nonce = array(file, NONCE_AT);
-    let opened = aead::open(&key, &nonce, &file[..NONCE_AT], &file[SEALED_AT..DIGEST_AT])
-        .map_err(|_| KeyFileError::WrongPassphrase)?;
-    Secret::try_from(opened.expose()).map_err(|_| KeyFileError::Damaged)
-}
 
-/// Reads the parameters, and refuses less than `floor` in either.
-fn read_params(bytes: &[u8; PARAMS_BYTES], floor: PasswordParams) -> Result<PasswordParams, KeyFileError> {
-    let params = PasswordParams::from_bytes(*bytes).map_err(|_| KeyFileError::Damaged)?;
-    let floor = floor.to_bytes();
-    // Both are two big-endian integers, and those compare like their bytes.
-    let enough = bytes[..4] >= floor[..4] && bytes[4..] >= floor[4..];
-    if enough { Ok(params) } else { Err(KeyFileError::Weakened) }
-}
-
-fn device_check(device_secret: &Secret<KEY_BYTES>, salt: &[u8; SALT_BYTES]) -> [u8; CHECK_BYTES] {
-    let mac = kdf::labelled_mac(Label::DeviceSecretCheck, device_secret, &[salt]).into_public();
-    array(&mac, 0)
-}
-
-fn wrapping_key(
-    passphrase: &SecretBytes,
-    device_secret: &Secret<KEY_BYTES>,
-    salt: &[u8; SALT_BYTES],
-    params: PasswordParams,
-) -> Secret<32> {
-    let stretched = password::stretch(passphrase.expose(), salt, params);
-    // STO-1
-    let both = Secret::<{ 2 * KEY_BYTES }>::fill_with(|both| {
-        both[..KEY_BYTES].copy_from_slice(stretched.expose());
-        both[KEY_BYTES..].copy_from_slice(device_secret.expose());
-    });
-    kdf::hkdf_sha256(salt, both.expose(), &[Label::ProfileKeyWrap.as_bytes()])
-}
-
-/// Returns `N` bytes of `bytes` from `at`.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes[at..at + N].try_into().expect("a range of N bytes has N bytes")
+    /// Opens what needs no passphrase (KEY-3); nothing in a file of the first version.
+    ///
+    /// # Errors
+    /// [`KeyFileError::ForeignDeviceSecret`], [`KeyFileError::Damaged`]
+    pub(crate) fn open_always(&self, device_secret: &Secret<32>) -> Result<Option<Keychain>, KeyFileError> {
+        match self {
+            Self::Bag(keybag, _) => Ok(Some(keybag.unwrap_always(device_secret)?)),
+            Self::First(_) => Ok(None),
+        }
+    }
 }
 
 #[cfg(test)]
-#[path = "profile_key/tests.rs"]
 mod tests;

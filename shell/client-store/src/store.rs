@@ -25,7 +25,7 @@ use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, Mes
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
 use self::columns::{counted, handle, id, millis, number};
-use crate::{DatabaseError, EncryptedDb};
+use crate::{DatabaseError, EncryptedDb, keys};
 
 /// The columns of a message in the order of [`columns::message`], with a condition.
 macro_rules! messages {
@@ -73,7 +73,8 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError::Damaged`] if the tables were made by a newer version: update the program.
     pub fn new(mut database: EncryptedDb) -> Result<Self, StoreError> {
-        schema::migrate(&mut database)?;
+        let (connection, items) = database.with_items();
+        schema::migrate(connection, &items)?;
         Ok(Self { database })
     }
 
@@ -128,9 +129,10 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         // SND-1, RCV-1: dropped without `commit`, a transaction is rolled back.
-        let transaction = self.database.transaction().map_err(store_error)?;
+        let (database, items) = self.database.with_items();
+        let transaction = database.transaction().map_err(store_error)?;
         for change in commit.changes() {
-            apply::apply(&transaction, change).map_err(store_error)?;
+            apply::apply(&transaction, &items, change).map_err(store_error)?;
         }
         transaction.commit().map_err(store_error)
     }
@@ -139,7 +141,7 @@ impl Store for SqliteStore {
         self.one(
             "SELECT stage, server, account, device, device_keys, prekeys_uploaded, account_key, push_token FROM profile",
             [],
-            columns::profile,
+            |row| columns::profile(row, &self.database.items()),
         )
     }
 
@@ -148,7 +150,7 @@ impl Store for SqliteStore {
             "SELECT id, handle, account, device_keys, entry, entry_signature, ephemeral, nonce,
              approver, approver_ephemeral, approver_nonce FROM link",
             [],
-            columns::link,
+            |row| columns::link(row, &self.database.items()),
         )
     }
 
@@ -287,7 +289,8 @@ impl Store for SqliteStore {
 
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError> {
         let sql = "SELECT session FROM session WHERE device = ?1";
-        self.one(sql, [device.as_bytes()], |row| columns::secret(row, 0))
+        let name = keys::session(device);
+        self.one(sql, [device.as_bytes()], |row| columns::secret(row, 0, &self.database.items(), &name))
     }
 
     fn has_seen(&self, mark: &SeenMark) -> Result<bool, StoreError> {

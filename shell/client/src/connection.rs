@@ -5,6 +5,7 @@
 //!
 //! - The state that it tells is honest: online only after the server said so, and a refusal that waiting does not cure is told as one.
 
+pub(crate) mod locked;
 mod session;
 mod writer;
 
@@ -179,37 +180,24 @@ impl Inner {
     }
 
     fn after_close(&self, close: &Close, clock_was_set: &mut bool) -> Next {
-        match close.code {
-            CloseCode::Revoked => {
+        match verdict(close) {
+            Verdict::Revoked(cause) => {
                 // The server's word, which it takes back by letting this device connect (see `connected`).
                 let _ = self.set_stage(Stage::Removed);
                 let _ = alerts::raise(self, Notice::Removed);
-                Next::Refused(
-                    "another device removed this one from the account; link it again with a new profile".into(),
-                )
+                Next::Refused(cause.to_owned())
             }
-            CloseCode::Replaced => {
-                Next::Refused("this profile is online in another process; a profile can be open only once".into())
-            }
-            CloseCode::Unauthenticated => Next::Refused(
-                "the server does not know this device: it was removed, or the server lost its data".into(),
-            ),
-            CloseCode::WrongAudience => {
-                Next::Refused("the server has another name than the one in this profile".into())
-            }
-            CloseCode::UnsupportedVersion => {
-                Next::Refused("the server speaks another version of the courier protocol; update this program".into())
-            }
-            CloseCode::ClockSkew => {
+            Verdict::Replaced(cause) | Verdict::Refused(cause) => Next::Refused(cause.to_owned()),
+            Verdict::ClockSkew(server_time) => {
                 // COU-12: the server says its time; once is enough unless the clock jumps.
-                if let Some(server_time) = close.server_time.filter(|_| !*clock_was_set) {
+                if let Some(server_time) = server_time.filter(|_| !*clock_was_set) {
                     *clock_was_set = true;
                     self.set_server_time(server_time);
                     return Next::AtOnce;
                 }
                 Next::Later { cause: "this device's clock is wrong".into(), at_least: Duration::default() }
             }
-            _ => Next::Later {
+            Verdict::Other => Next::Later {
                 cause: format!("the server ended the connection: {}", close.detail),
                 at_least: close.retry_after.unwrap_or_default(),
             },
@@ -231,6 +219,40 @@ impl Inner {
         }
         let own = Own { stage, ..own.duplicate()? };
         Ok(state.commit_own(own, Commit::new())?)
+    }
+}
+
+/// What a server's goodbye means for whoever wants to come back.
+enum Verdict {
+    /// Another device removed this one.
+    Revoked(&'static str),
+    /// Another process of this profile connected.
+    Replaced(&'static str),
+    /// Waiting does not help.
+    Refused(&'static str),
+    /// The clock is wrong; the server says its own.
+    ClockSkew(Option<Timestamp>),
+    /// Later.
+    Other,
+}
+
+fn verdict(close: &Close) -> Verdict {
+    match close.code {
+        CloseCode::Revoked => {
+            Verdict::Revoked("another device removed this one from the account; link it again with a new profile")
+        }
+        CloseCode::Replaced => {
+            Verdict::Replaced("this profile is online in another process; a profile can be open only once")
+        }
+        CloseCode::Unauthenticated => {
+            Verdict::Refused("the server does not know this device: it was removed, or the server lost its data")
+        }
+        CloseCode::WrongAudience => Verdict::Refused("the server has another name than the one in this profile"),
+        CloseCode::UnsupportedVersion => {
+            Verdict::Refused("the server speaks another version of the courier protocol; update this program")
+        }
+        CloseCode::ClockSkew => Verdict::ClockSkew(close.server_time),
+        _ => Verdict::Other,
     }
 }
 

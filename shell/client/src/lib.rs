@@ -29,6 +29,7 @@ pub mod ports;
 mod prekeys;
 mod receipts;
 mod receive;
+mod receiver;
 mod register;
 mod repair;
 mod resolve;
@@ -45,6 +46,7 @@ pub use halcyon_suites::Suite;
 
 pub use approve::{Approval, LinkRequestShown};
 pub use client::{Account, Client, Costs, Events, Parts};
+pub use connection::locked::{LockedConnection, ReceiverParts};
 pub use devices::OwnDevice;
 pub use doctor::{Check, Finding};
 pub use event::{
@@ -58,6 +60,7 @@ pub use halcyon_content::{
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
 pub use receipts::Until;
+pub use receiver::{Kept, Receiver};
 pub use register::{Registration, Verification};
 pub use repair::{Counter, SessionHealth, SessionShown, ShownGap, ShownRepair};
 pub use resolve::{LookedUp, LookedUpDevice};

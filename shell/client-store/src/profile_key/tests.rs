@@ -1,7 +1,8 @@
-//! What `profile.key` tells apart, and its bytes.
+//! What `profile.key` tells apart.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use halcyon_keychain::State;
 use rand::{SeedableRng, rngs::StdRng};
 
 use super::*;
@@ -15,54 +16,66 @@ struct Alice {
     file: Vec<u8>,
 }
 
+fn rng() -> StdRng {
+    StdRng::seed_from_u64(1)
+}
+
 fn alice() -> Alice {
-    let mut rng = StdRng::seed_from_u64(1);
+    let mut rng = rng();
     let passphrase = SecretBytes::copy_of(b"correct horse");
     let device_secret = Secret::random(&mut rng);
     let data_key = Secret::random(&mut rng);
-    let file = wrap(&data_key, &passphrase, &device_secret, CHEAP, &mut rng);
+    let unlocked = Unlocked { keychain: Keychain::generate(&mut rng), data_key: data_key.clone() };
+    let file = wrap(&unlocked, &passphrase, &device_secret, CHEAP, &mut rng);
     Alice { passphrase, device_secret, data_key, file }
 }
 
 impl Alice {
-    fn unwrap(&self, file: &[u8]) -> Result<Secret<32>, KeyFileError> {
-        unwrap(file, &self.passphrase, &self.device_secret, CHEAP)
+    fn open(&self, file: &[u8]) -> Result<Unlocked, KeyFileError> {
+        KeyFile::read(file)?.open(&self.passphrase, &self.device_secret, CHEAP, &mut rng())
     }
 
-    /// Puts the digest right, as somebody would who changes the file on purpose.
-    fn forged(&self, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
-        let mut file = self.file.clone();
-        change(&mut file[..DIGEST_AT]);
-        let digest = hash::sha256(&[&file[..DIGEST_AT]]);
-        file[DIGEST_AT..].copy_from_slice(&digest);
-        file
+    fn refused(&self, file: &[u8]) -> Option<KeyFileError> {
+        self.open(file).err()
     }
 }
 
+/// Puts the digest right, as somebody would who changes the file on purpose.
+fn forged(file: &[u8], change: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let mut file = file.to_vec();
+    change(&mut file[..DIGEST_AT]);
+    let digest = hash::sha256(&[&file[..DIGEST_AT]]);
+    file[DIGEST_AT..].copy_from_slice(&digest);
+    file
+}
+
+/// STO-1, KEY-2, KEY-3: with the passphrase all of it opens, without it what is always readable.
 #[test]
-fn passphrase_and_device_secret_give_the_data_key() {
+fn passphrase_and_device_secret_give_the_keys() {
     let alice = alice();
-    assert!(alice.unwrap(&alice.file).unwrap().ct_eq(&alice.data_key));
+    assert_eq!(alice.file.len(), FILE_BYTES);
+    let unlocked = alice.open(&alice.file).unwrap();
+    assert!(unlocked.data_key.ct_eq(&alice.data_key));
+    assert_eq!(unlocked.keychain.state(), State::Unlocked);
+    let always = KeyFile::read(&alice.file).unwrap().open_always(&alice.device_secret).unwrap().unwrap();
+    assert_eq!(always.state(), State::BeforeFirstUnlock);
+    let item = unlocked.keychain.seal(Class::AlwaysThisDeviceOnly, b"n", b"v", &mut rng()).unwrap();
+    assert_eq!(always.open(&item, b"n").unwrap().expose(), b"v");
 }
 
 #[test]
 fn each_cause_has_its_own_error() {
     let alice = alice();
-    let wrong = SecretBytes::copy_of(b"correct horsf");
-    let refused = unwrap(&alice.file, &wrong, &alice.device_secret, CHEAP).map(|_| ());
-    assert_eq!(refused, Err(KeyFileError::WrongPassphrase));
-
-    let other = Secret::fill_with(|bytes| *bytes = [7; 32]);
-    let refused = unwrap(&alice.file, &alice.passphrase, &other, CHEAP).map(|_| ());
-    assert_eq!(refused, Err(KeyFileError::ForeignDeviceSecret));
-
-    let refused = unwrap(&alice.file, &alice.passphrase, &alice.device_secret, PasswordParams::PRODUCTION).map(|_| ());
-    assert_eq!(refused, Err(KeyFileError::Weakened));
-
-    let newer = alice.forged(|file| file[MAGIC.len()] = 2);
-    assert_eq!(alice.unwrap(&newer).map(|_| ()), Err(KeyFileError::Newer(2)));
-    let longer = [&newer[..], b"more"].concat();
-    assert_eq!(alice.unwrap(&longer).map(|_| ()), Err(KeyFileError::Newer(2)));
+    let wrong = Alice { passphrase: SecretBytes::copy_of(b"correct horsf"), ..self::alice() };
+    assert_eq!(wrong.refused(&alice.file), Some(KeyFileError::WrongPassphrase));
+    let other = Alice { device_secret: Secret::fill_with(|bytes| *bytes = [7; 32]), ..self::alice() };
+    assert_eq!(other.refused(&alice.file), Some(KeyFileError::ForeignDeviceSecret));
+    let file = KeyFile::read(&alice.file).unwrap();
+    let weak = file.open(&alice.passphrase, &alice.device_secret, PasswordParams::PRODUCTION, &mut rng());
+    assert_eq!(weak.err(), Some(KeyFileError::Weakened));
+    let newer = forged(&alice.file, |file| file[MAGIC.len()] = 3);
+    assert_eq!(alice.refused(&newer), Some(KeyFileError::Newer(3)));
+    assert_eq!(alice.refused(&[&newer[..], b"more"].concat()), Some(KeyFileError::Newer(3)));
 }
 
 #[test]
@@ -71,33 +84,36 @@ fn every_flipped_bit_and_every_cut_is_damage() {
     for bit in 0..alice.file.len() * 8 {
         let mut file = alice.file.clone();
         file[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(alice.unwrap(&file).map(|_| ()), Err(KeyFileError::Damaged), "bit {bit}");
+        assert_eq!(alice.refused(&file), Some(KeyFileError::Damaged), "bit {bit}");
     }
     for len in 0..alice.file.len() {
-        assert_eq!(alice.unwrap(&alice.file[..len]).map(|_| ()), Err(KeyFileError::Damaged), "{len} bytes");
+        assert_eq!(alice.refused(&alice.file[..len]), Some(KeyFileError::Damaged), "{len} bytes");
     }
 }
 
-/// Whoever can write the file can put its digest right, but gets no other data key out of it.
+/// Whoever can write the file can put its digest right, but gets no other keys out of it.
 #[test]
 fn a_forged_file_gives_no_key() {
     let alice = alice();
-    for at in PARAMS_AT..DIGEST_AT {
-        // The work asked for stays within what a test can do.
-        if (PARAMS_AT..SALT_AT).contains(&at) && at % 4 != SALT_AT % 4 + 3 {
-            continue;
-        }
-        assert!(alice.unwrap(&alice.forged(|file| file[at] ^= 1)).is_err(), "byte {at}");
+    let after_work = KEYBAG_AT + 8;
+    for at in after_work..DIGEST_AT {
+        let forged = forged(&alice.file, |file| file[at] ^= 1);
+        assert!(alice.open(&forged).is_err(), "byte {at}");
     }
 }
 
-/// Files like this one are on people's disks: if it stops opening, they are locked out.
+/// KEY-2: profiles of the first version open, and get class keys of their own.
 #[test]
 fn a_file_of_version_1_opens() {
-    let device_secret = Secret::fill_with(|bytes| *bytes = [0x11; 32]);
-    let data_key = Secret::fill_with(|bytes| *bytes = [0x22; 32]);
-    let passphrase = SecretBytes::copy_of(b"correct horse");
-    let file = hex::decode(include_str!("v1.hex").trim()).unwrap();
-    assert_eq!(file.len(), 141);
-    assert!(unwrap(&file, &passphrase, &device_secret, CHEAP).unwrap().ct_eq(&data_key));
+    let alice = alice();
+    let file = first::wrap(&alice.data_key, &alice.passphrase, &alice.device_secret, CHEAP, &mut rng());
+    let unlocked = alice.open(&file).unwrap();
+    assert!(unlocked.data_key.ct_eq(&alice.data_key));
+    assert_eq!(unlocked.keychain.state(), State::Unlocked);
+    assert!(KeyFile::read(&file).unwrap().open_always(&alice.device_secret).unwrap().is_none());
+    let wrong = Alice { passphrase: SecretBytes::copy_of(b"correct horsf"), ..self::alice() };
+    assert_eq!(wrong.refused(&file), Some(KeyFileError::WrongPassphrase));
+    for cut in [1, file.len() - 1] {
+        assert_eq!(alice.refused(&file[..cut]), Some(KeyFileError::Damaged));
+    }
 }

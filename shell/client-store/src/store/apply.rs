@@ -11,16 +11,17 @@ use super::{
     schema::TABLES,
     words,
 };
+use crate::keys::{self, Items};
 
 /// Applies a change; the caller rolls back on an error.
-pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
+pub(super) fn apply(db: &Connection, items: &Items<'_>, change: &Change) -> rusqlite::Result<()> {
     match change {
-        Change::PutProfile(profile) => put_profile(db, profile),
+        Change::PutProfile(profile) => put_profile(db, items, profile),
         Change::Wipe => {
             TABLES.iter().try_for_each(|table| db.execute_batch(&format!("DELETE FROM {table}")))?;
             words::wipe(db)
         }
-        Change::PutLink(link) => put_link(db, link),
+        Change::PutLink(link) => put_link(db, items, link),
         Change::RemoveLink => run(db, "DELETE FROM link", []),
         Change::AddOwnHandle(handle) => {
             run(db, "INSERT OR IGNORE INTO own_handle (handle) VALUES (?1)", [handle.as_uri()])
@@ -76,7 +77,7 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
         Change::PutSession { device, session } => run(
             db,
             "INSERT OR REPLACE INTO session (device, session) VALUES (?1, ?2)",
-            params![device.as_bytes(), session.expose()],
+            params![device.as_bytes(), items.seal(&keys::session(*device), session)?],
         ),
         Change::RemoveSession(device) => run(db, "DELETE FROM session WHERE device = ?1", [device.as_bytes()]),
 
@@ -122,7 +123,7 @@ pub(super) fn run(db: &Connection, sql: &str, params: impl Params) -> rusqlite::
     db.prepare_cached(sql)?.execute(params).map(drop)
 }
 
-fn put_profile(db: &Connection, profile: &Profile) -> rusqlite::Result<()> {
+fn put_profile(db: &Connection, items: &Items<'_>, profile: &Profile) -> rusqlite::Result<()> {
     run(
         db,
         "INSERT OR REPLACE INTO profile
@@ -133,15 +134,15 @@ fn put_profile(db: &Connection, profile: &Profile) -> rusqlite::Result<()> {
             profile.server,
             profile.account.as_bytes(),
             profile.device.as_bytes(),
-            profile.device_keys.expose(),
+            items.seal(&keys::DEVICE_KEYS, &profile.device_keys)?,
             profile.prekeys_uploaded,
-            profile.account_key.expose(),
+            items.seal(&keys::ACCOUNT_KEY, &profile.account_key)?,
             profile.push_token.as_ref().map(|token| token.as_bytes().as_slice()),
         ],
     )
 }
 
-fn put_link(db: &Connection, link: &LinkRecord) -> rusqlite::Result<()> {
+fn put_link(db: &Connection, items: &Items<'_>, link: &LinkRecord) -> rusqlite::Result<()> {
     run(
         db,
         "INSERT OR REPLACE INTO link (only, id, handle, account, device_keys, entry, entry_signature, ephemeral, nonce,
@@ -151,11 +152,11 @@ fn put_link(db: &Connection, link: &LinkRecord) -> rusqlite::Result<()> {
             link.id.as_bytes(),
             link.handle.as_uri(),
             link.account.as_bytes(),
-            link.device_keys.expose(),
+            items.seal(&keys::LINK_DEVICE_KEYS, &link.device_keys)?,
             &link.entry[..],
             &link.entry_signature[..],
-            link.ephemeral.expose(),
-            link.nonce.expose(),
+            items.seal(&keys::LINK_EPHEMERAL, &link.ephemeral)?,
+            items.seal(&keys::LINK_NONCE, &link.nonce)?,
             link.approver.as_bytes(),
             &link.approver_ephemeral,
             &link.approver_nonce,

@@ -11,11 +11,14 @@ use halcyon_client::ports::store::{
     OutboxJob, OutboxTarget, Profile, Stage, StreamPlace, TargetState,
 };
 use halcyon_crypto::SecretBytes;
+use halcyon_keychain::ItemError;
 use halcyon_types::{DeviceId, Handle, SuiteId, Timestamp};
 use rusqlite::{
     Result, Row,
     types::{Type, ValueRef},
 };
+
+use crate::keys::{self, ItemName, Items};
 
 const STAGE_REGISTERING: i64 = 1;
 const STAGE_READY: i64 = 2;
@@ -124,8 +127,14 @@ pub(super) fn handle(row: &Row<'_>, column: usize) -> Result<Handle> {
 }
 
 /// SQLite's copy of a secret lies in its page cache until it is overwritten; ours is wiped.
-pub(super) fn secret(row: &Row<'_>, column: usize) -> Result<SecretBytes> {
-    Ok(SecretBytes::copy_of(row.get_ref(column)?.as_blob().map_err(|_| malformed(column))?))
+/// Opens a private key (KEY-5).
+pub(super) fn secret(row: &Row<'_>, column: usize, items: &Items<'_>, name: &ItemName) -> Result<SecretBytes> {
+    let sealed = row.get_ref(column)?.as_blob().map_err(|_| malformed(column))?;
+    match items.open(name, sealed) {
+        Ok(value) => Ok(value),
+        Err(ItemError::Damaged) => Err(malformed(column)),
+        Err(error) => Err(keys::locked(error)),
+    }
 }
 
 pub(super) fn blob(row: &Row<'_>, column: usize) -> Result<Bytes> {
@@ -179,7 +188,7 @@ pub(super) fn delivery_state(state: &DeliveryState) -> (i64, Option<i64>, Option
     }
 }
 
-pub(super) fn profile(row: &Row<'_>) -> Result<Profile> {
+pub(super) fn profile(row: &Row<'_>, items: &Items<'_>) -> Result<Profile> {
     let stage = match row.get(0)? {
         STAGE_REGISTERING => Stage::Registering,
         STAGE_READY => Stage::Ready,
@@ -192,24 +201,24 @@ pub(super) fn profile(row: &Row<'_>) -> Result<Profile> {
         server: row.get(1)?,
         account: id(row, 2)?,
         device: id(row, 3)?,
-        device_keys: secret(row, 4)?,
+        device_keys: secret(row, 4, items, &keys::DEVICE_KEYS)?,
         prekeys_uploaded: row.get(5)?,
-        account_key: secret(row, 6)?,
+        account_key: secret(row, 6, items, &keys::ACCOUNT_KEY)?,
         push_token: has_token.then(|| id(row, 7)).transpose()?,
     })
 }
 
-pub(super) fn link(row: &Row<'_>) -> Result<LinkRecord> {
+pub(super) fn link(row: &Row<'_>, items: &Items<'_>) -> Result<LinkRecord> {
     let bytes = |column: usize| row.get::<_, Vec<u8>>(column).map(Bytes::from);
     Ok(LinkRecord {
         id: id(row, 0)?,
         handle: handle(row, 1)?,
         account: id(row, 2)?,
-        device_keys: secret(row, 3)?,
+        device_keys: secret(row, 3, items, &keys::LINK_DEVICE_KEYS)?,
         entry: bytes(4)?,
         entry_signature: bytes(5)?,
-        ephemeral: secret(row, 6)?,
-        nonce: secret(row, 7)?,
+        ephemeral: secret(row, 6, items, &keys::LINK_EPHEMERAL)?,
+        nonce: secret(row, 7, items, &keys::LINK_NONCE)?,
         approver: id(row, 8)?,
         approver_ephemeral: row.get(9)?,
         approver_nonce: row.get(10)?,

@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn a_plan_reads_no_table_whole() {
         let mut connection = Connection::open_in_memory().unwrap();
-        schema::migrate(&mut connection).unwrap();
+        schema::tests::migrate(&mut connection).unwrap();
         for sql in [HEADS, UNSEALED] {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let steps = statement.query_map([], |row| row.get::<_, String>(3)).unwrap();

@@ -6,12 +6,15 @@
 //! - Ids are blobs of their own size, handles are URIs, times are milliseconds.
 
 use halcyon_client::ports::store::StoreError;
-use rusqlite::Connection;
+use halcyon_crypto::SecretBytes;
+use halcyon_types::DeviceId;
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::store_error;
+use super::{columns, store_error};
+use crate::keys::{self, Items};
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 6] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS];
+const STEPS: [&str; 7] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS, KEYCHAIN];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -159,6 +162,9 @@ ALTER TABLE message ADD COLUMN target BLOB;
 CREATE INDEX message_by_target ON message (target) WHERE target IS NOT NULL;
 ";
 
+/// Private keys become items of the keychain (KEY-5): see [`seal_keys`], which goes with this step.
+const KEYCHAIN: &str = "-- No table changes.";
+
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
 pub(super) const TABLES: [&str; 24] = [
     "profile",
@@ -188,7 +194,7 @@ pub(super) const TABLES: [&str; 24] = [
 ];
 
 /// Takes the steps that are missing, each in its own transaction.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+pub(super) fn migrate(connection: &mut Connection, items: &Items<'_>) -> Result<(), StoreError> {
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(store_error)?;
     let newer = || StoreError::Damaged("it was written by a newer version of this program: update".to_owned());
     let done = usize::try_from(version).map_err(|_| newer())?;
@@ -196,6 +202,9 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     for (step, sql) in (done + 1..).zip(missing) {
         let transaction = connection.transaction().map_err(store_error)?;
         transaction.execute_batch(sql).map_err(store_error)?;
+        if *sql == KEYCHAIN {
+            seal_keys(&transaction, items).map_err(store_error)?;
+        }
         let version = i64::try_from(step).unwrap_or(i64::MAX);
         transaction.pragma_update(None, "user_version", version).map_err(store_error)?;
         transaction.commit().map_err(store_error)?;
@@ -203,9 +212,39 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Seals the private keys that stood in their columns as they are.
+fn seal_keys(db: &Connection, items: &Items<'_>) -> rusqlite::Result<()> {
+    for (table, column, name) in [
+        ("profile", "device_keys", keys::DEVICE_KEYS),
+        ("profile", "account_key", keys::ACCOUNT_KEY),
+        ("link", "device_keys", keys::LINK_DEVICE_KEYS),
+        ("link", "ephemeral", keys::LINK_EPHEMERAL),
+        ("link", "nonce", keys::LINK_NONCE),
+    ] {
+        let plain = db.query_row(&format!("SELECT {column} FROM {table}"), [], |row| row.get(0)).optional()?;
+        if let Some(plain) = plain.map(SecretBytes::from_vec) {
+            db.execute(&format!("UPDATE {table} SET {column} = ?1"), [items.seal(&name, &plain)?])?;
+        }
+    }
+    let mut sessions = db.prepare("SELECT device FROM session")?;
+    let devices: Vec<DeviceId> = sessions.query_map([], |row| columns::id(row, 0))?.collect::<rusqlite::Result<_>>()?;
+    for device in devices {
+        let by_device = [device.as_bytes()];
+        let plain = db.query_row("SELECT session FROM session WHERE device = ?1", by_device, |row| row.get(0))?;
+        let sealed = items.seal(&keys::session(device), &SecretBytes::from_vec(plain))?;
+        db.execute("UPDATE session SET session = ?2 WHERE device = ?1", params![device.as_bytes(), sealed])?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use halcyon_crypto::password::PasswordParams;
+    use halcyon_keychain::{ItemError, Keychain};
+    use rand::{SeedableRng, rngs::StdRng};
+
     use super::*;
+    use crate::page_cipher;
 
     /// A profile of the first version, with one message, one delivery and one that did not open.
     fn first_version() -> Connection {
@@ -227,6 +266,25 @@ mod tests {
             )
             .unwrap();
         connection
+    }
+
+    fn nonces() -> page_cipher::Nonces {
+        page_cipher::nonces(Box::new(StdRng::seed_from_u64(2)))
+    }
+
+    fn profile_keys(folder: &std::path::Path) -> keys::ProfileKeys {
+        let profile = crate::Profile::at(folder, PasswordParams::dangerous_cheap()).unwrap();
+        keys::ProfileKeys::new(profile, Keychain::generate(&mut StdRng::seed_from_u64(1)))
+    }
+
+    fn session(byte: u8) -> keys::ItemName {
+        keys::session(DeviceId::from_bytes([byte; 16]))
+    }
+
+    /// Brings a database to this version, with keys that nobody has later.
+    pub(in crate::store) fn migrate(connection: &mut Connection) -> Result<(), StoreError> {
+        let folder = tempfile::TempDir::new().unwrap();
+        super::migrate(connection, &Items::new(&profile_keys(folder.path()), &nonces()))
     }
 
     fn version(connection: &Connection) -> i64 {
@@ -253,6 +311,43 @@ mod tests {
         assert_eq!(job, 2, "an envelope has the place of its job");
         let gone: bool = connection.query_row("SELECT gone FROM unopened", [], |row| row.get(0)).unwrap();
         assert!(silent && !gone);
+    }
+
+    /// KEY-5: the private keys of a profile from before there were classes are sealed for theirs, and say what they said.
+    #[test]
+    fn private_keys_become_items() {
+        let mut connection = first_version();
+        connection
+            .execute_batch(
+                "INSERT INTO profile VALUES (1, 2, 'https://h', x'01', x'02', x'0a0b', 1, x'0c0d', NULL);
+                 INSERT INTO session VALUES (x'11111111111111111111111111111111', x'0e0f'),
+                                            (x'22222222222222222222222222222222', x'');",
+            )
+            .unwrap();
+        let (mut kept, mut opened): (Vec<Vec<u8>>, Vec<Vec<u8>>) = (Vec::new(), Vec::new());
+        let names = [
+            ("SELECT device_keys FROM profile", keys::DEVICE_KEYS),
+            ("SELECT account_key FROM profile", keys::ACCOUNT_KEY),
+            ("SELECT session FROM session WHERE device = x'11111111111111111111111111111111'", session(0x11)),
+            ("SELECT session FROM session WHERE device = x'22222222222222222222222222222222'", session(0x22)),
+        ];
+        let (folder, nonces) = (tempfile::TempDir::new().unwrap(), nonces());
+        let keys = profile_keys(folder.path());
+        let items = Items::new(&keys, &nonces);
+        super::migrate(&mut connection, &items).unwrap();
+        for (sql, name) in names {
+            let sealed: Vec<u8> = connection.query_row(sql, [], |row| row.get(0)).unwrap();
+            opened.push(items.open(&name, &sealed).unwrap().expose().to_vec());
+            // For one name and class: a session is not another one's.
+            assert!(items.open(&session(0x33), &sealed).is_err());
+            kept.push(sealed);
+        }
+        assert_eq!(opened, [&[0x0a, 0x0b][..], &[0x0c, 0x0d], &[0x0e, 0x0f], &[]]);
+        // Locked, the device goes on; before the first unlock, nothing opens.
+        keys.lock();
+        assert!(items.open(&keys::DEVICE_KEYS, &kept[0]).is_ok());
+        keys.forget();
+        assert_eq!(items.open(&keys::DEVICE_KEYS, &kept[0]).unwrap_err(), ItemError::Locked);
     }
 
     /// An upgrade that was interrupted is begun again: a step happens wholly, with its version, or not at all.

@@ -4,6 +4,7 @@
 
 mod crash;
 mod diary;
+mod inbox;
 mod profile;
 mod secrecy;
 mod sim_disk;

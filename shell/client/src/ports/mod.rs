@@ -5,10 +5,12 @@
 
 pub mod courier;
 pub mod http;
+mod inbox;
 pub mod store;
 mod world;
 
 pub use courier::{CourierChannel, CourierConnector, CourierSink, CourierSource};
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, Method};
+pub use inbox::Inbox;
 pub use store::{Change, Commit, Store, StoreError};
 pub use world::{Clock, Random};
