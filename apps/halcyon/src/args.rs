@@ -62,9 +62,21 @@ pub struct Global {
     /// Read the profile's passphrase from the first line of this file; by default, of the one that HALCYON_PASSPHRASE_FILE names.
     #[arg(long, global = true, value_name = "FILE")]
     pub passphrase_file: Option<PathBuf>,
+    /// Whether the profile's agent does this, begun in the background if none runs, or this process by itself unless one runs.
+    #[arg(long, global = true, value_enum, value_name = "WHEN", env = "HALCYON_AGENT", hide_env_values = true, default_value_t = UseAgent::Auto)]
+    pub agent: UseAgent,
     /// How long to wait for server and peers, in seconds.
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub timeout: u64,
+}
+
+/// Whether a command begins an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UseAgent {
+    /// If none runs. It locks after 15 minutes without a command, and goes on receiving.
+    Auto,
+    /// Never: what nobody began before is done without.
+    Never,
 }
 
 /// How results are printed.
@@ -127,8 +139,8 @@ pub enum Command {
     Agent(Agent),
     /// Give the agent the profile's passphrase: it connects, and serves commands without asking again
     Unlock,
-    /// Have the agent forget all keys, until it is unlocked again
-    Lock,
+    /// Have the agent do nothing more for anybody, and only receive, until it is unlocked again
+    Lock(Lock),
     /// Print a completion script for a shell
     Completions(Completions),
     /// Print the manual as a man page, or write one page a command into a folder
@@ -383,6 +395,14 @@ pub struct Alerts {
     pub all: bool,
 }
 
+/// `halcyon lock`
+#[derive(Debug, Args)]
+pub struct Lock {
+    /// Forget all keys, those that open messages too: what comes is kept sealed until the next unlock, as after a restart.
+    #[arg(long)]
+    pub forget: bool,
+}
+
 /// `halcyon agent`
 #[derive(Debug, Args)]
 pub struct Agent {
@@ -392,7 +412,16 @@ pub struct Agent {
     /// Serve programs over HTTP, too, on this port of the loopback (0: any); the token is in the file agent.token of the profile's folder.
     #[arg(long, value_name = "PORT")]
     pub http: Option<u16>,
+    /// Lock after so many minutes in which nothing is asked of it.
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u32).range(1..=LOCK_AFTER_MINUTES_MAX))]
+    pub lock_after: Option<u32>,
+    /// Begin in the background, apart from this terminal. Commands start it so.
+    #[arg(long, hide = true)]
+    pub detached: bool,
 }
+
+/// A year: for longer, nobody needs a number.
+const LOCK_AFTER_MINUTES_MAX: i64 = 365 * 24 * 60;
 
 /// What to do with the agent.
 #[derive(Clone, Copy, Debug, Subcommand)]

@@ -106,7 +106,7 @@ pub async fn run(invocation: Invocation) -> Result<(), Failure> {
     let mut context = Context { global, output, input: Input::new(), keeper: None, stop: Stop::Signals };
     #[cfg(unix)]
     if let Some(call) = invocation.call
-        && let Some(mut agent) = crate::agent::front::Agent::find(&context).await?
+        && let Some(mut agent) = crate::agent::front::Agent::find_or_begin(&context).await?
     {
         return agent.run(&mut context, &call).await;
     }
@@ -146,9 +146,9 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         #[cfg(unix)]
         Command::Unlock => agent::unlock(context).await,
         #[cfg(unix)]
-        Command::Lock => agent::lock(context).await,
+        Command::Lock(options) => agent::lock(context, &options).await,
         #[cfg(not(unix))]
-        Command::Agent(_) | Command::Unlock | Command::Lock => {
+        Command::Agent(_) | Command::Unlock | Command::Lock(_) => {
             Err(Failure::user("there is no agent on this system").next("use the commands without one"))
         }
         Command::Completions(options) => manual::completions(&options),

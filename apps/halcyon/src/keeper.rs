@@ -1,30 +1,64 @@
-//! The profile of an agent: locked, or open for every call.
+//! The profile of an agent: not unlocked yet, open for every call, or locked again. Spec: 70-keychain.md (KEY-6, KEY-7, KEY-10 to KEY-12).
 //!
-//! Owns the one session, and the order of locking. Does not know who calls.
+//! Owns the one session, what receives while there is none, and the order in which one follows the other. Does not know who calls.
 //!
-//! - Locked means that no key is in this process: neither client nor store exist. Whoever locks ends the calls first, since each holds
-//!   the session while it runs.
+//! - Before the first unlock no key is in this process that takes a passphrase: neither client nor store exist. What comes is kept sealed.
+//! - Locked, the client goes on receiving, and no call gets the session. Whoever locks ends the calls first.
+//! - What receives without keys and what opens are never there at the same time.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use halcyon_client::{ConnectionState, LockedConnection};
 use halcyon_crypto::SecretBytes;
 
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::kept;
+use crate::session::{self, Session};
 
-/// A profile's folder, and its session while it is open.
+/// A profile's folder, and what there is of it in memory.
 pub(crate) struct Keeper {
     folder: PathBuf,
-    session: Mutex<Option<Session>>,
+    holding: Mutex<Holding>,
     /// Held while it is unlocked or locked, so that two at once do it one after the other.
     turning: tokio::sync::Mutex<()>,
 }
 
+/// What is held of the profile.
+enum Holding {
+    /// Nothing that takes a passphrase.
+    Sealed(Option<Receiving>),
+    /// All of it, for every call.
+    Open(Session),
+    /// What goes on by itself.
+    Locked(Session),
+}
+
+/// What receives without keys.
+struct Receiving {
+    connection: LockedConnection,
+    /// What was kept before it began.
+    before: u64,
+}
+
+/// How much of the profile is there, and what of it can be told without a passphrase.
+pub(crate) struct Held {
+    /// Whether calls get the session.
+    pub(crate) is_open: bool,
+    /// Whether the passphrase was given since the process began.
+    pub(crate) was_unlocked: bool,
+    /// How it stands with the server; nothing if there is nothing to connect by.
+    pub(crate) connection: Option<ConnectionState>,
+    /// Sealed messages that wait to be opened.
+    pub(crate) waiting: u64,
+    /// What waits to leave, if the profile is open.
+    pub(crate) outbox: Option<usize>,
+}
+
 impl Keeper {
-    /// Keeps the profile in a folder, locked.
+    /// Keeps the profile in a folder, not unlocked.
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, session: Mutex::new(None), turning: tokio::sync::Mutex::new(()) }
+        Self { folder, holding: Mutex::new(Holding::Sealed(None)), turning: tokio::sync::Mutex::new(()) }
     }
 
     /// Returns the folder.
@@ -32,9 +66,16 @@ impl Keeper {
         &self.folder
     }
 
+    fn holding(&self) -> MutexGuard<'_, Holding> {
+        self.holding.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns the session, if the profile is open.
     pub(crate) fn open_session(&self) -> Option<Session> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Session::shared)
+        match &*self.holding() {
+            Holding::Open(session) => Some(session.shared()),
+            Holding::Sealed(_) | Holding::Locked(_) => None,
+        }
     }
 
     /// Returns the session.
@@ -45,29 +86,130 @@ impl Keeper {
         self.open_session().ok_or_else(Failure::locked)
     }
 
-    /// Opens the profile and connects. If it is open, nothing happens, whatever the passphrase.
+    /// Says how it is.
+    ///
+    /// # Errors
+    /// [`Failure`] if the profile cannot be read.
+    pub(crate) fn held(&self) -> Result<Held, Failure> {
+        Ok(match &*self.holding() {
+            Holding::Sealed(receiving) => Held {
+                is_open: false,
+                was_unlocked: false,
+                connection: receiving.as_ref().map(|receiving| receiving.connection.connection()),
+                waiting: receiving.as_ref().map_or(0, |receiving| receiving.before + receiving.connection.kept()),
+                outbox: None,
+            },
+            Holding::Open(session) => held(session, true)?,
+            Holding::Locked(session) => held(session, false)?,
+        })
+    }
+
+    /// Begins to receive without keys, if the profile was ever unlocked by an agent (KEY-11). Otherwise what comes waits at the server.
+    pub(crate) async fn begin(&self) {
+        let _turn = self.turning.lock().await;
+        self.receive_sealed();
+    }
+
+    fn receive_sealed(&self) {
+        match kept::receive(&self.folder) {
+            Ok(begun) => {
+                let receiving = begun.map(|(connection, before)| Receiving { connection, before });
+                *self.holding() = Holding::Sealed(receiving);
+            }
+            // Unlocking says what is wrong with the profile, and nothing is lost meanwhile.
+            Err(failure) => tracing::warn!(%failure, "nothing is received before the profile is unlocked"),
+        }
+    }
+
+    /// Opens the profile and connects, or lets calls in again. If it is open, nothing happens, whatever the passphrase.
     ///
     /// # Errors
     /// [`Failure`], also for a wrong passphrase; the profile is as it was.
     pub(crate) async fn unlock(&self, passphrase: SecretBytes) -> Result<(), Failure> {
         let _turn = self.turning.lock().await;
-        if self.open_session().is_some() {
+        let locked = match &*self.holding() {
+            Holding::Open(_) => return Ok(()),
+            Holding::Locked(session) => Some(session.shared()),
+            Holding::Sealed(_) => None,
+        };
+        if let Some(session) = locked {
+            let keys = session.keys().clone();
+            session::on_a_thread(move || Ok(keys.unlock(&passphrase, &mut rand::rngs::OsRng)?)).await?;
+            self.turn(|holding| match holding {
+                Holding::Locked(session) => Holding::Open(session),
+                other => other,
+            });
             return Ok(());
         }
-        let session = Session::unlock(self.folder.clone(), passphrase).await?;
+        let unlocked = session::Unlocked::open(self.folder.clone(), passphrase).await?;
+        // The passphrase is right: from here on one receives in place of the other.
+        let sealed = std::mem::replace(&mut *self.holding(), Holding::Sealed(None));
+        if let Holding::Sealed(Some(receiving)) = sealed {
+            receiving.connection.stop().await;
+        }
+        let session = unlocked.session().await;
+        session.renew_receiver();
         session.client().go_online();
-        *self.session.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+        *self.holding() = Holding::Open(session);
         Ok(())
     }
 
-    /// Closes the profile: from now on no call gets the session; once those that have it are over, what is owed to others leaves, if
-    /// there is a connection, and keys and store go.
+    /// Lets no call in any more, and wipes what may be in memory only while it is unlocked, once the calls are over (KEY-6). What
+    /// receives goes on.
     pub(crate) async fn lock(&self, calls_over: impl Future<Output = ()>) {
         let _turn = self.turning.lock().await;
-        let session = self.session.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.turn(|holding| match holding {
+            Holding::Open(session) => Holding::Locked(session),
+            other => other,
+        });
         calls_over.await;
-        if let Some(session) = session {
-            session.close().await;
+        if let Holding::Locked(session) = &*self.holding() {
+            session.keys().lock();
         }
     }
+
+    /// Closes the profile: from now on no call gets the session; once those that have it are over, what is owed to others leaves, if
+    /// there is a connection, and keys and store go (KEY-7). Then it receives as before the first unlock, unless it ends.
+    pub(crate) async fn forget(&self, calls_over: impl Future<Output = ()>, ends: bool) {
+        let _turn = self.turning.lock().await;
+        let held = std::mem::replace(&mut *self.holding(), Holding::Sealed(None));
+        calls_over.await;
+        match held {
+            Holding::Open(session) | Holding::Locked(session) => {
+                let keys = session.keys().clone();
+                session.close().await;
+                drop(session);
+                keys.forget();
+            }
+            Holding::Sealed(Some(receiving)) => receiving.connection.stop().await,
+            Holding::Sealed(None) => {}
+        }
+        if !ends {
+            self.receive_sealed();
+        }
+    }
+
+    /// Makes what receives without keys anew, if it is due (KEY-10).
+    pub(crate) fn renew_receiver(&self) {
+        if let Holding::Open(session) | Holding::Locked(session) = &*self.holding() {
+            session.renew_receiver();
+        }
+    }
+
+    fn turn(&self, turned: impl FnOnce(Holding) -> Holding) {
+        let mut holding = self.holding();
+        let was = std::mem::replace(&mut *holding, Holding::Sealed(None));
+        *holding = turned(was);
+    }
+}
+
+fn held(session: &Session, is_open: bool) -> Result<Held, Failure> {
+    let client = session.client();
+    Ok(Held {
+        is_open,
+        was_unlocked: true,
+        connection: Some(client.connection()),
+        waiting: session.waiting(),
+        outbox: Some(client.outbox_len()?),
+    })
 }

@@ -17,6 +17,7 @@ mod commands;
 pub mod failure;
 #[cfg_attr(not(unix), allow(dead_code, reason = "there is no agent"))]
 mod keeper;
+mod kept;
 pub mod line;
 mod markup;
 pub mod native;

@@ -2,22 +2,27 @@
 //!
 //! Owns which adapter goes where. Does not know who uses the client: the command line and the quickstart both do.
 //!
-//! - Every profile is made with the full cost of a guess at its passphrase.
+//! - Every profile is made with the full cost of a guess at its passphrase, as this machine can bear it (KEY-2).
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use halcyon_client::{Client, Parts, ServerAddress};
+use halcyon_client::ports::{Clock as _, Inbox};
+use halcyon_client::{Client, LockedConnection, Parts, Receiver, ReceiverParts, ServerAddress};
 use halcyon_client_net::{Binding, Network, SystemClock, SystemRandom, TrustError};
-use halcyon_client_store::{Profile, SqliteStore};
+use halcyon_client_store::{Profile, ProfileKeys, SqliteStore};
 use halcyon_crypto::SecretBytes;
-use halcyon_crypto::password::PasswordParams;
+use halcyon_crypto::password::{self, PasswordParams};
 
 use crate::blame;
 use crate::failure::{Failure, Kind};
 
 pub use halcyon_client_net::Trust;
 pub use halcyon_client_store::{DEVICE_SECRET_FILE, DeviceSecretChoice, DeviceSecretPlace};
+
+/// How long opening a profile takes on the machine that made it.
+const GUESS_TIME: Duration = Duration::from_millis(250);
 
 /// Returns whether a folder has a profile in it.
 ///
@@ -43,7 +48,7 @@ pub fn create_store(
     passphrase: &SecretBytes,
     choice: DeviceSecretChoice,
 ) -> Result<SqliteStore, Failure> {
-    let profile = Profile::choosing(folder, choice, PasswordParams::PRODUCTION)?;
+    let profile = Profile::choosing(folder, choice, PasswordParams::PRODUCTION)?.with_new_work(guess());
     store(profile.create(passphrase, Box::new(rand::rngs::OsRng))?)
 }
 
@@ -80,10 +85,7 @@ pub fn open_store(folder: &Path, passphrase: &SecretBytes) -> Result<SqliteStore
 /// # Errors
 /// [`Failure`] if the authority is not PEM, or the profile is damaged.
 pub fn client(store: SqliteStore, server: ServerAddress, trust: &Trust) -> Result<Client, Failure> {
-    let network = Network::new(server.clone(), trust, Binding::Auto).map_err(|error| {
-        let kind = if matches!(error, TrustError::Tls(_)) { Kind::Unexpected } else { Kind::User };
-        blame::failure(&error, kind)
-    })?;
+    let network = network(&server, trust)?;
     let parts = Parts {
         store: Box::new(store),
         http: network.http(),
@@ -93,6 +95,48 @@ pub fn client(store: SqliteStore, server: ServerAddress, trust: &Trust) -> Resul
         server,
     };
     Ok(Client::open(parts)?)
+}
+
+/// Returns the keys of a profile that need no passphrase; nothing if an older version of this program made it, and no other opened it.
+///
+/// # Errors
+/// [`Failure`] if the folder cannot be read.
+pub(crate) fn locked_keys(folder: &Path) -> Result<Option<ProfileKeys>, Failure> {
+    Ok(profile(folder)?.locked_keys()?)
+}
+
+/// Receives for a profile that is locked.
+///
+/// # Errors
+/// [`Failure`] if the authority that was kept is not PEM.
+pub(crate) fn receive(receiver: Receiver, inbox: Box<dyn Inbox>) -> Result<LockedConnection, Failure> {
+    let trust = match receiver.trust() {
+        [] => Trust::Web,
+        authority => Trust::Pem(authority.to_vec()),
+    };
+    let network = network(receiver.server(), &trust)?;
+    let (clock, random) = (Arc::new(SystemClock), Arc::new(SystemRandom));
+    let parts = ReceiverParts { courier: network.courier(), clock, random, inbox };
+    Ok(LockedConnection::start(receiver, parts))
+}
+
+/// Returns the present time.
+pub(crate) fn now() -> halcyon_types::Timestamp {
+    SystemClock.now()
+}
+
+fn network(server: &ServerAddress, trust: &Trust) -> Result<Network, Failure> {
+    Network::new(server.clone(), trust, Binding::Auto).map_err(|error| {
+        let kind = if matches!(error, TrustError::Tls(_)) { Kind::Unexpected } else { Kind::User };
+        blame::failure(&error, kind)
+    })
+}
+
+/// What a guess at a new passphrase costs: as long as a person does not mind on this machine, and never less than the floor (KEY-2).
+fn guess() -> PasswordParams {
+    let begun = Instant::now();
+    let _ = password::stretch(b"calibration", &[0; password::SALT_BYTES], PasswordParams::PRODUCTION);
+    PasswordParams::for_time(begun.elapsed(), GUESS_TIME)
 }
 
 fn profile(folder: &Path) -> Result<Profile, Failure> {

@@ -7,19 +7,22 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use halcyon_client::error::ProfileError;
 use halcyon_client::ports::Store;
 use halcyon_client::ports::store::{Change, Commit};
-use halcyon_client::{Account, Client, ConnectionState, ServerAddress};
-use halcyon_client_store::SqliteStore;
+use halcyon_client::{Account, Client, ConnectionState, Receiver, ServerAddress};
+use halcyon_client_store::{ProfileKeys, SqliteStore};
 use halcyon_crypto::SecretBytes;
+use rand::rngs::OsRng;
 
 use crate::args::{DeviceSecret, Server};
 use crate::blame;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
+use crate::kept::Draining;
 use crate::native::{self, DeviceSecretChoice, DeviceSecretPlace, Trust};
 use crate::profile;
 use crate::prompt::{SecretSource, SecretUse};
@@ -29,7 +32,7 @@ const CA_BYTES_MAX: u64 = 256 * 1024;
 /// Under which name the store keeps the authority that the person chose: a setting of the program's own.
 const CA_SETTING: &str = "app.server-authority";
 /// Names the file with the passphrase where no option does.
-const PASSPHRASE_FILE_VARIABLE: &str = "HALCYON_PASSPHRASE_FILE";
+pub(crate) const PASSPHRASE_FILE_VARIABLE: &str = "HALCYON_PASSPHRASE_FILE";
 /// What was received is answered with receipts; they get this long to leave before a command ends.
 const OWED_PATIENCE: Duration = Duration::from_secs(3);
 const OWED_POLL: Duration = Duration::from_millis(20);
@@ -38,8 +41,20 @@ const OWED_POLL: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub(crate) struct Session {
     client: Client,
+    keys: ProfileKeys,
+    /// The authority that the person chose, as PEM; empty for those of the web.
+    authority: Arc<[u8]>,
+    /// What was received before the profile was unlocked, on its way into it.
+    draining: Arc<tokio::sync::Mutex<Draining>>,
     /// Whether it is the agent's, and goes on when a command is done with it.
     is_shared: bool,
+}
+
+/// A profile that was just opened. Nothing was done with it.
+pub(crate) struct Unlocked {
+    client: Client,
+    keys: ProfileKeys,
+    authority: Arc<[u8]>,
 }
 
 /// A profile that is to become a device of an account.
@@ -71,21 +86,13 @@ impl Session {
     ///
     /// # Errors
     /// [`Failure`], also for a wrong passphrase.
-    pub(crate) async fn unlock(folder: PathBuf, passphrase: SecretBytes) -> Result<Self, Failure> {
-        let store = on_a_thread(move || native::open_store(&folder, &passphrase)).await?;
-        let profile = store.profile().map_err(store_failure)?.ok_or(ProfileError::NoAccount)?;
-        let trust = match store.setting(CA_SETTING).map_err(store_failure)? {
-            Some(authority) => Trust::Pem(authority.into_bytes()),
-            None => Trust::Web,
-        };
-        let session = Self { client: native::client(store, address(&profile.server)?, &trust)?, is_shared: false };
-        session.account()?;
-        Ok(session)
+    async fn unlock(folder: PathBuf, passphrase: SecretBytes) -> Result<Self, Failure> {
+        Ok(Unlocked::open(folder, passphrase).await?.session().await)
     }
 
     /// Returns the same session for one more command, which does not end it.
     pub(crate) fn shared(&self) -> Self {
-        Self { client: self.client.clone(), is_shared: true }
+        Self { is_shared: true, ..self.clone() }
     }
 
     /// Returns the client.
@@ -99,6 +106,33 @@ impl Session {
     /// [`Failure`]
     pub(crate) fn account(&self) -> Result<Account, Failure> {
         Ok(self.client.account()?.ok_or(ProfileError::NoAccount)?)
+    }
+
+    /// Returns what of the profile's keys is unlocked.
+    pub(crate) fn keys(&self) -> &ProfileKeys {
+        &self.keys
+    }
+
+    /// Returns how many deliveries that came before the profile was unlocked wait for an answer of the server.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.draining.try_lock().map_or(0, |draining| draining.left())
+    }
+
+    /// Makes anew by what the device receives before the next unlock, if that is due (KEY-10).
+    pub(crate) fn renew_receiver(&self) {
+        let renewed = (|| {
+            let now = native::now();
+            let kept = self.keys.receiver()?.and_then(|kept| Receiver::from_bytes(&kept));
+            if kept.is_some_and(|kept| !kept.is_due(now)) {
+                return Ok(());
+            }
+            let receiver = self.client.grant_receiver(&self.authority)?;
+            Ok(self.keys.keep_receiver(&receiver.to_bytes(), &mut OsRng)?)
+        })();
+        if let Err::<(), Failure>(failure) = renewed {
+            // The profile is open; before the next unlock what comes waits at the server.
+            tracing::warn!(%failure, "nothing will be received before the next unlock");
+        }
     }
 
     /// Returns why there is no connection, if there is a reason to tell.
@@ -122,7 +156,38 @@ impl Session {
         };
         // What does not leave in time stays in the outbox.
         let _ = tokio::time::timeout(OWED_PATIENCE, owed).await;
+        self.draining.lock().await.end().await;
         self.client.shutdown().await;
+    }
+}
+
+impl Unlocked {
+    /// Opens the profile in a folder; it has an account.
+    ///
+    /// # Errors
+    /// [`Failure`], also for a wrong passphrase.
+    pub(crate) async fn open(folder: PathBuf, passphrase: SecretBytes) -> Result<Self, Failure> {
+        let store = on_a_thread(move || native::open_store(&folder, &passphrase)).await?;
+        let profile = store.profile().map_err(store_failure)?.ok_or(ProfileError::NoAccount)?;
+        let authority = store.setting(CA_SETTING).map_err(store_failure)?.unwrap_or_default();
+        let unlocked = Self::of(store, address(&profile.server)?, authority)?;
+        unlocked.client.account()?.ok_or(ProfileError::NoAccount)?;
+        Ok(unlocked)
+    }
+
+    fn of(store: SqliteStore, server: ServerAddress, authority: String) -> Result<Self, Failure> {
+        let keys = store.database().keys().clone();
+        let authority: Arc<[u8]> = authority.into_bytes().into();
+        let trust = if authority.is_empty() { Trust::Web } else { Trust::Pem(authority.to_vec()) };
+        Ok(Self { client: native::client(store, server, &trust)?, keys, authority })
+    }
+
+    /// Takes what was received before it was unlocked, and begins a session.
+    pub(crate) async fn session(self) -> Session {
+        let Self { client, keys, authority } = self;
+        let draining = Draining::begin(&keys, &client).await; // KEY-12
+        let draining = Arc::new(tokio::sync::Mutex::new(draining));
+        Session { client, keys, authority, draining, is_shared: false }
     }
 }
 
@@ -147,12 +212,11 @@ impl NewProfile {
             None => Change::RemoveSetting(CA_SETTING.to_owned()),
         };
         store.commit(&Commit::new().with(kept)).map_err(store_failure)?;
-        let trust = authority.map_or(Trust::Web, |authority| Trust::Pem(authority.into_bytes()));
-        let client = native::client(store, server, &trust)?;
-        if client.account()?.is_some() {
+        let unlocked = Unlocked::of(store, server, authority.unwrap_or_default())?;
+        if unlocked.client.account()?.is_some() {
             return Err(Failure::from(ProfileError::HasAccount).next("`--profile NAME` makes another one"));
         }
-        Ok(Self { session: Session { client, is_shared: false }, made: (!exists).then_some(folder) })
+        Ok(Self { session: unlocked.session().await, made: (!exists).then_some(folder) })
     }
 
     /// Returns the session.
@@ -239,7 +303,7 @@ fn choice(place: DeviceSecret) -> DeviceSecretChoice {
 
 /// Stretching a passphrase takes a processor, and a keyring that asks a person for a password takes minutes: neither holds up
 /// what else runs.
-async fn on_a_thread<T: Send + 'static>(
+pub(crate) async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;

@@ -40,6 +40,16 @@ impl PasswordParams {
         Ok(Self { memory_kib, passes })
     }
 
+    /// Returns parameters by which a guess takes about `target` on a machine where the floor takes `floor_took`, and never less than the
+    /// floor. Passes cost time in proportion.
+    #[must_use]
+    pub fn for_time(floor_took: std::time::Duration, target: std::time::Duration) -> Self {
+        let floor_passes = u128::from(PASSES_FLOOR);
+        let passes = target.as_nanos() * floor_passes / floor_took.as_nanos().max(1);
+        let passes = u32::try_from(passes).unwrap_or(PASSES_MAX).clamp(PASSES_FLOOR, PASSES_MAX);
+        Self { memory_kib: MEMORY_KIB_FLOOR, passes }
+    }
+
     /// The cheapest parameters that Argon2id accepts. For tests: a passphrase stretched so is guessed at leisure.
     #[must_use]
     pub const fn dangerous_cheap() -> Self {
@@ -127,6 +137,18 @@ mod tests {
         for (memory_kib, passes) in [(7, 1), (MEMORY_KIB_MAX + 1, 1), (8, 0), (8, PASSES_MAX + 1)] {
             assert_eq!(read(memory_kib, passes), Err(ParamsError { memory_kib, passes }));
         }
+    }
+
+    /// KEY-2: a faster machine does more, a slower one no less than the floor.
+    #[test]
+    fn the_work_follows_the_machine() {
+        let for_ms = |took| {
+            PasswordParams::for_time(std::time::Duration::from_millis(took), std::time::Duration::from_millis(250))
+        };
+        assert_eq!(for_ms(125), PasswordParams { memory_kib: MEMORY_KIB_FLOOR, passes: 6 });
+        assert_eq!(for_ms(50), PasswordParams { memory_kib: MEMORY_KIB_FLOOR, passes: 15 });
+        assert_eq!((for_ms(250), for_ms(5_000)), (PasswordParams::PRODUCTION, PasswordParams::PRODUCTION));
+        assert_eq!(for_ms(0), PasswordParams { memory_kib: MEMORY_KIB_FLOOR, passes: PASSES_MAX });
     }
 
     /// The reference implementation's answer for Argon2id, 8 KiB, one pass, one lane is pinned so that a change of

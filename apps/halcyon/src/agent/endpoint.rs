@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use rand::RngCore;
@@ -108,6 +109,25 @@ pub(crate) async fn connect(profile: &Path) -> Result<Option<UnixStream>, Failur
         if begun.elapsed() > FIND_PATIENCE {
             return Err(Failure::network(format!("the agent does not answer at {}: {error}", socket.display()))
                 .next("end it with `halcyon agent stop`, or kill it; nothing is lost by that"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Connects to the agent that was just begun for the profile in a folder, or to one that another command began; nothing if it ended at once.
+///
+/// # Errors
+/// [`Failure`] if it does not answer.
+pub(crate) async fn connect_begun(profile: &Path, mut begun: Child) -> Result<Option<UnixStream>, Failure> {
+    let since = Instant::now();
+    loop {
+        // Asked before it is looked for: it may listen, be found by nobody, and be gone.
+        let has_ended = begun.try_wait().is_ok_and(|ended| ended.is_some());
+        if let Some(stream) = connect(profile).await? {
+            return Ok(Some(stream));
+        }
+        if has_ended || since.elapsed() > FIND_PATIENCE {
+            return Ok(None);
         }
         tokio::time::sleep(POLL).await;
     }

@@ -2,8 +2,12 @@
 //!
 //! Owns printing and asking on the agent's behalf. Does not know what a command does.
 //!
-//! - Where no agent runs, a command opens the profile itself, and does the same.
+//! - Where no agent runs, a command begins one, or opens the profile itself and does the same.
 //! - What the agent sends is read whether or not the terminal takes it, so a slow pager does not end a listener.
+
+use std::io;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -17,13 +21,17 @@ use super::connection::{InputParams, WantedName};
 use super::endpoint;
 use super::methods::Call;
 use super::wire::{self, Id, Incoming, Request, Response, RpcError, VERSION, code};
-use crate::args::Format;
+use crate::args::{Format, UseAgent};
 use crate::commands::Context;
 use crate::failure::Failure;
+use crate::native;
 use crate::output::{Progress, spinner};
 use crate::prompt::{SecretSource, SecretUse, show_prompt};
 use crate::session;
 use crate::stop::Stop;
+
+/// After how many minutes without a command an agent locks that a command began.
+const LOCK_AFTER_MINUTES: &str = "15";
 
 /// A connection to the agent of the profile.
 pub(crate) struct Agent {
@@ -40,6 +48,28 @@ impl Agent {
     pub(crate) async fn find(context: &Context) -> Result<Option<Self>, Failure> {
         let folder = session::folder(context)?;
         Ok(endpoint::connect(&folder).await?.map(Self::on))
+    }
+
+    /// As [`find`](Self::find), but begins one in the background where none runs and the options allow it. Nothing if there is no profile,
+    /// or none can be begun: the command then does its work by itself.
+    ///
+    /// # Errors
+    /// [`Failure`] if one runs and does not answer.
+    pub(crate) async fn find_or_begin(context: &Context) -> Result<Option<Self>, Failure> {
+        if let Some(agent) = Self::find(context).await? {
+            return Ok(Some(agent));
+        }
+        let folder = session::folder(context)?;
+        if context.global.agent == UseAgent::Never || !native::has_profile(&folder)? {
+            return Ok(None);
+        }
+        match begin(&folder) {
+            Ok(begun) => Ok(endpoint::connect_begun(&folder, begun).await?.map(Self::on)),
+            Err(error) => {
+                tracing::warn!(%error, "no agent could be begun");
+                Ok(None)
+            }
+        }
     }
 
     fn on(stream: UnixStream) -> Self {
@@ -168,6 +198,15 @@ impl Agent {
     async fn cancel(&mut self, id: &Id) -> Result<(), Failure> {
         self.request("cancel", json!({ "id": id })).await.map(drop)
     }
+}
+
+/// Begins an agent that has nothing to do with this process, nor with its terminal, input and output.
+fn begin(folder: &Path) -> io::Result<Child> {
+    let mut agent = Command::new(std::env::current_exe()?);
+    agent.arg("--profile-folder").arg(folder).args(["agent", "--detached", "--lock-after", LOCK_AFTER_MINUTES]);
+    // It asks for nothing, and is unlocked like any other.
+    agent.env_remove(session::PASSPHRASE_FILE_VARIABLE);
+    agent.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
 fn agent_left() -> Failure {

@@ -12,7 +12,6 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use halcyon_client::ConnectionState;
 use halcyon_crypto::SecretBytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -32,6 +31,8 @@ use crate::line::ConnectionLine;
 const CONNECTIONS_MAX: usize = 64;
 /// How long is waited for calls that were told to end; a call takes at most its grace, or the patience of one write.
 const CALLS_PATIENCE: Duration = Duration::from_secs(7);
+/// How often it is seen whether what receives without keys is to be made anew (KEY-10).
+const RENEW_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// When the system has no descriptor left, it is tried again after this long.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -46,6 +47,8 @@ pub(crate) struct Service {
     running: watch::Sender<usize>,
     /// Whether the agent is to end.
     end: watch::Sender<bool>,
+    /// After how long without a call it locks.
+    lock_after: Option<Duration>,
 }
 
 /// How the agent is: the result of `agent.status`, `agent.unlock` and `agent.lock`.
@@ -55,18 +58,22 @@ struct Status {
     kind: &'static str,
     /// `locked` or `open`.
     state: &'static str,
+    /// Whether the passphrase was given since the agent began.
+    was_unlocked: bool,
+    /// Sealed messages that were received, and wait for the first unlock.
+    waiting: u64,
     version: &'static str,
     api_version: &'static str,
     pid: u32,
     profile: String,
-    /// How it stands with the server, while the profile is open.
+    /// How it stands with the server, if there is something to connect by.
     connection: Option<ConnectionLine>,
-    /// Messages and receipts that wait to leave, while the profile is open.
+    /// Messages and receipts that wait to leave, once the profile was unlocked.
     outbox: Option<usize>,
 }
 
 impl Service {
-    pub(crate) fn new(keeper: Arc<Keeper>, runtime: Handle) -> Arc<Self> {
+    pub(crate) fn new(keeper: Arc<Keeper>, runtime: Handle, lock_after: Option<Duration>) -> Arc<Self> {
         Arc::new(Self {
             keeper,
             runtime,
@@ -75,6 +82,7 @@ impl Service {
             numbers: AtomicU64::new(0),
             running: watch::channel(0).0,
             end: watch::channel(false).0,
+            lock_after,
         })
     }
 
@@ -82,6 +90,8 @@ impl Service {
     pub(crate) async fn serve(self: &Arc<Self>, endpoint: &Endpoint, stop: impl Future<Output = ()>) {
         let mut end = self.end.subscribe();
         let mut stop = std::pin::pin!(stop);
+        let mut idle = std::pin::pin!(self.lock_when_idle());
+        let mut renewing = tokio::time::interval(RENEW_EVERY);
         loop {
             tokio::select! {
                 accepted = endpoint.accept() => match accepted {
@@ -91,16 +101,27 @@ impl Service {
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
+                () = &mut idle => {}
+                _ = renewing.tick() => self.keeper.renew_receiver(),
                 _ = end.wait_for(|is_said| *is_said) => break,
                 () = &mut stop => break,
             }
         }
-        self.lock().await;
+        self.keeper.forget(self.end_calls(), true).await;
     }
 
-    /// Closes the profile, after the calls that use it.
-    async fn lock(&self) {
-        self.keeper.lock(self.end_calls()).await;
+    /// Locks after a time in which nothing was asked, each time; for ever.
+    async fn lock_when_idle(&self) {
+        let Some(lock_after) = self.lock_after else { return std::future::pending().await };
+        let mut running = self.running.subscribe();
+        loop {
+            // What is open and idle.
+            let _ = running.wait_for(|calls| *calls == 0).await;
+            let another = tokio::time::timeout(lock_after, running.changed());
+            if another.await.is_err() && self.keeper.open_session().is_some() {
+                self.keeper.lock(self.end_calls()).await;
+            }
+        }
     }
 
     async fn end_calls(&self) {
@@ -208,7 +229,12 @@ impl Service {
             let outcome = service.runtime.block_on(async {
                 match method.as_str() {
                     "agent.unlock" => service.keeper.unlock(passphrase(params)?).await?,
-                    _ => service.lock().await,
+                    // KEY-7
+                    "agent.lock" if params.get("forget") == Some(&Value::Bool(true)) => {
+                        service.keeper.forget(service.end_calls(), false).await;
+                    }
+                    "agent.lock" => service.keeper.lock(service.end_calls()).await, // KEY-6
+                    _ => service.keeper.forget(service.end_calls(), true).await,
                 }
                 Ok([service.status()?])
             });
@@ -258,17 +284,18 @@ impl Service {
     }
 
     fn status(&self) -> Result<Status, Failure> {
-        let session = self.keeper.open_session();
-        let client = session.as_ref().map(crate::session::Session::client);
+        let held = self.keeper.held()?;
         Ok(Status {
             kind: "agent",
-            state: if client.is_some() { "open" } else { "locked" },
+            state: if held.is_open { "open" } else { "locked" },
+            was_unlocked: held.was_unlocked,
+            waiting: held.waiting,
             version: env!("CARGO_PKG_VERSION"),
             api_version: schema::API_VERSION,
             pid: std::process::id(),
             profile: self.keeper.folder().display().to_string(),
-            connection: client.map(|client| ConnectionLine::from(&client.connection() as &ConnectionState)),
-            outbox: client.map(|client| client.outbox_len()).transpose()?,
+            connection: held.connection.as_ref().map(ConnectionLine::from),
+            outbox: held.outbox,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use directories::BaseDirs;
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -28,9 +29,9 @@ use crate::stop::signals;
 
 pub(super) async fn run(context: &mut Context, options: &args::Agent) -> Result<(), Failure> {
     match options.action.unwrap_or(AgentAction::Run) {
-        AgentAction::Run => serve(context, options.http).await,
-        AgentAction::Status => ask(context, "agent.status").await,
-        AgentAction::Stop => ask(context, "agent.stop").await,
+        AgentAction::Run => serve(context, options).await,
+        AgentAction::Status => ask(context, "agent.status", json!({})).await,
+        AgentAction::Stop => ask(context, "agent.stop", json!({})).await,
         AgentAction::Install => install(context),
         AgentAction::Schema => {
             let document = schema::document();
@@ -49,13 +50,13 @@ pub(super) async fn unlock(context: &mut Context) -> Result<(), Failure> {
     show(context, &status)
 }
 
-/// Has the agent forget all keys.
-pub(super) async fn lock(context: &mut Context) -> Result<(), Failure> {
-    ask(context, "agent.lock").await
+/// Has the agent do nothing more for anybody.
+pub(super) async fn lock(context: &mut Context, options: &args::Lock) -> Result<(), Failure> {
+    ask(context, "agent.lock", json!({ "forget": options.forget })).await
 }
 
-async fn ask(context: &Context, method: &str) -> Result<(), Failure> {
-    let status = running(context).await?.ask(method, json!({})).await?;
+async fn ask(context: &Context, method: &str, params: Value) -> Result<(), Failure> {
+    let status = running(context).await?.ask(method, params).await?;
     if method == "agent.stop" {
         return context.output.result(&json!({"type": "agent", "state": "stopped"}), |_| "The agent ended.".to_owned());
     }
@@ -73,23 +74,27 @@ fn show(context: &Context, status: &Value) -> Result<(), Failure> {
     context.output.result(status, |output| {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let pid = &status["pid"];
-        if status["state"] == "locked" {
-            return format!(
-                "{} (process {pid})",
-                output.styled(Style::Strong, "The agent is locked: run `halcyon unlock`")
-            );
-        }
         let connection = match status["connection"]["cause"].as_str() {
             Some(cause) => format!("{}: {}", text(&status["connection"]["state"]), crate::text::one_line(cause)),
+            None if status["connection"].is_null() => "none before it is unlocked".to_owned(),
             None => text(&status["connection"]["state"]),
         };
+        let waiting = match status["waiting"].as_u64().unwrap_or_default() {
+            0 => String::new(),
+            1 => "; 1 sealed message waits".to_owned(),
+            more => format!("; {more} sealed messages wait"),
+        };
+        if status["state"] == "locked" {
+            let locked = output.styled(Style::Strong, "The agent is locked: run `halcyon unlock`");
+            return format!("{locked} (process {pid}); connection: {connection}{waiting}");
+        }
         let open = output.styled(Style::Good, "The agent has the profile open");
-        format!("{open} (process {pid}); connection: {connection}; {} waiting to leave", status["outbox"])
+        format!("{open} (process {pid}); connection: {connection}; {} waiting to leave{waiting}", status["outbox"])
     })
 }
 
 /// Becomes the agent, until it is told to end.
-async fn serve(context: &mut Context, http: Option<u16>) -> Result<(), Failure> {
+async fn serve(context: &mut Context, options: &args::Agent) -> Result<(), Failure> {
     #[derive(Serialize)]
     struct Line {
         #[serde(rename = "type")]
@@ -104,9 +109,13 @@ async fn serve(context: &mut Context, http: Option<u16>) -> Result<(), Failure> 
         return Err(halcyon_client_store::ProfileError::Missing.into());
     }
     keep_memory_private();
+    if options.detached {
+        // Whoever started it may be gone before it listens, and its terminal with it.
+        let _ = rustix::process::setsid();
+    }
     let endpoint = Endpoint::claim(&folder)?;
     let stop = signals();
-    let http = match http {
+    let http = match options.http {
         Some(port) => Some(Arc::new(Http::bind(port, &folder).await?)),
         None => None,
     };
@@ -114,6 +123,8 @@ async fn serve(context: &mut Context, http: Option<u16>) -> Result<(), Failure> 
     if session::passphrase_source(context) != SecretSource::Ask {
         let passphrase = session::passphrase(context, SecretUse::Known).await?;
         keeper.unlock(passphrase).await?;
+    } else {
+        keeper.begin().await;
     }
     let state = if keeper.open_session().is_some() { "open" } else { "locked" };
     let address = http.as_ref().map(|http| http.address()).transpose()?;
@@ -123,7 +134,8 @@ async fn serve(context: &mut Context, http: Option<u16>) -> Result<(), Failure> 
         socket: endpoint.socket().display().to_string(),
         http: address.map(|address| format!("http://{address}")),
     };
-    let service = Service::new(keeper, Handle::current());
+    let lock_after = options.lock_after.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
+    let service = Service::new(keeper, Handle::current(), lock_after);
     context.output.result(&line, |_| match state {
         "open" => "The agent has the profile open. Ctrl-C ends it.".to_owned(),
         _ => "The agent is locked: run `halcyon unlock` in another terminal. Ctrl-C ends it.".to_owned(),

@@ -101,6 +101,11 @@ impl Listener {
     async fn listen(&mut self) -> Result<(), Failure> {
         self.catch_up()?;
         self.go_on_repairing()?;
+        // In an agent there may be one already, of which nothing more is heard.
+        let connection = self.client.connection();
+        if connection != ConnectionState::Offline && self.left != Some(0) {
+            self.handle(&Event::Connection(connection))?;
+        }
         self.client.go_online();
         while self.left != Some(0) {
             match self.next().await? {

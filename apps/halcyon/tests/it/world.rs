@@ -247,6 +247,8 @@ fn copy(from: &Path, to: &Path) {
 pub(crate) fn halcyon(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_halcyon"));
     command.args(arguments).env_remove("HALCYON_PASSPHRASE_FILE").env_remove("HALCYON_LOG");
+    // An agent outlives the command that begins it; tests that want one say so.
+    command.env("HALCYON_AGENT", "never");
     // The keyring of whoever runs the tests is not for the people in them.
     command.env("HALCYON_DEVICE_SECRET", "file").env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus");
     command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
