@@ -61,6 +61,11 @@ impl Keeper {
         Self { folder, holding: Mutex::new(Holding::Sealed(None)), turning: tokio::sync::Mutex::new(()) }
     }
 
+    /// Keeps the profile in a folder that somebody opened.
+    pub(crate) fn open(folder: PathBuf, session: Session) -> Self {
+        Self { folder, holding: Mutex::new(Holding::Open(session)), turning: tokio::sync::Mutex::new(()) }
+    }
+
     /// Returns the folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder

@@ -15,6 +15,7 @@ pub mod args;
 mod blame;
 mod commands;
 pub mod failure;
+pub mod hosted;
 #[cfg_attr(not(unix), allow(dead_code, reason = "there is no agent"))]
 mod keeper;
 mod kept;

@@ -175,7 +175,11 @@ impl Unlocked {
         Ok(unlocked)
     }
 
-    fn of(store: SqliteStore, server: ServerAddress, authority: String) -> Result<Self, Failure> {
+    /// Takes a profile that was opened, for a server whose certificate an authority (PEM) signed; empty, those of the web.
+    ///
+    /// # Errors
+    /// [`Failure`] if the authority is not PEM, or the profile is damaged.
+    pub(crate) fn of(store: SqliteStore, server: ServerAddress, authority: String) -> Result<Self, Failure> {
         let keys = store.database().keys().clone();
         let authority: Arc<[u8]> = authority.into_bytes().into();
         let trust = if authority.is_empty() { Trust::Web } else { Trust::Pem(authority.to_vec()) };

@@ -104,6 +104,10 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         "alice (phone, laptop) and bob (phone, tablet) {who}, all online after {:.1} s. Type a line, or /help.",
         begun.elapsed().as_secs_f64()
     ))?;
+    shown(format!(
+        "from another terminal: halcyon --profile-folder {} devices (or listen, send, history …)",
+        path.join("alice-phone").display()
+    ))?;
     Talk::new(stage, screen).run(lines::stdin()).await
 }
 

@@ -1,4 +1,4 @@
-//! The stage: a server on loopback and four clients, all for real and in this process.
+//! The stage: a server on loopback and four agents, all for real and in this process.
 //!
 //! Owns bringing everybody on, through the interfaces that everybody else uses: verification mail, password, six digits. Does not
 //! know what they say to each other.
@@ -11,7 +11,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use halcyon::failure::Failure;
-use halcyon::native::{self, DeviceSecretChoice, Trust};
+use halcyon::hosted::Hosted;
+use halcyon::native::{self, DeviceSecretChoice};
 use halcyon_client::{Client, ConnectionState, Event, LinkDraft, Registration, ServerAddress};
 use halcyon_crypto::SecretBytes;
 use halcyon_server_net::serve::{self, RunningServer};
@@ -35,7 +36,7 @@ const EVENTS_MAX: usize = 1024;
 /// Everybody on stage.
 pub(crate) struct Stage {
     server: RunningServer,
-    clients: HashMap<Device, Client>,
+    agents: HashMap<Device, Hosted>,
     ids: HashMap<DeviceId, Device>,
     events: mpsc::Receiver<(Device, Event)>,
 }
@@ -44,7 +45,7 @@ pub(crate) struct Stage {
 #[derive(Clone)]
 struct Place {
     server: ServerAddress,
-    authority: Vec<u8>,
+    authority: String,
 }
 
 impl Stage {
@@ -65,11 +66,11 @@ impl Stage {
             server: format!("https://localhost:{}", server.addresses().https.port())
                 .parse()
                 .map_err(|error| Failure::unexpected(format!("the server's own address: {error}")))?,
-            authority: std::fs::read(&authority_path)
+            authority: std::fs::read_to_string(&authority_path)
                 .map_err(|error| Failure::network(format!("{}: {error}", authority_path.display())))?,
         };
         let (sender, events) = mpsc::channel(EVENTS_MAX);
-        let mut clients = HashMap::new();
+        let mut agents = HashMap::new();
         let (alice, bob) = tokio::try_join!(
             bring_on(Person::Alice, folder, found, &place, &mails),
             bring_on(Person::Bob, folder, found, &place, &mails),
@@ -78,18 +79,33 @@ impl Stage {
             folder.set_complete().map_err(|error| Failure::network(error.to_string()))?;
         }
         let mut ids = HashMap::new();
-        for (device, client) in alice.into_iter().chain(bob) {
+        for (device, agent) in alice.into_iter().chain(bob) {
+            let client = agent.client();
             let account = client.account()?.ok_or_else(|| Failure::unexpected(format!("{device} has no account")))?;
             ids.insert(account.device, device);
-            forward(device, &client, sender.clone());
+            forward(device, client, sender.clone());
             client.go_online();
-            clients.insert(device, client);
+            agents.insert(device, agent);
         }
-        let stage = Self { server, clients, ids, events };
+        let mut stage = Self { server, agents, ids, events };
         for device in Device::ALL {
             stage.wait_online(device).await?;
         }
+        stage.serve(folder);
         Ok(stage)
+    }
+
+    /// Lets the commands of `halcyon` at everybody, from another terminal.
+    fn serve(&mut self, folder: &DataFolder) {
+        #[cfg(unix)]
+        for (device, agent) in &mut self.agents {
+            if let Err(failure) = agent.serve(&folder.profile(*device)) {
+                // The talk needs none of it.
+                tracing::warn!(%device, %failure, "commands cannot reach this device");
+            }
+        }
+        #[cfg(not(unix))]
+        let _ = folder;
     }
 
     /// Returns where the server listens.
@@ -99,7 +115,7 @@ impl Stage {
 
     /// Returns a device's client.
     pub(crate) fn client(&self, device: Device) -> &Client {
-        &self.clients[&device]
+        self.agents[&device].client()
     }
 
     /// Returns which device has an id.
@@ -139,11 +155,10 @@ impl Stage {
 
     /// Ends everybody's work in good order; the server last.
     pub(crate) async fn close(self) {
-        let Self { server, clients, .. } = self;
-        for client in clients.values() {
-            client.shutdown().await;
+        let Self { server, agents, .. } = self;
+        for agent in agents.into_values() {
+            agent.close().await;
         }
-        drop(clients);
         server.shutdown().await;
     }
 }
@@ -166,18 +181,18 @@ async fn bring_on(
     found: Found,
     place: &Place,
     mails: &Path,
-) -> Result<Vec<(Device, Client)>, Failure> {
+) -> Result<Vec<(Device, Hosted)>, Failure> {
     let [first, second] = person.devices();
-    let (first_client, second_client) =
-        tokio::try_join!(client(folder, first, found, place), client(folder, second, found, place))?;
+    let (first_agent, second_agent) =
+        tokio::try_join!(agent(folder, first, found, place), agent(folder, second, found, place))?;
     if found == Found::New {
-        register(person, first, &first_client, mails).await?;
-        link(person, second, &first_client, &second_client).await?;
+        register(person, first, first_agent.client(), mails).await?;
+        link(person, second, first_agent.client(), second_agent.client()).await?;
     }
-    Ok(vec![(first, first_client), (second, second_client)])
+    Ok(vec![(first, first_agent), (second, second_agent)])
 }
 
-async fn client(folder: &DataFolder, device: Device, found: Found, place: &Place) -> Result<Client, Failure> {
+async fn agent(folder: &DataFolder, device: Device, found: Found, place: &Place) -> Result<Hosted, Failure> {
     let path = folder.profile(device);
     let passphrase = SecretBytes::copy_of(DEMO_PASSPHRASE);
     let (server, authority) = (place.server.clone(), place.authority.clone());
@@ -189,7 +204,7 @@ async fn client(folder: &DataFolder, device: Device, found: Found, place: &Place
     });
     let store =
         opened.await.map_err(|error| Failure::unexpected(format!("{device} could not be opened: {error}")))??;
-    native::client(store, server, &Trust::Pem(authority))
+    Hosted::open(store, server, authority).await
 }
 
 /// ACC-20 to ACC-32, as a person does it: ask, read the mail, type the code.

@@ -47,8 +47,16 @@ pub(crate) struct Service {
     running: watch::Sender<usize>,
     /// Whether the agent is to end.
     end: watch::Sender<bool>,
+    manner: Manner,
+}
+
+/// How an agent is run.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Manner {
     /// After how long without a call it locks.
-    lock_after: Option<Duration>,
+    pub(crate) lock_after: Option<Duration>,
+    /// Whether its memory is kept off swap disks.
+    pub(crate) memory_locked: bool,
 }
 
 /// How the agent is: the result of `agent.status`, `agent.unlock` and `agent.lock`.
@@ -62,6 +70,8 @@ struct Status {
     was_unlocked: bool,
     /// Sealed messages that were received, and wait for the first unlock.
     waiting: u64,
+    /// Whether no key can end on a swap disk.
+    memory_locked: bool,
     version: &'static str,
     api_version: &'static str,
     pid: u32,
@@ -73,7 +83,7 @@ struct Status {
 }
 
 impl Service {
-    pub(crate) fn new(keeper: Arc<Keeper>, runtime: Handle, lock_after: Option<Duration>) -> Arc<Self> {
+    pub(crate) fn new(keeper: Arc<Keeper>, runtime: Handle, manner: Manner) -> Arc<Self> {
         Arc::new(Self {
             keeper,
             runtime,
@@ -82,13 +92,16 @@ impl Service {
             numbers: AtomicU64::new(0),
             running: watch::channel(0).0,
             end: watch::channel(false).0,
-            lock_after,
+            manner,
         })
     }
 
     /// Serves callers until one of them, or `stop`, ends it; then closes the profile.
     pub(crate) async fn serve(self: &Arc<Self>, endpoint: &Endpoint, stop: impl Future<Output = ()>) {
         let mut end = self.end.subscribe();
+        let mut end = std::pin::pin!(async {
+            let _ = end.wait_for(|is_said| *is_said).await;
+        });
         let mut stop = std::pin::pin!(stop);
         let mut idle = std::pin::pin!(self.lock_when_idle());
         let mut renewing = tokio::time::interval(RENEW_EVERY);
@@ -103,7 +116,7 @@ impl Service {
                 },
                 () = &mut idle => {}
                 _ = renewing.tick() => self.keeper.renew_receiver(),
-                _ = end.wait_for(|is_said| *is_said) => break,
+                () = &mut end => break,
                 () = &mut stop => break,
             }
         }
@@ -112,7 +125,7 @@ impl Service {
 
     /// Locks after a time in which nothing was asked, each time; for ever.
     async fn lock_when_idle(&self) {
-        let Some(lock_after) = self.lock_after else { return std::future::pending().await };
+        let Some(lock_after) = self.manner.lock_after else { return std::future::pending().await };
         let mut running = self.running.subscribe();
         loop {
             // What is open and idle.
@@ -290,6 +303,7 @@ impl Service {
             state: if held.is_open { "open" } else { "locked" },
             was_unlocked: held.was_unlocked,
             waiting: held.waiting,
+            memory_locked: self.manner.memory_locked,
             version: env!("CARGO_PKG_VERSION"),
             api_version: schema::API_VERSION,
             pid: std::process::id(),

@@ -16,7 +16,7 @@ use crate::agent::endpoint::Endpoint;
 use crate::agent::front::Agent;
 use crate::agent::http::Http;
 use crate::agent::schema;
-use crate::agent::service::Service;
+use crate::agent::service::{Manner, Service};
 use crate::args;
 use crate::args::AgentAction;
 use crate::failure::Failure;
@@ -108,7 +108,7 @@ async fn serve(context: &mut Context, options: &args::Agent) -> Result<(), Failu
     if !native::has_profile(&folder)? {
         return Err(halcyon_client_store::ProfileError::Missing.into());
     }
-    keep_memory_private();
+    let memory_locked = keep_memory_private();
     if options.detached {
         // Whoever started it may be gone before it listens, and its terminal with it.
         let _ = rustix::process::setsid();
@@ -135,7 +135,7 @@ async fn serve(context: &mut Context, options: &args::Agent) -> Result<(), Failu
         http: address.map(|address| format!("http://{address}")),
     };
     let lock_after = options.lock_after.map(|minutes| Duration::from_secs(u64::from(minutes) * 60));
-    let service = Service::new(keeper, Handle::current(), lock_after);
+    let service = Service::new(keeper, Handle::current(), Manner { lock_after, memory_locked });
     context.output.result(&line, |_| match state {
         "open" => "The agent has the profile open. Ctrl-C ends it.".to_owned(),
         _ => "The agent is locked: run `halcyon unlock` in another terminal. Ctrl-C ends it.".to_owned(),
@@ -153,15 +153,31 @@ async fn serve(context: &mut Context, options: &args::Agent) -> Result<(), Failu
     Ok(())
 }
 
-/// Keys must not end in a core file, nor be read by another process of the same user.
-fn keep_memory_private() {
+/// Keys must not end in a core file or on a swap disk, nor be read by another process of the same user. Says whether they cannot be swapped.
+fn keep_memory_private() -> bool {
     // What the system does not grant is no reason not to run: file permissions hold all the same.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+        lock_memory()
     }
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
+/// Keeps all of this process's memory off swap disks, where the system sets no bound to that: with one, memory would run out at it.
+#[cfg(target_os = "linux")]
+fn lock_memory() -> bool {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    use rustix::process::getrlimit;
+    let limit = getrlimit(Resource::Memlock);
+    if limit.maximum.is_some() {
+        return false;
+    }
+    let unlimited = setrlimit(Resource::Memlock, Rlimit { current: None, maximum: None });
+    unlimited.and_then(|()| mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT)).is_ok()
 }
 
 /// Writes a service of systemd for this profile.
@@ -234,6 +250,7 @@ RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 LimitCORE=0
+LimitMEMLOCK=infinity
 UMask=0077
 
 [Install]

@@ -356,6 +356,10 @@ fn each_state_has_its_keys() {
     };
     let agent = locked_agent(&alice);
     let socket = fs::read_to_string(alice.profile().join("agent.lock")).unwrap();
+    // Nothing of it can be swapped, if the system allows that.
+    let memory = fs::read_to_string(format!("/proc/{}/status", agent.pid())).unwrap();
+    let is_locked = memory.lines().any(|line| line.starts_with("VmLck:") && !line.ends_with(" 0 kB"));
+    assert_eq!(alice.json(&["agent", "status"])[0]["memory_locked"], is_locked);
     let mut table = Vec::new();
     for state in ["before", "open", "locked", "open again", "forgotten"] {
         match state {

@@ -163,6 +163,39 @@ fn a_long_script_arrives_in_order() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("problem: not sent"));
 }
 
+/// Its devices are agents like any other: what another terminal asks of one is done, and arrives on the screen.
+#[cfg(unix)]
+#[test]
+fn commands_reach_its_devices() {
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::net::UnixStream;
+
+    let above = tempfile::tempdir().unwrap();
+    let data = above.path().join("data");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_halcyon-quickstart"));
+    command.arg("--data").arg(&data).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.env("XDG_RUNTIME_DIR", above.path()).spawn().unwrap();
+    let said = BufReader::new(child.stderr.take().unwrap());
+    let mut said = said.lines().map(Result::unwrap);
+    assert!(said.any(|line| line.contains("from another terminal")), "it is ready");
+    let socket = std::fs::read_to_string(data.join("bob-phone").join("agent.lock")).unwrap();
+    let mut agent = UnixStream::connect(socket).unwrap();
+    let call =
+        r#"{"jsonrpc":"2.0","id":1,"method":"send","params":{"to":["alice@example.org"],"text":"from elsewhere"}}"#;
+    writeln!(agent, "{call}").unwrap();
+    let mut answer = String::new();
+    BufReader::new(agent).read_line(&mut answer).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["result"][0]["done"], true, "{answer}");
+    let shown = BufReader::new(child.stdout.take().unwrap());
+    let arrived: BTreeSet<String> =
+        shown.lines().map(Result::unwrap).filter(|line| line.starts_with("arrived")).take(3).collect();
+    let everywhere = ["alice phone", "alice laptop", "bob tablet"];
+    assert_eq!(arrived, everywhere.map(|at| format!("arrived at {at} from bob phone (pq3): from elsewhere")).into());
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+}
+
 #[test]
 fn a_strangers_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
