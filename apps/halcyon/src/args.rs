@@ -138,7 +138,7 @@ pub enum Command {
     /// Keep a profile open in the background: receive at all times, and serve commands and programs
     Agent(Agent),
     /// Give the agent the profile's passphrase: it connects, and serves commands without asking again
-    Unlock,
+    Unlock(Unlock),
     /// Have the agent do nothing more for anybody, and only receive, until it is unlocked again
     Lock(Lock),
     /// Print a completion script for a shell
@@ -393,6 +393,17 @@ pub struct Alerts {
     /// Show those that were seen, too.
     #[arg(long)]
     pub all: bool,
+}
+
+/// `halcyon unlock`
+#[derive(Debug, Args)]
+pub struct Unlock {
+    /// Have the system's keyring open this profile from now on, for agents that begin and for `halcyon unlock`.
+    #[arg(long, conflicts_with = "ask_again")]
+    pub remember: bool,
+    /// Undo --remember: remove the key from the keyring.
+    #[arg(long)]
+    pub ask_again: bool,
 }
 
 /// `halcyon lock`

@@ -144,11 +144,11 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         #[cfg(unix)]
         Command::Agent(options) => agent::run(context, &options).await,
         #[cfg(unix)]
-        Command::Unlock => agent::unlock(context).await,
+        Command::Unlock(options) => agent::unlock(context, &options).await,
         #[cfg(unix)]
         Command::Lock(options) => agent::lock(context, &options).await,
         #[cfg(not(unix))]
-        Command::Agent(_) | Command::Unlock | Command::Lock(_) => {
+        Command::Agent(_) | Command::Unlock(_) | Command::Lock(_) => {
             Err(Failure::user("there is no agent on this system").next("use the commands without one"))
         }
         Command::Completions(options) => manual::completions(&options),

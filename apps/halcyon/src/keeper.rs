@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::{ConnectionState, LockedConnection};
-use halcyon_crypto::SecretBytes;
 
 use crate::failure::Failure;
 use crate::kept;
+use crate::native::{self, Opener};
 use crate::session::{self, Session};
 
 /// A profile's folder, and what there is of it in memory.
@@ -130,7 +130,7 @@ impl Keeper {
     ///
     /// # Errors
     /// [`Failure`], also for a wrong passphrase; the profile is as it was.
-    pub(crate) async fn unlock(&self, passphrase: SecretBytes) -> Result<(), Failure> {
+    pub(crate) async fn unlock(&self, opener: Opener) -> Result<(), Failure> {
         let _turn = self.turning.lock().await;
         let locked = match &*self.holding() {
             Holding::Open(_) => return Ok(()),
@@ -139,14 +139,18 @@ impl Keeper {
         };
         if let Some(session) = locked {
             let keys = session.keys().clone();
-            session::on_a_thread(move || Ok(keys.unlock(&passphrase, &mut rand::rngs::OsRng)?)).await?;
+            let unlocking = move || match opener {
+                Opener::Passphrase(passphrase) => Ok(keys.unlock(&passphrase, &mut rand::rngs::OsRng)?),
+                Opener::Keyring(key) => Ok(keys.unlock_with(&key)?),
+            };
+            session::on_a_thread(unlocking).await?;
             self.turn(|holding| match holding {
                 Holding::Locked(session) => Holding::Open(session),
                 other => other,
             });
             return Ok(());
         }
-        let unlocked = session::Unlocked::open(self.folder.clone(), passphrase).await?;
+        let unlocked = session::Unlocked::open(self.folder.clone(), opener).await?;
         // The passphrase is right: from here on one receives in place of the other.
         let sealed = std::mem::replace(&mut *self.holding(), Holding::Sealed(None));
         if let Holding::Sealed(Some(receiving)) = sealed {
@@ -157,6 +161,18 @@ impl Keeper {
         session.client().go_online();
         *self.holding() = Holding::Open(session);
         Ok(())
+    }
+
+    /// Unlocks by the system's keyring, if the person chose that (KEY-9). Says whether it is open.
+    ///
+    /// # Errors
+    /// [`Failure`] if the keyring does not give the key, or the passphrase is another one by now.
+    pub(crate) async fn unlock_by_keyring(&self) -> Result<bool, Failure> {
+        let folder = self.folder.clone();
+        match session::on_a_thread(move || native::unlock_key(&folder)).await? {
+            Some(key) => self.unlock(Opener::Keyring(key)).await.map(|()| true),
+            None => Ok(false),
+        }
     }
 
     /// Lets no call in any more, and wipes what may be in memory only while it is unlocked, once the calls are over (KEY-6). What

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use halcyon_client::ports::{Clock as _, Inbox};
 use halcyon_client::{Client, LockedConnection, Parts, Receiver, ReceiverParts, ServerAddress};
 use halcyon_client_net::{Binding, Network, SystemClock, SystemRandom, TrustError};
-use halcyon_client_store::{Profile, ProfileKeys, SqliteStore};
+use halcyon_client_store::{Profile, ProfileKeys, SqliteStore, UNLOCK_ITEM_FILE, WrappingKey};
 use halcyon_crypto::SecretBytes;
 use halcyon_crypto::password::{self, PasswordParams};
 
@@ -78,6 +78,50 @@ pub fn remove_profile(folder: &Path) -> Result<(), Failure> {
 /// [`Failure`], also for a wrong passphrase.
 pub fn open_store(folder: &Path, passphrase: &SecretBytes) -> Result<SqliteStore, Failure> {
     store(profile(folder)?.open(passphrase, Box::new(rand::rngs::OsRng))?)
+}
+
+/// By what a profile is opened.
+pub(crate) enum Opener {
+    /// What a person knows.
+    Passphrase(SecretBytes),
+    /// What the system's keyring has, since a person chose that (KEY-9).
+    Keyring(WrappingKey),
+}
+
+/// Opens a profile by either. Takes as long as [`create_store`] with a passphrase.
+///
+/// # Errors
+/// [`Failure`], also if the passphrase is wrong, or another one by now.
+pub(crate) fn open_store_by(folder: &Path, opener: &Opener) -> Result<SqliteStore, Failure> {
+    match opener {
+        Opener::Passphrase(passphrase) => open_store(folder, passphrase),
+        Opener::Keyring(key) => store(profile(folder)?.open_with(key, Box::new(rand::rngs::OsRng))?),
+    }
+}
+
+/// Returns what opens the profile in a folder without its passphrase; nothing if nobody chose that (KEY-9).
+///
+/// # Errors
+/// [`Failure`] if the keyring has it, and does not give it.
+pub(crate) fn unlock_key(folder: &Path) -> Result<Option<WrappingKey>, Failure> {
+    Ok(profile(folder)?.unlock_key()?)
+}
+
+/// Says whether the keyring is to open the profile in a folder (KEY-9). Looks into the folder only.
+pub(crate) fn is_remembered(folder: &Path) -> bool {
+    folder.join(UNLOCK_ITEM_FILE).exists()
+}
+
+/// Keeps in the system's keyring what opens the profile in a folder, or removes it from there (KEY-9).
+///
+/// # Errors
+/// [`Failure`], also for a wrong passphrase.
+pub(crate) fn remember(folder: &Path, passphrase: Option<&SecretBytes>) -> Result<(), Failure> {
+    let profile = profile(folder)?;
+    Ok(match passphrase {
+        Some(passphrase) => profile.keep_unlock_key(passphrase, &mut rand::rngs::OsRng)?,
+        None => profile.forget_unlock_key()?,
+    })
 }
 
 /// Puts a client together. Nothing is sent.

@@ -23,7 +23,7 @@ use crate::blame;
 use crate::commands::Context;
 use crate::failure::{Failure, Kind};
 use crate::kept::Draining;
-use crate::native::{self, DeviceSecretChoice, DeviceSecretPlace, Trust};
+use crate::native::{self, DeviceSecretChoice, DeviceSecretPlace, Opener, Trust};
 use crate::profile;
 use crate::prompt::{SecretSource, SecretUse};
 
@@ -87,7 +87,7 @@ impl Session {
     /// # Errors
     /// [`Failure`], also for a wrong passphrase.
     async fn unlock(folder: PathBuf, passphrase: SecretBytes) -> Result<Self, Failure> {
-        Ok(Unlocked::open(folder, passphrase).await?.session().await)
+        Ok(Unlocked::open(folder, Opener::Passphrase(passphrase)).await?.session().await)
     }
 
     /// Returns the same session for one more command, which does not end it.
@@ -166,8 +166,8 @@ impl Unlocked {
     ///
     /// # Errors
     /// [`Failure`], also for a wrong passphrase.
-    pub(crate) async fn open(folder: PathBuf, passphrase: SecretBytes) -> Result<Self, Failure> {
-        let store = on_a_thread(move || native::open_store(&folder, &passphrase)).await?;
+    pub(crate) async fn open(folder: PathBuf, opener: Opener) -> Result<Self, Failure> {
+        let store = on_a_thread(move || native::open_store_by(&folder, &opener)).await?;
         let profile = store.profile().map_err(store_failure)?.ok_or(ProfileError::NoAccount)?;
         let authority = store.setting(CA_SETTING).map_err(store_failure)?.unwrap_or_default();
         let unlocked = Self::of(store, address(&profile.server)?, authority)?;

@@ -19,7 +19,7 @@ use crate::{
     keyring::KeyringError,
 };
 
-pub use kept::{DeviceSecretChoice, KEYRING_ITEM_FILE, KeptDeviceSecret};
+pub use kept::{DeviceSecretChoice, KEYRING_ITEM_FILE, KeptDeviceSecret, UNLOCK_ITEM_FILE};
 
 /// The file's name in the profile folder.
 pub const DEVICE_SECRET_FILE: &str = "device-secret";

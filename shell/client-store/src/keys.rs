@@ -134,6 +134,16 @@ impl ProfileKeys {
         Ok(())
     }
 
+    /// Unlocks again, with what the passphrase is stretched to (KEY-9).
+    ///
+    /// # Errors
+    /// [`ProfileError`]; then everything is as it was.
+    pub fn unlock_with(&self, key: &WrappingKey) -> Result<(), ProfileError> {
+        let all = self.profile.unlock_with(key)?;
+        self.keychain().unlock(all);
+        Ok(())
+    }
+
     /// Returns what the passphrase is stretched to, to open the profile with it later (KEY-9). Takes as long as one guess.
     ///
     /// # Errors

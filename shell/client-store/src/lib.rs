@@ -28,10 +28,12 @@ mod store;
 pub use database::{DatabaseError, EncryptedDb};
 pub use device_secret::{
     DEVICE_SECRET_FILE, DeviceSecretChoice, DeviceSecretError, DeviceSecretPlace, DeviceSecretStore, FileDeviceSecret,
-    KEYRING_ITEM_FILE, KeptDeviceSecret,
+    KEYRING_ITEM_FILE, KeptDeviceSecret, UNLOCK_ITEM_FILE,
 };
 pub use inbox::{INBOX_FILE, Inbox};
 pub use keys::{ProfileKeys, RECEIVER_FILE};
 pub use profile::{DATABASE_FILE, LOCK_FILE, Profile, ProfileError};
 pub use profile_key::{KEY_FILE, KeyFileError};
 pub use store::SqliteStore;
+
+pub use halcyon_keychain::WrappingKey;

@@ -115,6 +115,8 @@ impl From<DeviceSecretError> for ProfileError {
 pub struct Profile {
     disk: Arc<dyn Disk>,
     device_secrets: Arc<dyn DeviceSecretStore>,
+    /// Where the key is kept that opens it without the passphrase (KEY-9), if it can be kept.
+    unlock_keys: Option<Arc<dyn DeviceSecretStore>>,
     /// What a guess at the passphrase costs at least, and what it costs in what is made from here.
     work: PasswordParams,
     new_work: PasswordParams,
@@ -140,13 +142,14 @@ impl Profile {
     pub fn choosing(path: &Path, choice: DeviceSecretChoice, work: PasswordParams) -> Result<Self, ProfileError> {
         let disk: Arc<dyn Disk> = Arc::new(Folder::at(path)?);
         let device_secrets = Arc::new(KeptDeviceSecret::new(disk.clone(), path, choice, keyring::system())?);
-        Ok(Self::on(disk, device_secrets, work))
+        let unlock_keys = KeptDeviceSecret::unlock_key(disk.clone(), path, keyring::system())?;
+        Ok(Self { unlock_keys: Some(Arc::new(unlock_keys)), ..Self::on(disk, device_secrets, work) })
     }
 
     /// Takes a folder on another disk, or with the device secret kept elsewhere.
     #[must_use]
     pub fn on(disk: Arc<dyn Disk>, device_secrets: Arc<dyn DeviceSecretStore>, work: PasswordParams) -> Self {
-        Self { disk, device_secrets, work, new_work: work }
+        Self { disk, device_secrets, unlock_keys: None, work, new_work: work }
     }
 
     /// The same, where a guess at a passphrase that is chosen from now on costs more (KEY-2).
@@ -177,6 +180,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError::DeviceSecret`], and those of the disk.
     pub fn destroy_device_secret(&self) -> Result<(), ProfileError> {
+        self.forget_unlock_key()?;
         Ok(self.device_secrets.remove()?) // STO-6
     }
 
@@ -245,6 +249,42 @@ impl Profile {
         self.open_database(unlocked, page_cipher::nonces(rng), lock)
     }
 
+    /// Keeps what the passphrase is stretched to in the system's keyring, so that the profile opens without it from now on (KEY-9). Takes as
+    /// long as one guess at the passphrase.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`ProfileError::DeviceSecret`] if the keyring cannot be used.
+    pub fn keep_unlock_key(&self, passphrase: &SecretBytes, rng: &mut dyn Rng) -> Result<(), ProfileError> {
+        let key = self.wrapping_key(passphrase)?;
+        self.forget_unlock_key()?;
+        match &self.unlock_keys {
+            Some(keys) => Ok(keys.keep(key.as_secret(), rng)?),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes it again. There being none is a success.
+    ///
+    /// # Errors
+    /// [`ProfileError::DeviceSecret`]; it may then still be there.
+    pub fn forget_unlock_key(&self) -> Result<(), ProfileError> {
+        match &self.unlock_keys {
+            Some(keys) => Ok(keys.remove()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns what was kept; nothing if nothing says that there is any.
+    ///
+    /// # Errors
+    /// [`ProfileError::DeviceSecret`] if the keyring has it, and does not give it.
+    pub fn unlock_key(&self) -> Result<Option<WrappingKey>, ProfileError> {
+        match &self.unlock_keys {
+            Some(keys) => Ok(keys.load()?.map(WrappingKey::from_secret)),
+            None => Ok(None),
+        }
+    }
+
     /// Returns the keys that can be read before anybody unlocked the profile (KEY-3); nothing in a profile that an older version of this
     /// program made, and that was not opened since.
     ///
@@ -281,6 +321,11 @@ impl Profile {
     pub(crate) fn unlock(&self, passphrase: &SecretBytes, rng: &mut dyn Rng) -> Result<Keychain, ProfileError> {
         let (file, device_secret) = self.key_file()?;
         Ok(file.open(passphrase, &device_secret, self.work, rng)?.keychain)
+    }
+
+    pub(crate) fn unlock_with(&self, key: &WrappingKey) -> Result<Keychain, ProfileError> {
+        let (file, device_secret) = self.key_file()?;
+        Ok(file.open_with(key, &device_secret)?.keychain)
     }
 
     /// Returns what a passphrase is stretched to, if it is the right one.

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use halcyon_crypto::SecretBytes;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -105,6 +106,14 @@ impl Agent {
     /// [`Failure`], also if it is wrong.
     pub(crate) async fn unlock(&mut self, context: &mut Context) -> Result<Value, Failure> {
         let passphrase = session::passphrase(context, SecretUse::Known).await?;
+        self.unlock_with(context, &passphrase).await
+    }
+
+    /// Gives the agent a passphrase.
+    ///
+    /// # Errors
+    /// [`Failure`], also if it is wrong.
+    pub(crate) async fn unlock_with(&mut self, context: &Context, passphrase: &SecretBytes) -> Result<Value, Failure> {
         let text = std::str::from_utf8(passphrase.expose())
             .map_err(|_| Failure::user("the passphrase is not UTF-8, and cannot be given to an agent"))?;
         let _progress = context.output.progress("opening the profile");

@@ -26,6 +26,7 @@ use super::wire::{Id, Incoming, LINE_BYTES_MAX, RpcError, VERSION, code};
 use crate::failure::Failure;
 use crate::keeper::Keeper;
 use crate::line::ConnectionLine;
+use crate::native::Opener;
 
 /// Connections at once. Each is a program or a terminal of one person.
 const CONNECTIONS_MAX: usize = 64;
@@ -241,7 +242,7 @@ impl Service {
         let begun = on_a_thread(move || {
             let outcome = service.runtime.block_on(async {
                 match method.as_str() {
-                    "agent.unlock" => service.keeper.unlock(passphrase(params)?).await?,
+                    "agent.unlock" => service.unlock(params).await?,
                     // KEY-7
                     "agent.lock" if params.get("forget") == Some(&Value::Bool(true)) => {
                         service.keeper.forget(service.end_calls(), false).await;
@@ -259,6 +260,17 @@ impl Service {
         if let Err(failure) = begun {
             connection.answer(id, Err::<Value, _>(failure.into()));
         }
+    }
+
+    /// With the passphrase, or by the keyring (KEY-9).
+    async fn unlock(&self, params: Map<String, Value>) -> Result<(), RpcError> {
+        if params.get("keyring") == Some(&Value::Bool(true)) {
+            let is_open = self.keeper.unlock_by_keyring().await?;
+            let none =
+                || Failure::user("the keyring does not open this profile").next("`halcyon unlock --remember` lets it");
+            return if is_open { Ok(()) } else { Err(none().into()) };
+        }
+        Ok(self.keeper.unlock(Opener::Passphrase(passphrase(params)?)).await?)
     }
 
     fn begin(self: &Arc<Self>, connection: &Arc<Connection>, id: Option<Id>, prepared: Prepared) {

@@ -21,7 +21,7 @@ use crate::args;
 use crate::args::AgentAction;
 use crate::failure::Failure;
 use crate::keeper::Keeper;
-use crate::native;
+use crate::native::{self, Opener};
 use crate::output::Style;
 use crate::prompt::{SecretSource, SecretUse};
 use crate::session;
@@ -44,8 +44,31 @@ pub(super) async fn run(context: &mut Context, options: &args::Agent) -> Result<
 }
 
 /// Gives the agent the passphrase.
-pub(super) async fn unlock(context: &mut Context) -> Result<(), Failure> {
+///
+/// KEY-9: or what the keyring has, or lets the keyring have it.
+pub(super) async fn unlock(context: &mut Context, options: &args::Unlock) -> Result<(), Failure> {
+    let folder = session::folder(context)?;
+    if options.ask_again {
+        session::on_a_thread(move || native::remember(&folder, None)).await?;
+        return context.output.result(&json!({"type": "remembered", "remembered": false}), |_| {
+            "From now on the passphrase is asked for again.".to_owned()
+        });
+    }
     let mut agent = running(context).await?;
+    if options.remember {
+        let passphrase = session::passphrase(context, SecretUse::Known).await?;
+        let given = agent.unlock_with(context, &passphrase).await?;
+        session::on_a_thread(move || native::remember(&folder, Some(&passphrase))).await?;
+        context.output.note("The keyring opens this profile from now on; `halcyon unlock --ask-again` ends that.");
+        return show(context, &given);
+    }
+    if session::passphrase_source(context) == SecretSource::Ask && native::is_remembered(&folder) {
+        match agent.ask("agent.unlock", json!({"keyring": true})).await {
+            Ok(status) => return show(context, &status),
+            // The person can still type it.
+            Err(failure) => context.output.note(failure.to_string()),
+        }
+    }
     let status = agent.unlock(context).await?;
     show(context, &status)
 }
@@ -122,8 +145,8 @@ async fn serve(context: &mut Context, options: &args::Agent) -> Result<(), Failu
     let keeper = Arc::new(Keeper::new(folder));
     if session::passphrase_source(context) != SecretSource::Ask {
         let passphrase = session::passphrase(context, SecretUse::Known).await?;
-        keeper.unlock(passphrase).await?;
-    } else {
+        keeper.unlock(Opener::Passphrase(passphrase)).await?;
+    } else if !by_keyring(context, &keeper).await {
         keeper.begin().await;
     }
     let state = if keeper.open_session().is_some() { "open" } else { "locked" };
@@ -151,6 +174,15 @@ async fn serve(context: &mut Context, options: &args::Agent) -> Result<(), Failu
         () = over_http => {}
     }
     Ok(())
+}
+
+/// Unlocks by the keyring, where the person chose that (KEY-9). Says whether it did.
+async fn by_keyring(context: &Context, keeper: &Keeper) -> bool {
+    keeper.unlock_by_keyring().await.unwrap_or_else(|failure| {
+        // It is unlocked like any other, then.
+        context.output.note(failure.to_string());
+        false
+    })
 }
 
 /// Keys must not end in a core file or on a swap disk, nor be read by another process of the same user. Says whether they cannot be swapped.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::world::{Person, World, is_there, run, text};
+use crate::world::{Person, Running, World, is_there, run, text};
 
 const POINTER: &str = "device-secret.keyring";
 const FILE: &str = "device-secret";
@@ -385,4 +385,40 @@ fn a_removed_profile_leaves_nothing_in_the_keyring() {
     assert_eq!(linked.status.code(), Some(1), "{}", text(&linked.stderr));
     assert!(!laptop.profile().exists());
     assert_eq!(desktop.ids(), Vec::<String>::new());
+}
+
+/// KEY-9: a person who chose so is asked no more, by an agent that begins neither; a locked keyring asks again, and so does a person who
+/// changed their mind.
+#[test]
+fn the_keyring_unlocks_by_choice() {
+    let Some(mut desktop) = Desktop::new() else { return };
+    let world = World::new();
+    let desk = at(&desktop, world.person("alice", "desk"));
+    register(&world, &desk, "desk");
+    let agent = || Running::start(desk.halcyon_without_passphrase(&["agent", "--output", "json"]));
+    let state = |agent: &Running| agent.json("agent")["state"].clone();
+    let first = agent();
+    assert_eq!(state(&first), "locked");
+    assert_eq!(desk.json(&["unlock", "--remember"])[0]["state"], "open");
+    desk.json(&["lock"]);
+    let unlocked = run(desk.halcyon_without_passphrase(&["unlock", "--output", "json"]));
+    assert!(unlocked.status.success(), "{}", text(&unlocked.stderr));
+    first.stop();
+    let second = agent();
+    assert_eq!(state(&second), "open");
+    second.stop();
+    // Nothing in the folder opens it without the keyring.
+    desktop.stop_keyring();
+    let third = agent();
+    assert_eq!(state(&third), "locked");
+    third.stop();
+    desktop.start_keyring();
+    let fourth = agent();
+    assert_eq!(state(&fourth), "open");
+    desk.json(&["unlock", "--ask-again"]);
+    fourth.stop();
+    let fifth = agent();
+    assert_eq!(state(&fifth), "locked");
+    fifth.stop();
+    assert!(desk.run(&["devices"]).status.success());
 }

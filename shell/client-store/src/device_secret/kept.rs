@@ -1,6 +1,7 @@
 //! Where the device secret of a real folder is kept: chosen once, when it is made, and remembered in the folder.
 //!
-//! Owns the choice, and the file that names the item of the keyring. Does not know how a keyring is spoken to.
+//! Owns the choice, and the file that names the item of the keyring. Does not know how a keyring is spoken to. The key that opens a
+//! profile without its passphrase, where a person chose that, is kept the same way (KEY-9), and in a keyring only.
 //!
 //! - What the folder says is followed, never guessed anew: with `device-secret.keyring` in it the secret comes out of the
 //!   keyring or not at all (STO-3, STO-4).
@@ -22,6 +23,8 @@ use crate::{
 
 /// The name of the file that says which item of the keyring has the secret.
 pub const KEYRING_ITEM_FILE: &str = "device-secret.keyring";
+/// The name of the file that says which item of the keyring opens the profile (KEY-9).
+pub const UNLOCK_ITEM_FILE: &str = "unlock-key.keyring";
 
 /// What the file begins with: what it is, and its version.
 const POINTER_START: &str = "keyring 1 ";
@@ -47,7 +50,9 @@ pub enum DeviceSecretChoice {
 /// Keeps the device secret of a folder in the keyring or in a file.
 pub struct KeptDeviceSecret {
     disk: Arc<dyn Disk>,
-    file: FileDeviceSecret,
+    /// What is kept where there is no keyring; the key that opens a profile never is.
+    file: Option<FileDeviceSecret>,
+    pointer: &'static str,
     keyring: Arc<dyn Keyring>,
     choice: DeviceSecretChoice,
     /// The folder's real path, as bytes of the system and as people read it.
@@ -67,17 +72,44 @@ impl KeptDeviceSecret {
         choice: DeviceSecretChoice,
         keyring: Arc<dyn Keyring>,
     ) -> io::Result<Self> {
+        let file = Some(FileDeviceSecret::new(disk.clone()));
+        Self::of("device secret", KEYRING_ITEM_FILE, file, disk, path, choice, keyring)
+    }
+
+    /// Keeps the key that opens the profile in the folder at `path` (KEY-9).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn unlock_key(disk: Arc<dyn Disk>, path: &Path, keyring: Arc<dyn Keyring>) -> io::Result<Self> {
+        Self::of("unlock key", UNLOCK_ITEM_FILE, None, disk, path, DeviceSecretChoice::Keyring, keyring)
+    }
+
+    fn of(
+        what: &str,
+        pointer: &'static str,
+        file: Option<FileDeviceSecret>,
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        choice: DeviceSecretChoice,
+        keyring: Arc<dyn Keyring>,
+    ) -> io::Result<Self> {
         // However one gets to it, through links or from another working folder, it is the same folder.
         let path = path.canonicalize()?;
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let label = format!("Halcyon device secret of profile {name} ({})", path.display());
-        let file = FileDeviceSecret::new(disk.clone());
-        Ok(Self { disk, file, keyring, choice, path: path.into_os_string().into_encoded_bytes(), label })
+        let label = format!("Halcyon {what} of profile {name} ({})", path.display());
+        Ok(Self { disk, file, pointer, keyring, choice, path: path.into_os_string().into_encoded_bytes(), label })
+    }
+
+    fn in_file<T: Default>(
+        &self,
+        act: impl FnOnce(&FileDeviceSecret) -> Result<T, DeviceSecretError>,
+    ) -> Result<T, DeviceSecretError> {
+        self.file.as_ref().map_or_else(|| Ok(T::default()), act)
     }
 
     /// Returns the id of the keyring's item, if the folder names one.
     fn item_id(&self) -> Result<Option<String>, DeviceSecretError> {
-        let pointer = match disk::read(self.disk.as_ref(), KEYRING_ITEM_FILE, POINTER_BYTES_MAX) {
+        let pointer = match disk::read(self.disk.as_ref(), self.pointer, POINTER_BYTES_MAX) {
             Ok(Some(pointer)) => pointer,
             Ok(None) => return Ok(None),
             Err(error) if error.kind() == io::ErrorKind::FileTooLarge => return Err(DeviceSecretError::PointerDamaged),
@@ -133,14 +165,14 @@ impl KeptDeviceSecret {
             return Err(DeviceSecretError::NotInKeyring);
         }
         let pointer = format!("{POINTER_START}{id}\n");
-        Ok(disk::replace(self.disk.as_ref(), KEYRING_ITEM_FILE, pointer.as_bytes())?)
+        Ok(disk::replace(self.disk.as_ref(), self.pointer, pointer.as_bytes())?)
     }
 }
 
 impl DeviceSecretStore for KeptDeviceSecret {
     fn load(&self) -> Result<Option<Secret<32>>, DeviceSecretError> {
         // STO-3
-        let Some(id) = self.item_id()? else { return self.file.load() };
+        let Some(id) = self.item_id()? else { return self.in_file(DeviceSecretStore::load) };
         // STO-4
         let value = self.keyring.find(&id).map_err(DeviceSecretError::Keyring)?;
         self.secret_in(&value.ok_or(DeviceSecretError::NotInKeyring)?).map(Some)
@@ -149,10 +181,12 @@ impl DeviceSecretStore for KeptDeviceSecret {
     fn keep(&self, secret: &Secret<32>, rng: &mut dyn Rng) -> Result<(), DeviceSecretError> {
         // STO-2
         match self.choice {
-            DeviceSecretChoice::File => self.file.keep(secret, rng),
+            DeviceSecretChoice::File => self.in_file(|file| file.keep(secret, rng)),
             DeviceSecretChoice::Keyring => self.keep_in_keyring(secret, rng),
             DeviceSecretChoice::Auto => match self.keep_in_keyring(secret, rng) {
-                Err(DeviceSecretError::Keyring(_) | DeviceSecretError::NotInKeyring) => self.file.keep(secret, rng),
+                Err(DeviceSecretError::Keyring(_) | DeviceSecretError::NotInKeyring) => {
+                    self.in_file(|file| file.keep(secret, rng))
+                }
                 other => other,
             },
         }
@@ -161,7 +195,7 @@ impl DeviceSecretStore for KeptDeviceSecret {
     fn place(&self) -> Result<Option<DeviceSecretPlace>, DeviceSecretError> {
         match self.item_id()? {
             Some(_) => Ok(Some(DeviceSecretPlace::Keyring { label: self.label.clone() })),
-            None => self.file.place(),
+            None => self.in_file(DeviceSecretStore::place),
         }
     }
 
@@ -172,10 +206,10 @@ impl DeviceSecretStore for KeptDeviceSecret {
                 self.secret_in(&value)?;
                 self.keyring.remove(&id).map_err(DeviceSecretError::Keyring)?;
             }
-            self.disk.remove(KEYRING_ITEM_FILE)?;
+            self.disk.remove(self.pointer)?;
             self.disk.sync_folder()?;
         }
-        self.file.remove()
+        self.in_file(DeviceSecretStore::remove)
     }
 }
 
