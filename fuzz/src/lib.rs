@@ -17,6 +17,7 @@ pub mod frames;
 pub mod http;
 pub mod input;
 pub mod linking;
+pub mod parts;
 pub mod people;
 pub mod sealed;
 pub mod session;
@@ -41,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "directory", run: directory::target, seeds: directory::seeds },
     Target { name: "http", run: http::target, seeds: http::seeds },
     Target { name: "linking", run: linking::target, seeds: linking::seeds },
+    Target { name: "parts", run: parts::target, seeds: parts::seeds },
     Target { name: "sealed", run: sealed::target, seeds: sealed::seeds },
     Target { name: "session", run: session::target, seeds: session::seeds },
     Target { name: "store", run: store::target, seeds: store::seeds },

@@ -20,6 +20,7 @@ mod judge;
 mod model;
 mod repair;
 mod text;
+pub mod vcard;
 pub mod wire;
 
 #[cfg(test)]
