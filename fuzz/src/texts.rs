@@ -70,7 +70,7 @@ fn content(plaintext: &[u8]) {
 
 fn is_of_later_version(content: &Content) -> bool {
     match &content.kind {
-        Kind::Message(message) => message.parts.iter().any(|part| !matches!(part, Part::Text(_))),
+        Kind::Message(message) => message.parts.contains(&Part::Unsupported),
         Kind::Receipt(_) | Kind::Act(_) => false,
         _ => true,
     }

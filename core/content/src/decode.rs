@@ -10,7 +10,9 @@ use prost::Message as _;
 
 use crate::{
     CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MembersError, PARTS_MAX,
-    RECEIPT_IDS_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX, act, effect,
+    RECEIPT_IDS_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX, act,
+    contact::{self, ContactError},
+    effect, link, location,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject},
     repair, text, wire,
 };
@@ -55,6 +57,15 @@ pub enum DecodeError {
     /// CON-18.
     #[error("a subject is one line of 1 to {SUBJECT_BYTES_MAX} bytes")]
     Subject,
+    /// CON-40.
+    #[error("a location is not on the earth, or its name not a line")]
+    Location,
+    /// CON-42.
+    #[error("a card is none")]
+    Contact(#[source] ContactError),
+    /// CON-45, CON-46.
+    #[error("a link leads nowhere, or says more of it than it may")]
+    Link,
     /// CON-4.
     #[error("a receipt names 1 to {RECEIPT_IDS_MAX} messages, not {0}")]
     ReceiptIds(usize),
@@ -140,6 +151,9 @@ fn decode_message(wire: wire::Message, members: &ConversationMembers) -> Result<
                 text_bytes += text.text.len();
                 Part::Text(text::decode(text, members)?)
             }
+            Some(wire::part::Part::Contact(card)) => Part::Contact(contact::decode(card)?),
+            Some(wire::part::Part::Location(point)) => Part::Location(location::decode(point)?),
+            Some(wire::part::Part::Link(link)) => Part::Link(link::decode(link)?),
         });
     }
     if text_bytes > TEXT_BYTES_MAX {

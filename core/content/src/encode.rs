@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use crate::{
     CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MENTIONS_MAX, PARTS_MAX,
-    RECEIPT_IDS_MAX, STYLES_MAX, TEXT_BYTES_MAX, act, effect,
+    RECEIPT_IDS_MAX, STYLES_MAX, TEXT_BYTES_MAX, act, contact, effect, link, location,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind},
     repair::{self, PLACE_BYTES_MAX},
     text, wire,
@@ -88,9 +88,17 @@ fn encode_message(message: &Message, members: &ConversationMembers) -> Result<wi
     let mut text_bytes = 0;
     let mut parts = Vec::with_capacity(message.parts.len());
     for part in &message.parts {
-        let Part::Text(text) = part else { return Err(EncodeError::Unsupported) };
-        text_bytes += text.text.len();
-        parts.push(wire::Part { part: Some(wire::part::Part::Text(text::encode(text, members)?)) });
+        let part = match part {
+            Part::Text(text) => {
+                text_bytes += text.text.len();
+                wire::part::Part::Text(text::encode(text, members)?)
+            }
+            Part::Contact(card) => wire::part::Part::Contact(contact::encode(card)),
+            Part::Location(point) => wire::part::Part::Location(location::encode(point)),
+            Part::Link(link) => wire::part::Part::Link(link::encode(link)),
+            Part::Unsupported => return Err(EncodeError::Unsupported),
+        };
+        parts.push(wire::Part { part: Some(part) });
     }
     if text_bytes > TEXT_BYTES_MAX {
         return Err(EncodeError::Text(text_bytes));

@@ -127,7 +127,7 @@ impl<'a> Judging<'a> {
     fn new(original: Original<'a>) -> Self {
         let text = |part: &Part| match part {
             Part::Text(text) => Some(text.clone()),
-            Part::Unsupported => None,
+            _ => None,
         };
         let parts = original.message.parts.iter().map(|part| Judged { text: text(part), ..Judged::default() });
         Self { original, parts: parts.collect(), tapbacks: BTreeMap::new() }

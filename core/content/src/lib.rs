@@ -1,5 +1,5 @@
 //! What a message says: the plaintext model, its encoding, and the one decoder that meets a peer's plaintext.
-//! Spec: 50-content.md (CON-1 to CON-19), 61-repair.md (REP-1, REP-2, REP-24).
+//! Spec: 50-content.md (CON-1 to CON-53), 61-repair.md (REP-1, REP-2, REP-24).
 //!
 //! Owns the limits of every field and the rule that names a conversation. Does not know who really sent a message
 //! (the client compares, CON-7), how it is sealed, or where it is stored.
@@ -11,13 +11,19 @@
 //! [`for_display`] makes a peer's text safe to print.
 
 mod act;
+mod contact;
 mod conversation;
 mod decode;
 mod display;
 mod effect;
 mod encode;
+mod image;
 mod judge;
+mod line;
+mod link;
+mod location;
 mod model;
+mod page;
 mod repair;
 mod text;
 pub mod vcard;
@@ -27,13 +33,18 @@ pub mod wire;
 mod tests;
 
 pub use act::{Act, Deed, EMOJI_BYTES_MAX, Tapback, Target};
+pub use contact::{Contact, ContactError};
 pub use conversation::{ConversationMembers, MembersError};
 pub use decode::{DecodeError, decode};
 pub use display::for_display;
 pub use effect::Effect;
 pub use encode::{EncodeError, encode};
+pub use image::{Image, ImageKind};
 pub use judge::{Acted, Denied, EDIT_WITHIN, EDITS_MAX, Judged, Original, UNSEND_WITHIN, judge, would_count};
+pub use link::{LINK_IMAGE_BYTES_MAX, LINK_SUMMARY_BYTES_MAX, LINK_TITLE_BYTES_MAX, Link, URL_BYTES_MAX, WebAddress};
+pub use location::{ACCURACY_METERS_MAX, LOCATION_NAME_BYTES_MAX, Location};
 pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject};
+pub use page::Page;
 pub use repair::{
     ENVELOPES_MAX, Forward, PLACE_BYTES_MAX, Place, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened,
     with_place,

@@ -6,7 +6,10 @@ use std::fmt;
 
 use halcyon_types::{MessageId, Timestamp};
 
-use crate::{Act, ConversationMembers, Effect, Forward, Place, Repair, SUBJECT_BYTES_MAX, Target, Text};
+use crate::{
+    Act, Contact, ConversationMembers, Effect, Forward, Link, Location, Place, Repair, SUBJECT_BYTES_MAX, Target, Text,
+    line,
+};
 
 /// One plaintext, decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,8 +66,7 @@ impl Subject {
     #[must_use]
     pub fn new(text: impl Into<String>) -> Option<Self> {
         let text = text.into();
-        let fits = (1..=SUBJECT_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
-        fits.then_some(Self(text))
+        line::fits(&text, SUBJECT_BYTES_MAX).then_some(Self(text))
     }
 
     /// Returns what it says: see [`crate::for_display`] before it is printed.
@@ -87,6 +89,12 @@ impl fmt::Debug for Subject {
 pub enum Part {
     /// Text.
     Text(Text),
+    /// Somebody's card (CON-42).
+    Contact(Contact),
+    /// Where something is (CON-40).
+    Location(Location),
+    /// An address of the web, with what its sender saw there (CON-45).
+    Link(Link),
     /// A part that a later version knows (CON-5).
     Unsupported,
 }
@@ -127,7 +135,7 @@ impl Part {
     fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(Text { text, .. }) => Some(text),
-            Self::Unsupported => None,
+            _ => None,
         }
     }
 }
