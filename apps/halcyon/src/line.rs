@@ -7,6 +7,7 @@
 //! - In words, whatever a peer or server chose is sanitized (CON-3); in JSON it is as it was sent.
 
 pub mod message;
+pub mod part;
 mod words;
 
 pub use message::{ActLine, MessageLine};
@@ -23,7 +24,7 @@ use serde::Serialize;
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Line {
     /// A message: one that arrived, or was written on an own device.
-    Message(MessageLine),
+    Message(Box<MessageLine>),
     /// Something that was done to a message: one that arrived, or was done on an own device.
     Act(ActLine),
     /// A message's way to one device.
@@ -176,7 +177,7 @@ impl Line {
     pub fn of_message(message: &ShownMessage) -> Self {
         match &message.act {
             Some(act) => Self::Act(ActLine::new(message, act)),
-            None => Self::Message(message.into()),
+            None => Self::Message(Box::new(message.into())),
         }
     }
 

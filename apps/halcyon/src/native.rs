@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use halcyon_client::ports::{Clock as _, Inbox};
 use halcyon_client::{Client, LockedConnection, Parts, Receiver, ReceiverParts, ServerAddress};
-use halcyon_client_net::{Binding, Network, SystemClock, SystemRandom, TrustError};
+use halcyon_client_net::{Binding, Network, PageFetcher, SystemClock, SystemRandom, TrustError};
 use halcyon_client_store::{Profile, ProfileKeys, SqliteStore, UNLOCK_ITEM_FILE, WrappingKey};
 use halcyon_crypto::SecretBytes;
 use halcyon_crypto::password::{self, PasswordParams};
@@ -181,6 +181,14 @@ fn guess() -> PasswordParams {
     let begun = Instant::now();
     let _ = password::stretch(b"calibration", &[0; password::SALT_BYTES], PasswordParams::PRODUCTION);
     PasswordParams::for_time(begun.elapsed(), GUESS_TIME)
+}
+
+/// Returns what asks other servers for pages, to make previews of links.
+///
+/// # Errors
+/// [`Failure`] if TLS cannot be set up.
+pub fn pages() -> Result<PageFetcher, Failure> {
+    PageFetcher::new().map_err(|error| blame::failure(&error, Kind::Unexpected))
 }
 
 fn profile(folder: &Path) -> Result<Profile, Failure> {

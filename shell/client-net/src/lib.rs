@@ -5,10 +5,12 @@
 //! - TLS 1.3 only, the hybrid key exchange first (COU-1); a certificate that is not trusted is its own kind of error.
 //! - Whatever a server sends is bounded before it is kept.
 //!
-//! Next: [`Network::new`] gives everything that `halcyon_client::Parts` asks for, but the store.
+//! Next: [`Network::new`] gives everything that `halcyon_client::Parts` asks for, but the store. [`PageFetcher`] asks other servers, for
+//! previews of links.
 
 mod courier;
 mod http;
+mod pages;
 mod tls;
 mod websocket;
 mod world;
@@ -21,6 +23,7 @@ use halcyon_client::{
 };
 
 pub use courier::Binding;
+pub use pages::{Names, PageFetcher, is_outside};
 pub use tls::{Trust, TrustError};
 pub use world::{SystemClock, SystemRandom};
 

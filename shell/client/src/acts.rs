@@ -5,7 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use halcyon_content::{Act, Acted, Content, ConversationMembers, Judged, Kind, Message, Original, judge, would_count};
+use halcyon_content::{
+    Act, Acted, Content, ConversationMembers, Judged, Kind, Message, Original, Part, judge, would_count,
+};
 use halcyon_types::{AccountId, Handle, MessageId};
 
 use crate::{
@@ -91,7 +93,8 @@ impl State {
     pub(crate) fn shown_parts(&self, message: &NewMessage, said: &Message) -> Result<Vec<ShownPart>, ProfileError> {
         let (acts, who): (Vec<Acted>, Vec<Handle>) = self.acts_on(message)?.into_iter().unzip();
         let handles: BTreeMap<AccountId, Handle> = acts.iter().map(|acted| acted.by).zip(who).collect();
-        Ok(judge(original(message, said), &acts).into_iter().map(|part| shown(part, &handles)).collect())
+        let judged = judge(original(message, said), &acts).into_iter();
+        Ok(judged.zip(&said.parts).map(|(part, said)| shown(part, said, &handles)).collect())
     }
 }
 
@@ -99,10 +102,16 @@ fn original<'a>(message: &NewMessage, said: &'a Message) -> Original<'a> {
     Original { author: message.sender_account, sent: message.sent, message: said }
 }
 
-fn shown(part: Judged, handles: &BTreeMap<AccountId, Handle>) -> ShownPart {
+fn shown(part: Judged, said: &Part, handles: &BTreeMap<AccountId, Handle>) -> ShownPart {
+    let carried = match said {
+        _ if part.unsent => None,
+        Part::Text(_) | Part::Unsupported => None,
+        carried => Some(carried.clone()),
+    };
     let tapback = |(by, tapback)| Some(ShownTapback { by: handles.get(&by)?.clone(), tapback });
     ShownPart {
         text: part.text,
+        carried,
         earlier: part.earlier.into_iter().map(|(said, text)| ShownEdit { said, text: text.text }).collect(),
         edited: part.edited,
         unsent: part.unsent,

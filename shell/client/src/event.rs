@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use halcyon_content::{Act, Effect, Subject, Tapback, Target, Text};
+use halcyon_content::{Act, Effect, Part, Subject, Tapback, Target, Text};
 use halcyon_directory::{alert::AlertEvent, resolver};
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -97,7 +97,7 @@ pub struct ShownMessage {
     pub sent: Timestamp,
     /// By this device's clock, when it was committed.
     pub stored: Timestamp,
-    /// What it says now; none if this version cannot show it (CON-5), if nothing of it is left, or if it is an act.
+    /// What it says now; none if this version cannot show it (CON-5), if no text is left or was there, or if it is an act.
     pub text: Option<String>,
     /// Its parts, after what was done to them.
     pub parts: Vec<ShownPart>,
@@ -124,6 +124,8 @@ pub struct ShownMessage {
 pub struct ShownPart {
     /// What it says, with styles and mentions; none if it is no text that this version can show, or was unsent.
     pub text: Option<Text>,
+    /// What it carries, if it is no text: a card, a location, a link; none if this version cannot show it, or it was unsent.
+    pub carried: Option<Part>,
     /// What it said before, oldest first (CON-13).
     pub earlier: Vec<ShownEdit>,
     /// When it was edited last.

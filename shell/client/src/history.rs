@@ -152,9 +152,9 @@ fn names_me(state: &State, parts: &[ShownPart]) -> Result<bool, ProfileError> {
     Ok(mentions.any(|mention| own.contains(&mention.handle)))
 }
 
-/// Returns the texts of all parts that were not unsent, one a line; none if one of them is not text that this version shows.
+/// Returns the texts of all parts that were not unsent, one a line; none if there is no text, or a part that this version cannot show.
 fn text_of(parts: &[ShownPart]) -> Option<String> {
-    let left = || parts.iter().filter(|part| !part.unsent);
+    let left = || parts.iter().filter(|part| !part.unsent && part.carried.is_none());
     let texts: Option<Vec<&str>> = left().map(|part| part.text.as_ref().map(|text| text.text.as_str())).collect();
     texts.filter(|texts| !texts.is_empty()).map(|texts| texts.join("\n"))
 }

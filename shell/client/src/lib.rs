@@ -27,6 +27,7 @@ mod link;
 mod outbox;
 pub mod ports;
 mod prekeys;
+mod preview;
 mod receipts;
 mod receive;
 mod receiver;
@@ -54,11 +55,14 @@ pub use event::{
     ShownPart, ShownTapback,
 };
 pub use fault::Fault;
+pub use halcyon_content::vcard;
 pub use halcyon_content::{
-    Act, Animation, Deed, Denied, Effect, Mention, Range, Style, Styled, Subject, Tapback, Target, Text,
+    Act, Animation, Contact, ContactError, Deed, Denied, Effect, Image, Link, Location, Mention, Part, Range, Style,
+    Styled, Subject, Tapback, Target, Text, WebAddress,
 };
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
+pub use preview::{Preview, PreviewError};
 pub use receipts::Until;
 pub use receiver::{Kept, Receiver};
 pub use register::{Registration, Verification};

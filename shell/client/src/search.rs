@@ -1,6 +1,6 @@
 //! Searching what was said, in the profile alone. Nobody else learns what is looked for.
 //!
-//! Owns what can be found: subjects and texts, before and after edits, but nothing that was unsent. Does not know how the index works.
+//! Owns what can be found: subjects and texts, before and after edits, names of places, cards, links, but nothing that was unsent. Does not know how the index works.
 
 use halcyon_content::{Content, Deed, Kind, Message, Part};
 use halcyon_types::Timestamp;
@@ -116,11 +116,8 @@ fn words_of(record: &MessageRecord) -> Option<String> {
     let content = halcyon_content::decode(&record.message.content).ok()?;
     match content.kind {
         Kind::Message(Message { parts, subject, .. }) => {
-            let texts = parts.iter().filter_map(|part| match part {
-                Part::Text(text) => Some(text.text.as_str()),
-                _ => None,
-            });
-            let lines: Vec<&str> = subject.iter().map(halcyon_content::Subject::as_str).chain(texts).collect();
+            let subject = subject.iter().map(|subject| subject.as_str().to_owned());
+            let lines: Vec<String> = subject.chain(parts.iter().map(words_of_part)).collect();
             Some(lines.join("\n"))
         }
         Kind::Act(act) => match act.deed {
@@ -128,5 +125,27 @@ fn words_of(record: &MessageRecord) -> Option<String> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+fn words_of_part(part: &Part) -> String {
+    match part {
+        Part::Text(text) => text.text.clone(),
+        Part::Location(location) => location.name().unwrap_or_default().to_owned(),
+        Part::Contact(contact) => {
+            let card = contact.card();
+            let addresses = card.addresses.iter().map(|address| address.text.as_str());
+            [card.name.as_str()]
+                .into_iter()
+                .chain(card.organization.as_deref())
+                .chain(addresses)
+                .collect::<Vec<_>>()
+                .join(" ")
+        }
+        Part::Link(link) => {
+            let said = [link.title(), link.summary()].into_iter().flatten();
+            said.chain([link.address().as_str()]).collect::<Vec<_>>().join(" ")
+        }
+        _ => String::new(),
     }
 }

@@ -9,7 +9,7 @@
 
 use bytes::Bytes;
 use halcyon_content::{
-    Content, ConversationMembers, Effect, Kind, Mention, Message, Part, Styled, Subject, Target, Text,
+    Content, ConversationMembers, Effect, EncodeError, Kind, Mention, Message, Part, Styled, Subject, Target, Text,
 };
 use halcyon_failpoint::{Point, hit};
 use halcyon_types::{DeviceId, Handle, MessageId, SuiteId, Timestamp};
@@ -36,8 +36,10 @@ pub struct Draft {
     pub recipients: Vec<Handle>,
     /// From which own handle; none: the default one.
     pub from: Option<Handle>,
-    /// The text.
+    /// The text; empty if what else it carries says enough.
     pub text: String,
+    /// What it carries behind the text: cards, locations, links.
+    pub parts: Vec<Part>,
     /// Sealed with this suite and no other. `pair` is never picked unless it is named here, where both sides speak more.
     pub suite: Option<SuiteId>,
     /// The part that it answers (CON-15).
@@ -53,8 +55,10 @@ pub struct Draft {
 }
 
 fn message(draft: &Draft) -> Message {
-    let Draft { text, styles, mentions, reply_to, subject, effect, .. } = draft.clone();
-    Message { parts: vec![Part::Text(Text { text, styles, mentions })], reply_to, subject, effect }
+    let Draft { text, styles, mentions, parts, reply_to, subject, effect, .. } = draft.clone();
+    let says_nothing = text.is_empty() && !parts.is_empty();
+    let text = (!says_nothing).then_some(Part::Text(Text { text, styles, mentions }));
+    Message { parts: text.into_iter().chain(parts).collect(), reply_to, subject, effect }
 }
 
 impl Client {
@@ -100,13 +104,14 @@ impl Inner {
             Some(_) => return Err(SendError::NotOwnHandle),
             None => own_handles.first().cloned().ok_or(SendError::NotOwnHandle)?,
         };
-        Ok(Content {
+        let content = Content {
             message_id: MessageId::from_bytes(self.rng().array()),
             sent: self.now(),
             members: ConversationMembers::new(sender, draft.recipients.iter().cloned())?,
             kind: Kind::Message(message(draft)),
             place: None,
-        })
+        };
+        Ok(with_room_for_text(content))
     }
 
     /// Resolves everybody. Who is not known at all must be found now; who is known can be sealed for later.
@@ -158,6 +163,26 @@ impl Inner {
         drop(state);
         Ok((SentMessage { message: shown, unsealed, deliveries }, vec![told]))
     }
+}
+
+/// CON-50: a preview never keeps a message from being sent: where both do not fit, first its image is left out, then all of it.
+fn with_room_for_text(content: Content) -> Content {
+    let Kind::Message(message) = &content.kind else { return content };
+    let link = |part: &Part| match part {
+        Part::Link(link) => Some(Part::Link(link.clone().without_image())),
+        other => Some(other.clone()),
+    };
+    let nothing = |part: &Part| (!matches!(part, Part::Link(_))).then(|| part.clone());
+    let with = |keep: &dyn Fn(&Part) -> Option<Part>| {
+        let parts: Vec<Part> = message.parts.iter().filter_map(keep).collect();
+        Content { kind: Kind::Message(Message { parts, ..message.clone() }), ..content.clone() }
+    };
+    let is_too_large = |content: &Content| matches!(halcyon_content::encode(content), Err(EncodeError::TooLarge(_)));
+    if !message.parts.iter().any(|part| matches!(part, Part::Link(_))) || !is_too_large(&content) {
+        return content;
+    }
+    let slim = with(&link);
+    if is_too_large(&slim) { with(&nothing) } else { slim }
 }
 
 fn unknown(handle: &Handle, asked: &[Handle]) -> SendError {

@@ -1,6 +1,6 @@
-//! What the program around the client keeps in the profile for itself, beside what the client keeps.
+//! Settings: what a person chose, and what the program around the client keeps in the profile for itself.
 //!
-//! Owns the name space. Does not know what the values mean.
+//! Owns the name space. Does not know what the values of programs mean.
 //!
 //! - Names of programs begin with `app.`, so that they never meet those of the client.
 
@@ -13,7 +13,30 @@ use crate::{
 /// What the names of a program's settings begin with in the store.
 pub const APP_SETTING_PREFIX: &str = "app.";
 
+/// Whether links get previews: absent, they do (CON-50).
+const LINK_PREVIEWS: &str = "link-previews";
+const OFF: &str = "off";
+
 impl Client {
+    /// Returns whether previews are made of the links that are sent (CON-50).
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn link_previews(&self) -> Result<bool, ProfileError> {
+        Ok(self.inner.state().store().setting(LINK_PREVIEWS)?.is_none_or(|value| value != OFF))
+    }
+
+    /// Chooses whether previews are made of the links that are sent.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; the old choice is kept.
+    pub fn set_link_previews(&self, made: bool) -> Result<(), ProfileError> {
+        let name = LINK_PREVIEWS.to_owned();
+        let change =
+            if made { Change::RemoveSetting(name) } else { Change::PutSetting { name, value: OFF.to_owned() } };
+        Ok(self.inner.state().commit(&Commit::new().with(change))?)
+    }
+
     /// Returns a setting of the program's own, by its name without the prefix.
     ///
     /// # Errors

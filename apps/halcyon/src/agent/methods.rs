@@ -8,6 +8,7 @@
 
 use std::any::TypeId;
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command, Parser};
@@ -124,7 +125,12 @@ fn given(argument: &Arg, matches: &ArgMatches) -> Option<(String, Value)> {
     if matches.value_source(id) != Some(ValueSource::CommandLine) {
         return None;
     }
-    let mut values = matches.get_raw(id)?.map(|value| value.to_string_lossy().into_owned());
+    let is_path = argument.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+    let mut values = matches.get_raw(id)?.map(|value| match is_path.then(|| std::path::absolute(value)) {
+        // The agent has another folder.
+        Some(Ok(path)) => path.to_string_lossy().into_owned(),
+        _ => value.to_string_lossy().into_owned(),
+    });
     let value = match takes(argument) {
         Takes::Flag => Value::Bool(true),
         Takes::One => Value::String(values.next()?),
@@ -262,6 +268,14 @@ mod tests {
             assert_eq!(format!("{:?}", arguments(&call).unwrap().command), format!("{:?}", here.command));
             assert_eq!(arguments(&call).unwrap().global.timeout, here.global.timeout);
         }
+    }
+
+    /// A file is the caller's, wherever the agent was started.
+    #[test]
+    fn files_are_named_from_the_root() {
+        let call = typed_line(&["halcyon", "send", "bob@example.org", "--contact", "bob.vcf"]);
+        let path = std::path::Path::new(call.params["contact"].as_str().unwrap()).to_owned();
+        assert!(path.is_absolute() && path.ends_with("bob.vcf"), "{path:?}");
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! The arguments of what is about messages: writing, changing, reading them.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use halcyon_client::Effect;
+use halcyon_client::{Effect, Location};
 use halcyon_types::{Handle, MessageId};
 
 use crate::line::message::effect_name;
@@ -15,7 +16,7 @@ pub struct Send {
     /// Whom it is for; several are one conversation.
     #[arg(required = true, value_name = "HANDLE")]
     pub to: Vec<Handle>,
-    /// The text; without it, standard input is sent as one message.
+    /// The text; without it, and without something else to send, standard input is sent as one message.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub text: Option<String>,
     /// Which of the own addresses to send from.
@@ -33,9 +34,22 @@ pub struct Send {
     /// How the message appears, where a client can show it.
     #[arg(long, value_name = "EFFECT", value_parser = effect_names())]
     pub effect: Option<String>,
+    /// A place to send along, in degrees north and east, maybe with what it is called, as in 52.5163,13.3777,Brandenburg Gate.
+    #[arg(long, value_name = "LATITUDE,LONGITUDE[,NAME]", allow_hyphen_values = true, value_parser = location)]
+    pub location: Option<Location>,
+    /// The card of somebody to send along: a vCard of one person, of version 3.0 or 4.0.
+    #[arg(long, value_name = "FILE")]
+    pub contact: Option<PathBuf>,
+    /// Make no preview of the link at the end of the text: nobody but the recipients learns of it.
+    #[arg(long)]
+    pub no_preview: bool,
     /// Wait until a device of every recipient said that it has the message.
     #[arg(long)]
     pub wait: bool,
+}
+
+fn location(typed: &str) -> Result<Location, &'static str> {
+    Location::parse(typed).ok_or("a place is named by degrees north and east, and maybe by what it is called, as in 52.5163,13.3777,Brandenburg Gate")
 }
 
 /// How a text looks.
@@ -177,6 +191,9 @@ pub struct Show {
     /// The message: its number, as `halcyon history` shows it, or its id.
     #[arg(value_name = "MESSAGE")]
     pub message: MessageName,
+    /// Print only the card that it carries, as a file for an address book.
+    #[arg(long)]
+    pub card: bool,
 }
 
 /// `halcyon export`

@@ -48,7 +48,7 @@ async fn done(context: &Context, session: &Session, name: &MessageName, part: u3
     let target = target(session, name, part)?;
     session.client().go_online();
     let sent = session.client().act(Act { target, deed }).await.map_err(|error| send::refused(&error, &[]))?;
-    send::wait_and_show(context, session, &sent, false).await
+    send::wait_and_show(context, session, &sent, false, None).await
 }
 
 /// Returns the part of the message that somebody named.

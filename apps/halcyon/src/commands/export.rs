@@ -82,7 +82,7 @@ fn each(
             if let Some(gap) = GapLine::before(&message) {
                 take(Line::Gap(gap))?;
             }
-            take(Line::Message(MessageLine::from(&message)))?;
+            take(Line::Message(Box::new(MessageLine::from(&message))))?;
         }
     }
     client.gaps_at_end(conversation)?.iter().try_for_each(|gap| take(Line::Gap(gap.into())))

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::Context;
 use crate::args::History;
 use crate::failure::Failure;
-use crate::line::{GapLine, Line};
+use crate::line::{GapLine, Line, MessageLine};
 use crate::output::Style;
 use crate::session::Session;
 
@@ -58,7 +58,7 @@ fn history(context: &Context, session: &Session, options: &History) -> Result<()
         if let Some(gap) = GapLine::before(message) {
             show(context, &Line::Gap(gap))?;
         }
-        show(context, &Line::Message(message.into()))?;
+        show(context, &Line::Message(Box::new(message.into())))?;
     }
     ends.iter().try_for_each(|gap| show(context, &Line::Gap(gap.into())))
 }
@@ -101,7 +101,7 @@ fn list(context: &Context, session: &Session, conversation: &Conversation) -> Re
     };
     context.output.result(&line, |output| {
         let members: Vec<&str> = conversation.members.iter().map(Handle::address).collect();
-        let last = newest.last().map(|message| Line::Message(message.into()).words(output)).unwrap_or_default();
+        let last = newest.last().map(|message| MessageLine::from(message).words(output)).unwrap_or_default();
         format!("{}\n    {}", output.styled(Style::Strong, members.join(", ")), last)
     })
 }

@@ -2,9 +2,13 @@
 //!
 //! - The message is in the outbox before anything leaves (SND-1), so a failure from then on says that it stays there.
 
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
 use halcyon_client::error::SendError;
 use halcyon_client::event::DeliveryState;
-use halcyon_client::{Draft, SentMessage, ShownDelivery, Subject, Text, Until};
+use halcyon_client::{Contact, Draft, Part, Preview, SentMessage, ShownDelivery, Subject, Text, Until, WebAddress};
 use halcyon_types::Handle;
 use serde::Serialize;
 
@@ -14,6 +18,7 @@ use crate::failure::{Failure, Kind};
 use crate::line::message::effect_named;
 use crate::line::{ActLine, DeliveryLine, MessageLine};
 use crate::markup;
+use crate::native;
 use crate::output::Style;
 use crate::session::Session;
 use crate::text::one_line;
@@ -29,6 +34,17 @@ struct Line {
     /// Handles that it could not be sealed for yet.
     unsealed: Vec<String>,
     deliveries: Vec<DeliveryLine>,
+    /// What became of the link at the end of the text; null if there is none.
+    preview: Option<PreviewLine>,
+}
+
+/// A link, and whether there is a preview of it.
+#[derive(Serialize)]
+pub(super) struct PreviewLine {
+    /// `made`, `failed` or `off`.
+    state: &'static str,
+    /// Why it could not be made.
+    reason: Option<String>,
 }
 
 /// What was sent.
@@ -40,7 +56,7 @@ enum SentLine {
 }
 
 pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Failure> {
-    if options.text.is_none() && !context.input.is_terminal() {
+    if is_typed(&options) && !context.input.is_terminal() {
         context.input.reserve_for_text();
     }
     let session = Session::open(context).await?;
@@ -49,17 +65,58 @@ pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Fail
     result
 }
 
+/// Whether the text is asked for: it was not given, and there is nothing else to send.
+fn is_typed(options: &Send) -> bool {
+    options.text.is_none() && options.location.is_none() && options.contact.is_none()
+}
+
 async fn send(context: &mut Context, session: &Session, options: &Send) -> Result<(), Failure> {
-    let Text { text, styles, mentions } = look(text(context, options.text.as_deref()).await?, &options.look)?;
+    let mut parts = parts(options)?;
+    let typed = if is_typed(options) { text(context, None).await? } else { options.text.clone().unwrap_or_default() };
+    let Text { text, styles, mentions } = look(typed, &options.look)?;
     let subject = options.subject.as_deref().map(subject).transpose()?;
     let effect = options.effect.as_deref().and_then(effect_named);
     let reply_to = options.reply_to.as_ref().map(|name| act::target(session, name, 0)).transpose()?;
     let client = session.client();
     client.go_online();
+    let preview = match WebAddress::at_end_of(&text) {
+        None => Preview::NoLink,
+        Some(_) if options.no_preview => Preview::Off,
+        Some(_) => preview(context, session, &text).await?,
+    };
+    let preview_line = PreviewLine::new(&preview);
+    if let Preview::Made(link) = preview {
+        parts.push(Part::Link(link));
+    }
     let (recipients, from) = (options.to.clone(), options.from.clone());
-    let draft = Draft { recipients, from, text, styles, mentions, subject, effect, reply_to, suite: None };
+    let draft = Draft { recipients, from, text, parts, styles, mentions, subject, effect, reply_to, suite: None };
     let sent = client.send(draft).await.map_err(|error| refused(&error, &options.to))?;
-    wait_and_show(context, session, &sent, options.wait).await
+    wait_and_show(context, session, &sent, options.wait, preview_line).await
+}
+
+/// Asks the server that the link at the end of the text names what is there. Nothing that comes of it keeps the text from being sent.
+async fn preview(context: &Context, session: &Session, text: &str) -> Result<Preview, Failure> {
+    let pages = native::pages()?;
+    let progress = context.output.progress("looking at the link");
+    let preview = session.client().preview(&pages, text).await;
+    drop(progress);
+    let preview = preview?;
+    if let Preview::Failed { cause, .. } = &preview {
+        context.output.note(format!("The link goes without a preview: {}.", one_line(&cause.to_string())));
+    }
+    Ok(preview)
+}
+
+impl PreviewLine {
+    fn new(preview: &Preview) -> Option<Self> {
+        let (state, reason) = match preview {
+            Preview::NoLink => return None,
+            Preview::Off => ("off", None),
+            Preview::Made(_) => ("made", None),
+            Preview::Failed { cause, .. } => ("failed", Some(cause.to_string())),
+        };
+        Some(Self { state, reason })
+    }
 }
 
 /// Returns the text that was given, or is given now.
@@ -86,6 +143,26 @@ pub(super) fn look(typed: String, look: &Look) -> Result<Text, Failure> {
     Ok(Text { text, styles, mentions })
 }
 
+/// Returns what goes along with the text.
+fn parts(options: &Send) -> Result<Vec<Part>, Failure> {
+    let location = options.location.clone().map(Part::Location);
+    let contact = options.contact.as_deref().map(contact).transpose()?.map(Part::Contact);
+    Ok(location.into_iter().chain(contact).collect())
+}
+
+/// A card with photos is read, too, and sent without them if they are too large (CON-42).
+const CONTACT_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+fn contact(path: &Path) -> Result<Contact, Failure> {
+    let unreadable = |error| Failure::user(format!("the card {} cannot be read: {error}", path.display()));
+    let mut bytes = Vec::new();
+    File::open(path).map_err(unreadable)?.take(CONTACT_FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(unreadable)?;
+    Contact::of_file(&bytes).map_err(|error| {
+        Failure::user(format!("{} cannot be sent: {error}", path.display()))
+            .next("export one person as a vCard 3.0 or 4.0, without notes that are long")
+    })
+}
+
 fn subject(text: &str) -> Result<Subject, Failure> {
     Subject::new(text).ok_or_else(|| Failure::user("a subject is one line of 1 to 256 bytes"))
 }
@@ -99,6 +176,7 @@ pub(super) async fn wait_and_show(
     session: &Session,
     sent: &SentMessage,
     delivered: bool,
+    preview: Option<PreviewLine>,
 ) -> Result<(), Failure> {
     let client = session.client();
     let until = if delivered { Until::Delivered } else { Until::Accepted };
@@ -118,7 +196,7 @@ pub(super) async fn wait_and_show(
         Err(ended) => (client.deliveries(sent.message.id)?, Some(ended)),
     };
     let outcome = outcome(context, session, &deliveries, ended);
-    show(context, sent, &deliveries, outcome.is_ok())?;
+    show(context, sent, &deliveries, outcome.is_ok(), preview)?;
     outcome
 }
 
@@ -187,7 +265,13 @@ fn outcome(
     Err(Failure::network(what).next(next))
 }
 
-fn show(context: &Context, sent: &SentMessage, deliveries: &[ShownDelivery], done: bool) -> Result<(), Failure> {
+fn show(
+    context: &Context,
+    sent: &SentMessage,
+    deliveries: &[ShownDelivery],
+    done: bool,
+    preview: Option<PreviewLine>,
+) -> Result<(), Failure> {
     let id = sent.message.id.to_hex();
     let line = Line {
         kind: "sent",
@@ -198,6 +282,7 @@ fn show(context: &Context, sent: &SentMessage, deliveries: &[ShownDelivery], don
         },
         unsealed: sent.unsealed.iter().map(ToString::to_string).collect(),
         deliveries: deliveries.iter().map(|delivery| DeliveryLine::new(&id, delivery)).collect(),
+        preview,
     };
     context.output.result(&line, |output| {
         let mut text = Vec::new();

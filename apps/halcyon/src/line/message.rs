@@ -4,6 +4,7 @@ use halcyon_client::event::{Origin, ShownMessage, ShownPart};
 use halcyon_client::{Act, Deed, Effect, Mention, Style, Styled, Tapback, Target, Text};
 use serde::Serialize;
 
+use super::part::Carried;
 use crate::markup::ANIMATIONS;
 
 /// A message.
@@ -31,7 +32,7 @@ pub struct MessageLine {
     pub sent_ms: u64,
     /// By this device's clock.
     pub stored_ms: u64,
-    /// What it says now; null if this version cannot show it, or if it was unsent.
+    /// What it says now; null if this version cannot show it, if it was unsent, or if it has no text.
     pub text: Option<String>,
     /// How stretches of the text look, in order.
     pub styles: Vec<StyleLine>,
@@ -53,6 +54,9 @@ pub struct MessageLine {
     pub earlier: Vec<EarlierLine>,
     /// How people feel about it.
     pub tapbacks: Vec<TapbackLine>,
+    /// What it carries besides text: `locations`, `contacts`, `links`.
+    #[serde(flatten)]
+    pub carried: Carried,
     /// Messages of the sender's device that belong directly before it and are asked for.
     pub missing_before: u64,
     /// Those that belong directly before it and cannot be recovered.
@@ -303,6 +307,7 @@ impl From<&ShownMessage> for MessageLine {
             edited_ms: message.parts.iter().filter_map(|part| part.edited).max().map(|at| at.as_millis()),
             earlier: parts().flat_map(earlier).collect(),
             tapbacks: parts().flat_map(tapbacks).collect(),
+            carried: Carried::of(message),
             missing_before: message.missing_before,
             lost_before: message.lost_before,
         }

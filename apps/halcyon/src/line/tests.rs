@@ -1,7 +1,7 @@
 use halcyon_client::event::Origin;
 use halcyon_client::{
-    Act, Animation, Deed, Effect, Mention, Range, ShownEdit, ShownPart, ShownTapback, Style, Styled, Subject, Tapback,
-    Target, Text,
+    Act, Animation, Contact, Deed, Effect, Image, Link, Location, Mention, Part, Range, ShownEdit, ShownPart,
+    ShownTapback, Style, Styled, Subject, Tapback, Target, Text, WebAddress,
 };
 use halcyon_directory::alert::DeviceNotice;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
@@ -74,6 +74,7 @@ fn treated() -> ShownMessage {
     let said = Timestamp::from_millis(1_700_000_000_000);
     let part = ShownPart {
         text: Some(Text::plain("hullo")),
+        carried: None,
         earlier: vec![ShownEdit { said, text: "hello".into() }],
         edited: Some(Timestamp::from_millis(1_700_000_060_000)),
         unsent: false,
@@ -101,6 +102,25 @@ fn rich() -> ShownMessage {
         mentions_me: true,
         ..message(Some("first line\nGrüße, @bob!"))
     }
+}
+
+/// A message with everything that is no text; what peers chose tries to be something else.
+fn laden(text: Option<&str>) -> ShownMessage {
+    let place = Location::parse("52.5163,13.3777,Brandenburg \u{202e}Gate").unwrap().with_accuracy(10).unwrap();
+    let card = "BEGIN:VCARD\nVERSION:4.0\nFN:Jane \u{2066}Doe\nORG:Sea;Sky\nEMAIL;TYPE=home:jane@example.org\nTEL:030 1\nEND:VCARD\n";
+    let link = |url| Link::new(WebAddress::parse(url).unwrap());
+    let image = Image::new(*b"\x89PNG\r\n\x1a\n").unwrap();
+    let full =
+        link("https://example.org/a?b").with_title("A \u{202e}title").unwrap().with_summary("What it is").unwrap();
+    let carried = [
+        Part::Location(place),
+        Part::Contact(Contact::new(card).unwrap()),
+        Part::Link(full.with_image(image).unwrap()),
+        Part::Link(link("http://192.0.2.1/")),
+    ];
+    let parts = carried.map(|part| ShownPart { carried: Some(part), ..ShownPart::default() });
+    let said = text.map(|text| ShownPart { text: Some(Text::plain(text)), ..ShownPart::default() });
+    ShownMessage { parts: said.into_iter().chain(parts).collect(), ..message(text) }
 }
 
 fn unsent() -> ShownMessage {
@@ -149,6 +169,8 @@ fn events() -> Vec<Event> {
         Event::Message(message(None)),
         Event::Message(treated()),
         Event::Message(rich()),
+        Event::Message(laden(Some("look at\nthis"))),
+        Event::Message(laden(None)),
         Event::Message(unsent()),
         act(Deed::Tapback { tapback: Tapback::Love, removed: false }),
         act(Deed::Tapback { tapback: Tapback::Love, removed: true }),
@@ -230,6 +252,16 @@ impl crate::output::Reader for Nobody {
     fn note(&self, _: String) {}
 
     fn doing(&self, _: Option<&'static str>) {}
+}
+
+/// CON-3, CON-41, CON-45: neither a place, a card nor a link drives the terminal, or passes for a message of its own.
+#[test]
+fn what_a_message_carries_is_sanitized_in_words() {
+    let words = Line::of_message(&laden(None)).words(&Output::plain(Format::Text));
+    assert!(
+        !words.contains(['\u{202e}', '\u{2066}']) && words.lines().skip(1).all(|line| line.starts_with("    ")),
+        "{words:?}"
+    );
 }
 
 /// CON-3: neither a text nor the name of a device drives the terminal.

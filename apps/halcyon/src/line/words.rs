@@ -61,10 +61,12 @@ impl MessageLine {
         } else {
             format!(" to {}", recipients.join(", "))
         };
+        let carried = self.carried.words();
         let text = match &self.text {
             // A further line is indented, so that it cannot pass for another message.
-            Some(text) => self.looking(text, output).replace('\n', "\n    "),
+            Some(text) => [&[self.looking(text, output)], &carried[..]].concat().join("\n").replace('\n', "\n    "),
             None if self.unsent => output.styled(Style::Faint, "(unsent)"),
+            None if !carried.is_empty() => carried.join("\n    "),
             None => output.styled(Style::Faint, "(a message that this version cannot show)"),
         };
         let answers = match &self.reply_to {

@@ -4,6 +4,7 @@
 
 #[cfg(unix)]
 mod agent;
+mod carrying;
 mod failures;
 mod interface;
 mod keyring;

@@ -11,5 +11,6 @@ mod first_talk;
 mod handles;
 mod linking;
 mod loss;
+mod previews;
 mod repair;
 mod world;

@@ -6,11 +6,13 @@
 pub mod courier;
 pub mod http;
 mod inbox;
+pub mod pages;
 pub mod store;
 mod world;
 
 pub use courier::{CourierChannel, CourierConnector, CourierSink, CourierSource};
 pub use http::{Http, HttpError, HttpRequest, HttpResponse, Method};
 pub use inbox::Inbox;
+pub use pages::{PageError, Pages};
 pub use store::{Change, Commit, Store, StoreError};
 pub use world::{Clock, Random};

@@ -7,6 +7,7 @@ use std::fmt::Write;
 use halcyon_types::Handle;
 
 use crate::line::message::{MentionLine, StyleLine};
+use crate::line::part::Carried;
 use crate::line::{GapLine, MessageLine, time_words};
 use crate::output::Output;
 use crate::text::sanitize;
@@ -56,7 +57,12 @@ pub(super) fn message(message: &MessageLine) -> String {
     match &message.text {
         Some(text) => html.push_str(&looking(text, &message.styles, &message.mentions)),
         None if message.unsent => html.push_str("<em>unsent</em>"),
+        None if message.carried != Carried::default() => {}
         None => html.push_str("<em>a message that this version cannot show</em>"),
+    }
+    // In words, without a link: a page that is looked at later must not lead where somebody once wanted one to go.
+    for words in message.carried.words() {
+        let _ = write!(html, "<footer>{}</footer>", escaped(&words));
     }
     for earlier in &message.earlier {
         let said = time_words(earlier.said_ms);
