@@ -7,8 +7,8 @@
 //! - A message with such parts that was read can be written, and reads as it was.
 
 use halcyon_content::{
-    Contact, Content, ConversationMembers, Image, Kind, Link, Location, Message, Page, Part, Text, WebAddress, decode,
-    encode, for_display,
+    Contact, Content, ConversationMembers, Image, Kind, Link, Location, Message, Naming, Page, Part, Text, WebAddress,
+    decode, encode, for_display,
     vcard::{
         self, CARD_ADDRESSES_MAX, CARD_LABEL_BYTES_MAX, CARD_TEXT_BYTES_MAX, Card, Version, read_all, without_media,
     },
@@ -60,8 +60,15 @@ fn page(html: &[u8]) {
 
 fn message(plaintext: &[u8]) {
     let Ok(content) = decode(plaintext) else { return };
-    let Kind::Message(message) = &content.kind else { return };
-    for part in &message.parts {
+    let parts = match &content.kind {
+        Kind::Message(message) => &message.parts[..],
+        Kind::Naming(naming) => {
+            assert!(naming.name().is_some() || naming.photo().is_none(), "CON-51");
+            &[]
+        }
+        _ => return,
+    };
+    for part in parts {
         match part {
             Part::Contact(contact) => assert!(vcard::read(contact.as_vcard().as_bytes()).is_ok(), "CON-42"),
             Part::Location(place) => self::place(place.geo_uri().strip_prefix("geo:").unwrap()),
@@ -110,11 +117,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (3, "<meta name=description content='a &amp; b'><!-- x --><title>&#x1F98A;</title"),
     ];
     seeds.extend(texts.map(|(kind, text)| [&[kind], text.as_bytes()].concat()));
-    seeds.push([&[4], &of_all_parts()[..]].concat());
+    let photo = Image::new(*b"\xff\xd8\xff\xe0").unwrap();
+    let named = Naming::new("Al").unwrap().with_photo(photo).unwrap();
+    let contents = [of_all_parts(), Kind::Naming(named), Kind::Naming(Naming::nothing())];
+    seeds.extend(contents.into_iter().map(|kind| [&[4], &encoded(kind)[..]].concat()));
     seeds
 }
 
-fn of_all_parts() -> Vec<u8> {
+fn of_all_parts() -> Kind {
     let place = Location::new(525_163_000, 133_777_000).unwrap().with_accuracy(10).unwrap();
     let link = Link::new(WebAddress::parse("https://example.org/").unwrap());
     let link = link.with_title("A title").unwrap().with_summary("A summary").unwrap();
@@ -124,8 +134,11 @@ fn of_all_parts() -> Vec<u8> {
         Part::Contact(Contact::new(CARDS[0]).unwrap()),
         Part::Link(link.with_image(Image::new(*b"\x89PNG\r\n\x1a\n").unwrap()).unwrap()),
     ];
+    Kind::Message(Message { parts, ..Message::default() })
+}
+
+fn encoded(kind: Kind) -> Vec<u8> {
     let members = ConversationMembers::new(ALICE.handle.clone(), [BOB.handle.clone()]).unwrap();
-    let kind = Kind::Message(Message { parts, ..Message::default() });
     let message_id = MessageId::from_bytes([7; 16]);
     encode(&Content { message_id, sent: NOW, members, kind, place: None }).unwrap()
 }

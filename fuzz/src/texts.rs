@@ -71,7 +71,7 @@ fn content(plaintext: &[u8]) {
 fn is_of_later_version(content: &Content) -> bool {
     match &content.kind {
         Kind::Message(message) => message.parts.contains(&Part::Unsupported),
-        Kind::Receipt(_) | Kind::Act(_) => false,
+        Kind::Receipt(_) | Kind::Act(_) | Kind::Naming(_) => false,
         _ => true,
     }
 }

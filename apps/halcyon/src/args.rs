@@ -12,7 +12,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use halcyon_types::Handle;
 
 pub use self::message::{
-    Edit, Export, ExportFormat, History, Listen, Look, MessageName, React, Search, Send, Show, Talk, Unsend,
+    Edit, Export, ExportFormat, History, Listen, Look, MessageName, React, Search, Send, ShareName, Show, Talk, Unsend,
 };
 use crate::profile::ProfileName;
 
@@ -115,6 +115,8 @@ pub enum Command {
     Search(Search),
     /// Show everything that is known of one message
     Show(Show),
+    /// Tell chosen people what you want to be called, with a photo if you like, or take that back
+    ShareName(ShareName),
     /// Write what was said to standard output, as JSON lines or as a page to read
     Export(Export),
     /// List, rename and remove the devices of this account

@@ -23,6 +23,7 @@ mod search;
 mod security;
 mod send;
 mod sessions;
+mod share_name;
 mod show;
 mod suites;
 mod talk;
@@ -130,6 +131,7 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         Command::Talk(options) => talk::run(context, &options).await,
         Command::History(options) => history::run(context, &options).await,
         Command::Search(options) => search::run(context, &options).await,
+        Command::ShareName(options) => share_name::run(context, &options).await,
         Command::Show(options) => show::run(context, &options).await,
         Command::Export(options) => export::run(context, &options).await,
         Command::Devices(options) => devices::run(context, options).await,

@@ -11,6 +11,7 @@ pub mod part;
 mod words;
 
 pub use message::{ActLine, MessageLine};
+pub use part::NamedLine;
 pub(crate) use words::{short as short_id, time as time_words, whose};
 
 use halcyon_client::event::{ConnectionState, DeliveryState, Event, Notice, ShownAlert, ShownDelivery, ShownMessage};
@@ -29,6 +30,8 @@ pub enum Line {
     Act(ActLine),
     /// A message's way to one device.
     Delivery(DeliveryLine),
+    /// Somebody said what they want to be called, or takes that back.
+    Named(NamedLine),
     /// Something arrived that does not open.
     Unopened {
         /// The device that it claims to be from.
@@ -187,6 +190,7 @@ impl Line {
         Some(match event {
             Event::Message(message) | Event::Acted { act: message, .. } => Self::of_message(message),
             Event::Delivery { message, delivery } => Self::Delivery(DeliveryLine::new(&message.to_hex(), delivery)),
+            Event::Named { handle, naming } => Self::Named(NamedLine::new(handle, naming)),
             Event::Unopened { device, cause } => {
                 Self::Unopened { device: device.map(|device| device.to_hex()), cause: cause.clone() }
             }

@@ -14,7 +14,7 @@ use crate::{
     contact::{self, ContactError},
     effect, link, location,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject},
-    repair, text, wire,
+    naming, repair, text, wire,
 };
 
 /// Why a plaintext is not content. The peer's fault: it is kept sealed, acknowledged, and shown as unreadable.
@@ -66,6 +66,9 @@ pub enum DecodeError {
     /// CON-45, CON-46.
     #[error("a link leads nowhere, or says more of it than it may")]
     Link,
+    /// CON-51.
+    #[error("what somebody wants to be called is not a line, or their photo too large")]
+    Naming,
     /// CON-4.
     #[error("a receipt names 1 to {RECEIPT_IDS_MAX} messages, not {0}")]
     ReceiptIds(usize),
@@ -110,6 +113,7 @@ pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
         Some(wire::content::Kind::Repair(repair)) => Kind::Repair(repair::decode(repair)?),
         Some(wire::content::Kind::Forward(forward)) => Kind::Forward(repair::decode_forward(forward)?),
         Some(wire::content::Kind::Act(act)) => act::decode(act, &members)?,
+        Some(wire::content::Kind::Naming(naming)) => naming::decode(naming)?,
     };
     let place = wire.place.map(repair::decode_place).transpose()?;
     Ok(Content { message_id, sent: Timestamp::from_millis(wire.sent_ms), members, kind, place })

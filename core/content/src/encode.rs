@@ -8,6 +8,7 @@ use crate::{
     CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MENTIONS_MAX, PARTS_MAX,
     RECEIPT_IDS_MAX, STYLES_MAX, TEXT_BYTES_MAX, act, contact, effect, link, location,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind},
+    naming,
     repair::{self, PLACE_BYTES_MAX},
     text, wire,
 };
@@ -60,6 +61,7 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
         Kind::Repair(repair) => wire::content::Kind::Repair(repair::encode(repair)?),
         Kind::Forward(forward) => wire::content::Kind::Forward(repair::encode_forward(forward)),
         Kind::Act(act) => wire::content::Kind::Act(act::encode(act, &content.members)?),
+        Kind::Naming(naming) => wire::content::Kind::Naming(naming::encode(naming)),
         Kind::Unsupported => return Err(EncodeError::Unsupported),
     };
     let encoded = wire::Content {

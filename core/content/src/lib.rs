@@ -23,6 +23,7 @@ mod line;
 mod link;
 mod location;
 mod model;
+mod naming;
 mod page;
 mod repair;
 mod text;
@@ -44,6 +45,7 @@ pub use judge::{Acted, Denied, EDIT_WITHIN, EDITS_MAX, Judged, Original, UNSEND_
 pub use link::{LINK_IMAGE_BYTES_MAX, LINK_SUMMARY_BYTES_MAX, LINK_TITLE_BYTES_MAX, Link, URL_BYTES_MAX, WebAddress};
 pub use location::{ACCURACY_METERS_MAX, LOCATION_NAME_BYTES_MAX, Location};
 pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject};
+pub use naming::{Naming, SHARED_NAME_BYTES_MAX, SHARED_PHOTO_BYTES_MAX};
 pub use page::Page;
 pub use repair::{
     ENVELOPES_MAX, Forward, PLACE_BYTES_MAX, Place, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened,

@@ -7,8 +7,8 @@ use std::fmt;
 use halcyon_types::{MessageId, Timestamp};
 
 use crate::{
-    Act, Contact, ConversationMembers, Effect, Forward, Link, Location, Place, Repair, SUBJECT_BYTES_MAX, Target, Text,
-    line,
+    Act, Contact, ConversationMembers, Effect, Forward, Link, Location, Naming, Place, Repair, SUBJECT_BYTES_MAX,
+    Target, Text, line,
 };
 
 /// One plaintext, decoded.
@@ -40,6 +40,8 @@ pub enum Kind {
     Forward(Forward),
     /// Something that is done to a part of a message (CON-11).
     Act(Act),
+    /// What its sender wants to be called (CON-51).
+    Naming(Naming),
     /// A kind that a later version knows (CON-5).
     Unsupported,
 }

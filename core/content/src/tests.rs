@@ -1,5 +1,6 @@
 //! What encoder and decoder promise each other, and what a hostile peer may try.
 
+mod naming;
 mod parts;
 mod rich;
 

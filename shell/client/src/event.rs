@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use halcyon_content::{Act, Effect, Part, Subject, Tapback, Target, Text};
+use halcyon_content::{Act, Effect, Naming, Part, Subject, Tapback, Target, Text};
 use halcyon_directory::{alert::AlertEvent, resolver};
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -24,6 +24,13 @@ pub enum Event {
         act: ShownMessage,
         /// The message after it; none if it did not come yet.
         message: Option<Box<ShownMessage>>,
+    },
+    /// Somebody said what they want to be called, or takes that back (CON-51).
+    Named {
+        /// Who.
+        handle: Handle,
+        /// What they said.
+        naming: Naming,
     },
     /// A message on its way to one device came further, or was given up.
     Delivery {
@@ -85,6 +92,8 @@ pub struct ShownMessage {
     pub origin: Origin,
     /// The sender's handle.
     pub sender: Handle,
+    /// What the sender wants to be called, if they said so and are somebody else: a claim of theirs (CON-52).
+    pub sender_maybe: Option<String>,
     /// Everybody else in the conversation.
     pub recipients: Vec<Handle>,
     /// The sender's device.

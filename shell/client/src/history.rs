@@ -8,7 +8,7 @@ use crate::{
     error::ProfileError,
     event::{Event, ShownDelivery, ShownMessage, ShownPart},
     handles, outbox,
-    ports::store::{Conversation, Heard, MessageRecord, NewMessage},
+    ports::store::{Conversation, Heard, MessageRecord, NewMessage, Origin},
     repair::{
         ShownGap,
         gaps::{self, Hole},
@@ -117,6 +117,12 @@ pub(crate) fn shown(
         Some(target) => state.store().repairs().number_of(target.device, target.message)?,
         None => 0,
     };
+    let sender_maybe = match message.origin {
+        Origin::Peer => {
+            state.naming_of(message.sender_account)?.and_then(|(_, _, naming)| naming.name().map(str::to_owned))
+        }
+        Origin::Here | Origin::OwnDevice => None,
+    };
     Ok(ShownMessage {
         number,
         id: message.id,
@@ -124,6 +130,7 @@ pub(crate) fn shown(
         origin: message.origin,
         sender_device_name: state.device_name(message.sender_account, message.sender_device),
         sender: message.sender,
+        sender_maybe,
         recipients,
         sender_device: message.sender_device,
         suite: message.suite,

@@ -24,6 +24,7 @@ mod fault;
 mod handles;
 mod history;
 mod link;
+mod naming;
 mod outbox;
 pub mod ports;
 mod prekeys;
@@ -57,11 +58,12 @@ pub use event::{
 pub use fault::Fault;
 pub use halcyon_content::vcard;
 pub use halcyon_content::{
-    Act, Animation, Contact, ContactError, Deed, Denied, Effect, Image, Link, Location, Mention, Part, Range, Style,
-    Styled, Subject, Tapback, Target, Text, WebAddress,
+    Act, Animation, Contact, ContactError, Deed, Denied, Effect, Image, Link, Location, Mention, Naming, Part, Range,
+    Style, Styled, Subject, Tapback, Target, Text, WebAddress,
 };
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
+pub use naming::SharedName;
 pub use preview::{Preview, PreviewError};
 pub use receipts::Until;
 pub use receiver::{Kept, Receiver};

@@ -28,7 +28,7 @@ use crate::{
     error::{HandlesError, ProfileError},
     event::{Event, Notice},
     fanout::sender_device,
-    history,
+    history, naming,
     ports::{
         Change, Commit,
         store::{MessageKind, NewMessage, Origin as MessageOrigin, PendingReceipt, SeenMark, StreamPlace},
@@ -248,6 +248,10 @@ impl Inner {
             Kind::Receipt(receipt) => {
                 let from = (&sender.handle, sender.account, sender.device);
                 taken.events = receipts::take_receipt(state, receipt, from, self.now(), commit)?;
+            }
+            Kind::Naming(naming) => {
+                let from = (&sender.handle, sender.account);
+                taken.events = naming::take(state, naming, content, from, commit)?;
             }
             Kind::Repair(repair) => {
                 let answered = self.take_repair(state, repair, peer, session, commit)?;

@@ -115,7 +115,11 @@ impl Inner {
     }
 
     /// Resolves everybody. Who is not known at all must be found now; who is known can be sealed for later.
-    async fn resolve_members(&self, members: &ConversationMembers, asked: &[Handle]) -> Result<Targets, SendError> {
+    pub(crate) async fn resolve_members(
+        &self,
+        members: &ConversationMembers,
+        asked: &[Handle],
+    ) -> Result<Targets, SendError> {
         let mut wanted = members.recipients().to_vec();
         wanted.push(members.sender().clone());
         let resolved = self.resolve(&wanted, Freshness::Kept).await?;

@@ -196,6 +196,26 @@ pub struct Show {
     pub card: bool,
 }
 
+/// `halcyon share-name`
+#[derive(Debug, Args)]
+pub struct ShareName {
+    /// What they shall call you, unless they have a name of their own for you.
+    #[arg(value_name = "NAME", required_unless_present = "remove", conflicts_with = "remove")]
+    pub name: Option<String>,
+    /// A small photo of you: a PNG, JPEG or WebP file of at most 8 KiB.
+    #[arg(long, value_name = "FILE", conflicts_with = "remove")]
+    pub photo: Option<PathBuf>,
+    /// Whom to tell, each on their own; nobody else learns it.
+    #[arg(long, required = true, num_args = 1.., value_name = "HANDLE")]
+    pub to: Vec<Handle>,
+    /// Which of the own addresses to tell it from.
+    #[arg(long, value_name = "HANDLE")]
+    pub from: Option<Handle>,
+    /// Take back what was told before.
+    #[arg(long)]
+    pub remove: bool,
+}
+
 /// `halcyon export`
 #[derive(Debug, Args)]
 pub struct Export {

@@ -20,6 +20,8 @@ pub struct MessageLine {
     pub origin: &'static str,
     /// The sender's handle.
     pub sender: String,
+    /// What the sender wants to be called: a claim of theirs. Null if they did not say, and for own messages.
+    pub sender_maybe: Option<String>,
     /// The sender's device.
     pub sender_device: String,
     /// Its name, if known.
@@ -290,6 +292,7 @@ impl From<&ShownMessage> for MessageLine {
             conversation: message.conversation.to_hex(),
             origin: origin(message.origin),
             sender: message.sender.to_string(),
+            sender_maybe: message.sender_maybe.clone(),
             sender_device: message.sender_device.to_hex(),
             sender_device_name: message.sender_device_name.clone(),
             recipients: message.recipients.iter().map(ToString::to_string).collect(),

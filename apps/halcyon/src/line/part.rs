@@ -5,9 +5,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use halcyon_client::event::ShownMessage;
-use halcyon_client::{Contact, Image, Link, Location, Part};
+use halcyon_client::{Contact, Image, Link, Location, Naming, Part};
+use halcyon_types::Handle;
 use serde::Serialize;
 
+use super::words::address;
+use crate::output::{Output, Style};
 use crate::text::one_line;
 
 /// A point on the earth.
@@ -160,6 +163,39 @@ impl ImageLine {
     #[must_use]
     pub fn new(image: &Image) -> Self {
         Self { media_type: image.kind().media_type(), base64: BASE64.encode(image.as_bytes()) }
+    }
+}
+
+/// What somebody wants to be called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedLine {
+    /// Who.
+    pub handle: String,
+    /// The name; null if they take it back.
+    pub name: Option<String>,
+    /// Their photo.
+    pub photo: Option<ImageLine>,
+}
+
+impl NamedLine {
+    /// Returns the line of what somebody said.
+    #[must_use]
+    pub fn new(handle: &Handle, naming: &Naming) -> Self {
+        Self {
+            handle: handle.to_string(),
+            name: naming.name().map(str::to_owned),
+            photo: naming.photo().map(ImageLine::new),
+        }
+    }
+
+    pub(super) fn words(&self, output: &Output) -> String {
+        let who = address(&self.handle);
+        let photo = if self.photo.is_some() { ", with a photo" } else { "" };
+        let words = match &self.name {
+            Some(name) => format!("{who} (maybe: {}) says what to call them{photo}", one_line(name)),
+            None => format!("{who} takes back what to call them"),
+        };
+        output.styled(Style::Faint, words)
     }
 }
 

@@ -1,6 +1,6 @@
 use halcyon_client::event::Origin;
 use halcyon_client::{
-    Act, Animation, Contact, Deed, Effect, Image, Link, Location, Mention, Part, Range, ShownEdit, ShownPart,
+    Act, Animation, Contact, Deed, Effect, Image, Link, Location, Mention, Naming, Part, Range, ShownEdit, ShownPart,
     ShownTapback, Style, Styled, Subject, Tapback, Target, Text, WebAddress,
 };
 use halcyon_directory::alert::DeviceNotice;
@@ -17,6 +17,7 @@ fn message(text: Option<&str>) -> ShownMessage {
         conversation: ConversationId::from_bytes([2; 16]),
         origin: Origin::Peer,
         sender: Handle::parse("alice@example.org").unwrap(),
+        sender_maybe: None,
         recipients: vec![Handle::parse("bob@example.org").unwrap()],
         sender_device: DeviceId::from_bytes([3; 16]),
         sender_device_name: Some("phone".into()),
@@ -123,6 +124,12 @@ fn laden(text: Option<&str>) -> ShownMessage {
     ShownMessage { parts: said.into_iter().chain(parts).collect(), ..message(text) }
 }
 
+fn named(name: Option<&str>) -> Event {
+    let photo = Image::new(*b"\x89PNG\r\n\x1a\n").unwrap();
+    let naming = name.map_or(Naming::nothing(), |name| Naming::new(name).unwrap().with_photo(photo).unwrap());
+    Event::Named { handle: Handle::parse("alice@example.org").unwrap(), naming }
+}
+
 fn unsent() -> ShownMessage {
     ShownMessage { parts: vec![ShownPart { unsent: true, ..ShownPart::default() }], ..message(None) }
 }
@@ -171,6 +178,9 @@ fn events() -> Vec<Event> {
         Event::Message(rich()),
         Event::Message(laden(Some("look at\nthis"))),
         Event::Message(laden(None)),
+        Event::Message(ShownMessage { sender_maybe: Some("Al\u{202e}\u{1b}".into()), ..message(Some("hi")) }),
+        named(Some("Al\u{202e}")),
+        named(None),
         Event::Message(unsent()),
         act(Deed::Tapback { tapback: Tapback::Love, removed: false }),
         act(Deed::Tapback { tapback: Tapback::Love, removed: true }),

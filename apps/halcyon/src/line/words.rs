@@ -20,6 +20,7 @@ impl Line {
             Self::Message(message) => message.words(output),
             Self::Act(act) => act.words(output),
             Self::Delivery(delivery) => delivery.words(output),
+            Self::Named(named) => named.words(output),
             // It is no news for a person: it is being repaired, and that is said.
             Self::Unopened { device, cause } if cause == "no-key" => {
                 let from = device.as_deref().map_or("an unknown device", short);
@@ -85,7 +86,12 @@ impl MessageLine {
             Some(subject) => format!("{}\n    ", output.styled(Style::Strong, one_line(subject))),
             None => String::new(),
         };
-        let mut words = format!("{time} {sender}{to} ({device}{suite}{answers}{effect}): {subject}{text}{edited}");
+        let maybe = match &self.sender_maybe {
+            Some(name) => format!(" (maybe: {})", one_line(name)),
+            None => String::new(),
+        };
+        let mut words =
+            format!("{time} {sender}{maybe}{to} ({device}{suite}{answers}{effect}): {subject}{text}{edited}");
         if !self.tapbacks.is_empty() {
             let one = |one: &TapbackLine| format!("{} {}", one_line(&one.tapback), address(&one.by));
             let tapbacks: Vec<String> = self.tapbacks.iter().map(one).collect();

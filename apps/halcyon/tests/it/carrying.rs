@@ -82,3 +82,40 @@ fn links_lead_nobody_inside() {
     bob.json(&["listen", "--count", "4"]);
     assert!(inside.accept().is_err(), "CON-47: a receiver asks nobody either");
 }
+
+/// CON-51 to CON-53: a name and a photo for bob, and for nobody else; he sees them beside the address, and they can be taken back.
+#[test]
+fn names_are_shared_with_chosen_people() {
+    let world = World::new();
+    let (alice, bob) = (world.registered("alice", "phone"), world.registered("bob", "phone"));
+    let carol = world.registered("carol", "phone");
+    let photo = world.file("me.webp", "RIFF\u{4}\0\0\0WEBP");
+    let line = ["share-name", "Al", "--photo", photo.to_str().unwrap(), "--to", &bob.handle];
+    let shared = json!({"type": "name-shared", "to": ["mailto:bob@example.org"], "name": "Al", "photo": true});
+    assert_eq!(alice.json(&line), [shared]);
+    for other in [&bob, &carol] {
+        alice.json(&["send", &other.handle, "--text", "hello"]);
+    }
+    let heard = bob.json(&["listen", "--count", "1"]);
+    let named = heard.iter().find(|line| line["type"] == "named").unwrap();
+    assert_eq!((&named["handle"], &named["name"]), (&json!("mailto:alice@example.org"), &json!("Al")));
+    assert_eq!(named["photo"]["media_type"], "image/webp");
+    let words = text(&bob.run(&["history", &alice.handle]).stdout);
+    assert!(words.contains("alice@example.org (maybe: Al) (phone, pq3): hello"), "{words}");
+    carol.json(&["listen", "--count", "1"]);
+    assert_eq!(carol.json(&["history", &alice.handle])[0]["sender_maybe"], Value::Null);
+
+    let words = text(&alice.run(&["share-name", "--remove", "--to", &bob.handle]).stdout);
+    assert_eq!(words.trim_end(), "took back what bob@example.org was told to call you");
+    bob.json(&["listen", "--for", "3"]);
+    assert_eq!(bob.json(&["history", &alice.handle])[0]["sender_maybe"], Value::Null);
+    let not = world.file("not.png", "hello");
+    for (line, reason) in [
+        (&["share-name", "two\nlines", "--to", &bob.handle][..], "one line of 1 to 128 bytes"),
+        (&["share-name", "Al", "--photo", not.to_str().unwrap(), "--to", &bob.handle], "no PNG, JPEG or WebP"),
+        (&["share-name", "Al", "--to", "nobody@example.org"], "knows nobody as nobody@example.org"),
+    ] {
+        let (code, errors) = alice.fails(line);
+        assert!(code == 1 && errors.contains(reason), "{errors}");
+    }
+}

@@ -11,6 +11,7 @@ mod first_talk;
 mod handles;
 mod linking;
 mod loss;
+mod naming;
 mod previews;
 mod repair;
 mod world;
