@@ -4,6 +4,7 @@
 //!
 //! - One is kept for each account, in the settings: the newest by its own time. One that takes a name back is kept, too, or an older one
 //!   that comes late would bring the name back.
+//! - The photo is kept apart: the name is read with every message that is shown, the photo is not.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use halcyon_content::{Content, ConversationMembers, Image, Kind, Naming};
@@ -23,7 +24,8 @@ use crate::{
 };
 
 /// What the names of the settings begin with; the account follows.
-const SETTING_PREFIX: &str = "naming.";
+const NAMING_PREFIX: &str = "naming.";
+const PHOTO_PREFIX: &str = "naming-photo.";
 
 /// What somebody calls themself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +43,6 @@ struct Kept {
     /// Orders what was said at one time.
     id: String,
     name: Option<String>,
-    photo: Option<String>,
 }
 
 impl Client {
@@ -69,7 +70,7 @@ impl Client {
             jobs.push(Change::PutOutboxJob(job));
             if jobs.len() == 1 {
                 let own = inner.state().own()?.account;
-                commit.push(kept(own, naming, now, message_id));
+                keep(own, naming, (now, message_id), &mut commit);
             }
         }
         jobs.into_iter().for_each(|job| commit.push(job));
@@ -85,7 +86,11 @@ impl Client {
     pub fn shared_name(&self, handle: &Handle) -> Result<Option<SharedName>, ProfileError> {
         let state = self.inner.state();
         let Some(pin) = state.known_handle(handle)? else { return Ok(None) };
-        Ok(state.naming_of(pin.account())?.map(|(shared, _, naming)| SharedName { naming, shared }))
+        let Some((shared, _, naming)) = state.naming_of(pin.account())? else { return Ok(None) };
+        let photo = state.store().setting(&setting(PHOTO_PREFIX, pin.account()))?;
+        let photo = photo.and_then(|photo| Image::new(BASE64.decode(photo).ok()?));
+        let naming = photo.and_then(|photo| naming.clone().with_photo(photo)).unwrap_or(naming);
+        Ok(Some(SharedName { naming, shared }))
     }
 }
 
@@ -102,7 +107,7 @@ pub(crate) fn take(
     if known.is_some_and(|(sent, id, _)| (sent, id) >= (content.sent, content.message_id)) {
         return Ok(Vec::new());
     }
-    commit.push(kept(account, naming, content.sent, content.message_id));
+    keep(account, naming, (content.sent, content.message_id), commit);
     if state.own()?.account == account {
         return Ok(Vec::new());
     }
@@ -121,9 +126,9 @@ impl State {
         }
     }
 
-    /// Returns what the person behind an account said last of how to call them, with time and id.
+    /// Returns what the person behind an account said last of how to call them, without photo, with time and id.
     pub(crate) fn naming_of(&self, account: AccountId) -> Result<Option<(Timestamp, MessageId, Naming)>, ProfileError> {
-        let Some(kept) = self.store().setting(&setting(account))? else { return Ok(None) };
+        let Some(kept) = self.store().setting(&setting(NAMING_PREFIX, account))? else { return Ok(None) };
         let damaged = || ProfileError::Damaged("what somebody calls themself");
         let kept: Kept = serde_json::from_str(&kept).map_err(|_| damaged())?;
         let id = kept.id.parse().map_err(|_| damaged())?;
@@ -131,23 +136,23 @@ impl State {
             None => Naming::nothing(),
             Some(name) => Naming::new(name).ok_or_else(damaged)?,
         };
-        let photo = kept.photo.and_then(|photo| Image::new(BASE64.decode(photo).ok()?));
-        let naming = photo.and_then(|photo| naming.clone().with_photo(photo)).unwrap_or(naming);
         Ok(Some((Timestamp::from_millis(kept.sent_ms), id, naming)))
     }
 }
 
-fn setting(account: AccountId) -> String {
-    format!("{SETTING_PREFIX}{}", account.to_hex())
+fn setting(prefix: &str, account: AccountId) -> String {
+    format!("{prefix}{}", account.to_hex())
 }
 
-fn kept(account: AccountId, naming: &Naming, sent: Timestamp, id: MessageId) -> Change {
-    let kept = Kept {
-        sent_ms: sent.as_millis(),
-        id: id.to_hex(),
-        name: naming.name().map(str::to_owned),
-        photo: naming.photo().map(|photo| BASE64.encode(photo.as_bytes())),
-    };
+/// Adds to the commit what somebody calls themself now, in the place of what they said before.
+fn keep(account: AccountId, naming: &Naming, said: (Timestamp, MessageId), commit: &mut Commit) {
+    let (sent, id) = said;
+    let kept = Kept { sent_ms: sent.as_millis(), id: id.to_hex(), name: naming.name().map(str::to_owned) };
     let value = serde_json::to_string(&kept).expect("texts and numbers are JSON");
-    Change::PutSetting { name: setting(account), value }
+    commit.push(Change::PutSetting { name: setting(NAMING_PREFIX, account), value });
+    let name = setting(PHOTO_PREFIX, account);
+    commit.push(match naming.photo() {
+        Some(photo) => Change::PutSetting { name, value: BASE64.encode(photo.as_bytes()) },
+        None => Change::RemoveSetting(name),
+    });
 }
