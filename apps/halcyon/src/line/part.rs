@@ -208,6 +208,8 @@ pub struct Carried {
     pub contacts: Vec<ContactLine>,
     /// Links with previews.
     pub links: Vec<LinkLine>,
+    /// Parts that this version cannot show, from 0.
+    pub unsupported_parts: Vec<usize>,
 }
 
 impl Carried {
@@ -220,19 +222,31 @@ impl Carried {
                 Some(Part::Location(location)) => carried.locations.push(LocationLine::new(part, location)),
                 Some(Part::Contact(contact)) => carried.contacts.push(ContactLine::new(part, contact)),
                 Some(Part::Link(link)) => carried.links.push(LinkLine::new(part, link)),
+                _ if shown.text.is_none() && !shown.unsent => carried.unsupported_parts.push(part),
                 _ => {}
             }
         }
         carried
     }
 
-    /// Returns it in words, a line a part.
+    /// Whether it carries nothing that can be shown.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.locations.is_empty() && self.contacts.is_empty() && self.links.is_empty()
+    }
+
+    /// Returns it in words, a line a part; nothing if nothing of it can be shown.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let unknown = |part: &usize| (*part, "(a part that this version cannot show)".to_owned()); // CON-5
         let locations = self.locations.iter().map(|line| (line.part, line.words()));
         let contacts = self.contacts.iter().map(|line| (line.part, line.words()));
         let links = self.links.iter().map(|line| (line.part, line.words()));
-        let mut words: Vec<(usize, String)> = locations.chain(contacts).chain(links).collect();
+        let mut words: Vec<(usize, String)> =
+            locations.chain(contacts).chain(links).chain(self.unsupported_parts.iter().map(unknown)).collect();
         words.sort_by_key(|(part, _)| *part);
         words.into_iter().map(|(_, words)| words).collect()
     }

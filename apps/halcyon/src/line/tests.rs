@@ -120,8 +120,10 @@ fn laden(text: Option<&str>) -> ShownMessage {
         Part::Link(link("http://192.0.2.1/")),
     ];
     let parts = carried.map(|part| ShownPart { carried: Some(part), ..ShownPart::default() });
+    // Of a version that is not here yet: then the text is not shown either (CON-5).
+    let later = text.is_none().then(ShownPart::default);
     let said = text.map(|text| ShownPart { text: Some(Text::plain(text)), ..ShownPart::default() });
-    ShownMessage { parts: said.into_iter().chain(parts).collect(), ..message(text) }
+    ShownMessage { parts: said.into_iter().chain(parts).chain(later).collect(), ..message(text) }
 }
 
 fn named(name: Option<&str>) -> Event {

@@ -11,6 +11,7 @@ fn help_is_stable() {
         &["link"],
         &["approve"],
         &["send"],
+        &["share-name"],
         &["listen"],
         &["history"],
         &["devices"],

@@ -7,7 +7,6 @@ use std::fmt::Write;
 use halcyon_types::Handle;
 
 use crate::line::message::{MentionLine, StyleLine};
-use crate::line::part::Carried;
 use crate::line::{GapLine, MessageLine, time_words};
 use crate::output::Output;
 use crate::text::sanitize;
@@ -57,7 +56,7 @@ pub(super) fn message(message: &MessageLine) -> String {
     match &message.text {
         Some(text) => html.push_str(&looking(text, &message.styles, &message.mentions)),
         None if message.unsent => html.push_str("<em>unsent</em>"),
-        None if message.carried != Carried::default() => {}
+        None if !message.carried.is_empty() => {}
         None => html.push_str("<em>a message that this version cannot show</em>"),
     }
     // In words, without a link: a page that is looked at later must not lead where somebody once wanted one to go.
