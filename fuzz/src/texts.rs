@@ -5,13 +5,14 @@
 //! - Nothing that is shown can move a cursor (CON-3).
 
 use halcyon_content::{
-    Act, Animation, CONTENT_BYTES_MAX, Content, ConversationMembers, Deed, Effect, Kind, Mention, Message, PARTS_MAX,
-    Part, RECEIPT_IDS_MAX, RECIPIENTS_MAX, Range, Receipt, ReceiptKind, Style, Styled, Subject, TEXT_BYTES_MAX,
-    Tapback, Target, Text, decode, encode, for_display,
+    Act, Animation, CONTENT_BYTES_MAX, Content, ConversationMembers, Deed, Effect, EncodeError, Kind, Mention, Message,
+    Own, OwnEntry, OwnKey, OwnValue, PARTS_MAX, PLACE_BYTES_MAX, Part, RECEIPT_IDS_MAX, RECIPIENTS_MAX, Range, Receipt,
+    ReceiptKind, SealedMessage, Style, Styled, Subject, TEXT_BYTES_MAX, Tapback, Target, Text, Typing, address_book,
+    decode, encode, for_display,
 };
 use halcyon_crypto::{padding, sas::Sas};
 use halcyon_types::{
-    AccountId, DeviceId, Handle, HandleKind, LinkId, MessageId, PushToken, SessionToken, Storing, Topic,
+    AccountId, ConversationId, DeviceId, Handle, HandleKind, LinkId, MessageId, PushToken, SessionToken, Storing, Topic,
 };
 
 use crate::{
@@ -25,12 +26,13 @@ const HANDLE_BYTES_MAX: usize = 261;
 /// Reads the first byte as the choice of a text, and the rest as it.
 pub fn target(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.choice(6) {
+    match input.choice(7) {
         0 => content(input.rest()),
         1 => with_text(input.rest(), handle),
         2 => with_text(input.rest(), ids),
         3 => with_text(input.rest(), topic),
         4 => with_text(input.rest(), display),
+        6 => cards(input.rest()),
         _ => members(&mut input),
     }
 }
@@ -56,13 +58,20 @@ fn content(plaintext: &[u8]) {
         }
         _ => {}
     }
-    assert!((1..=RECIPIENTS_MAX).contains(&content.members.recipients().len()), "CON-2");
-    let Ok(encoded) = encode(&content) else {
-        assert!(is_of_later_version(&content), "what was read can be written");
-        return;
+    let recipients = content.members.recipients().len();
+    let is_for_own = recipients == 0 && matches!(content.kind, Kind::Repair(_) | Kind::Forward(_) | Kind::Own(_));
+    assert!(is_for_own || (1..=RECIPIENTS_MAX).contains(&recipients), "CON-2, CON-9");
+    let encoded = match encode(&content) {
+        Ok(encoded) => encoded,
+        // CON-8: what we write leaves room for its place.
+        Err(EncodeError::TooLarge(bytes)) if bytes + PLACE_BYTES_MAX > CONTENT_BYTES_MAX => return,
+        Err(_) => {
+            assert!(is_of_later_version(&content), "what was read can be written");
+            return;
+        }
     };
     assert!(!is_of_later_version(&content), "what we cannot read we do not write");
-    assert!(encoded.len() <= plaintext.len().min(CONTENT_BYTES_MAX), "the shortest encoding is ours");
+    assert!(encoded.len() <= plaintext.len(), "the shortest encoding is ours");
     assert_eq!(decode(&encoded), Ok(content), "a content decodes to itself");
     let padded = padding::padded_len(encoded.len());
     assert!(padded >= encoded.len() && padded <= 16 * 1024, "a content fits an envelope");
@@ -71,8 +80,21 @@ fn content(plaintext: &[u8]) {
 fn is_of_later_version(content: &Content) -> bool {
     match &content.kind {
         Kind::Message(message) => message.parts.contains(&Part::Unsupported),
-        Kind::Receipt(_) | Kind::Act(_) | Kind::Naming(_) => false,
-        _ => true,
+        Kind::Unsupported => true,
+        _ => false,
+    }
+}
+
+/// OWN-8
+fn cards(file: &[u8]) {
+    let Ok(book) = address_book::read(file) else { return };
+    assert!(book.cards.len() <= address_book::CARDS_MAX);
+    for card in book.cards {
+        assert!((1..=address_book::CARD_NAME_BYTES_MAX).contains(&card.name.len()));
+        assert!((1..=address_book::CARD_HANDLES_MAX).contains(&card.handles.len()));
+        assert_eq!(address_book::name(&card.name).as_ref(), Some(&card.name), "a name that was read is one");
+        assert!(!card.name.contains('\n'), "a name is on one line");
+        display(&card.name);
     }
 }
 
@@ -142,13 +164,37 @@ fn members(input: &mut Input<'_>) {
     assert_eq!(answer.id(), members.id(), "an answer is in the same conversation");
 }
 
+/// One entry of every key, and a message that was read.
+fn own() -> Own {
+    let (device, conversation) = (DeviceId::from_bytes([8; 16]), ConversationId::from_bytes([3; 16]));
+    let message = SealedMessage { device, message: MessageId::from_bytes([9; 16]) };
+    let keys = [
+        OwnKey::Setting("typing".into()),
+        OwnKey::Muted(conversation),
+        OwnKey::Pinned(conversation),
+        OwnKey::ReadReceipts(conversation),
+        OwnKey::SendsFrom(conversation),
+        OwnKey::Blocked(BOB.handle.clone()),
+        OwnKey::Accepted(BOB.handle.clone()),
+        OwnKey::Contact(BOB.handle.clone()),
+        OwnKey::Deleted(message),
+    ];
+    let value = OwnValue::new("on").expect("it is short");
+    let chosen = NOW;
+    let entries = keys.map(|key| OwnEntry { key, value: value.clone(), chosen, device });
+    Own { entries: entries.into(), read: vec![message], read_at: chosen, wanted: true }
+}
+
 /// Contents, and texts of every kind.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
     let members = || ConversationMembers::new(ALICE.handle.clone(), [BOB.handle.clone()]).unwrap();
     let content = |kind| {
-        let content =
-            Content { message_id: MessageId::from_bytes([7; 16]), sent: NOW, members: members(), kind, place: None };
+        let members = match kind {
+            Kind::Own(_) => ConversationMembers::own(ALICE.handle.clone()),
+            _ => members(),
+        };
+        let content = Content { message_id: MessageId::from_bytes([7; 16]), sent: NOW, members, kind, place: None };
         encode(&content).unwrap()
     };
     let two = Message {
@@ -168,10 +214,12 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let receipt = Receipt {
         kind: ReceiptKind::Delivered,
         message_ids: vec![MessageId::from_bytes([7; 16]), MessageId::from_bytes([8; 16])],
+        at: None,
     };
+    let read = Receipt { kind: ReceiptKind::Read, at: Some(NOW), ..receipt.clone() };
     let (local, label) = ("a".repeat(60), "b".repeat(60));
     let long = format!("{local}@{label}.{label}.{label}.example.org");
-    let texts: [(u8, &str); 16] = [
+    let texts: [(u8, &str); 18] = [
         (1, "alice@example.org"),
         (1, " MAILTO:Alice@Example.ORG"),
         (1, "tel:+49 (170) 123-45.67"),
@@ -188,6 +236,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (4, "\u{202a}\u{85}\u{0}"),
         (5, "alice@example.org\nbob@example.org\n+491701234567"),
         (5, "alice@example.org\nalice@example.org"),
+        (6, "BEGIN:VCARD\r\nN:B;Anna;;;\r\nTEL;TYPE=\"a:b\":tel:+49 170\r\n 1234567\r\nEND:VCARD\r\n"),
+        (6, "BEGIN:VCARD\nFN:Bob\\, B\\n\nitem1.EMAIL;PREF=1:bob@example.org\nEND:VCARD\n"),
     ];
     let target = Target { message: MessageId::from_bytes([9; 16]), device: DeviceId::from_bytes([8; 16]), part: 1 };
     let deeds = [
@@ -204,6 +254,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Kind::Message(rich),
         Kind::Message(answer),
         Kind::Receipt(receipt),
+        Kind::Receipt(read),
+        Kind::Typing(Typing::Stopped),
+        Kind::Own(own()),
     ];
     let acts = deeds.map(|deed| Kind::Act(Act { target, deed }));
     let mut seeds: Vec<Vec<u8>> =

@@ -13,8 +13,8 @@ use crate::{
     RECEIPT_IDS_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX, act,
     contact::{self, ContactError},
     effect, link, location,
-    model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject},
-    naming, repair, text, wire,
+    model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject, Typing},
+    naming, own, repair, text, wire,
 };
 
 /// Why a plaintext is not content. The peer's fault: it is kept sealed, acknowledged, and shown as unreadable.
@@ -84,6 +84,9 @@ pub enum DecodeError {
     /// REP-2, REP-24: a list too long, or a field out of its bounds.
     #[error("a repair's {0} are out of bounds")]
     Repair(&'static str),
+    /// OWN-2: a list too long, or a field out of its bounds.
+    #[error("what an own device tells is out of bounds: {0}")]
+    Own(&'static str),
 }
 
 /// Returns the content of a plaintext whose padding was stripped.
@@ -114,6 +117,10 @@ pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
         Some(wire::content::Kind::Forward(forward)) => Kind::Forward(repair::decode_forward(forward)?),
         Some(wire::content::Kind::Act(act)) => act::decode(act, &members)?,
         Some(wire::content::Kind::Naming(naming)) => naming::decode(naming)?,
+        Some(wire::content::Kind::Typing(typing)) => {
+            Kind::Typing(if typing.stopped { Typing::Stopped } else { Typing::Started })
+        }
+        Some(wire::content::Kind::Own(own)) => Kind::Own(own::decode(own)?),
     };
     let place = wire.place.map(repair::decode_place).transpose()?;
     Ok(Content { message_id, sent: Timestamp::from_millis(wire.sent_ms), members, kind, place })
@@ -128,9 +135,13 @@ fn decode_members(wire: &wire::Content) -> Result<ConversationMembers, DecodeErr
     let sender = decode_handle(&wire.sender)?;
     let recipients = wire.recipients.iter().map(|uri| decode_handle(uri)).collect::<Result<Vec<_>, _>>()?;
     // CON-9
-    let for_own = matches!(wire.kind, Some(wire::content::Kind::Repair(_) | wire::content::Kind::Forward(_)));
-    if for_own && recipients.is_empty() {
+    let may_be_own = matches!(wire.kind, Some(wire::content::Kind::Repair(_) | wire::content::Kind::Forward(_)));
+    let is_own = matches!(wire.kind, Some(wire::content::Kind::Own(_)));
+    if (may_be_own || is_own) && recipients.is_empty() {
         return Ok(ConversationMembers::own(sender));
+    }
+    if is_own {
+        return Err(DecodeError::NotNormal); // OWN-1
     }
     let members = ConversationMembers::new(sender, recipients.iter().cloned()).map_err(DecodeError::Members)?;
     if members.recipients() == recipients { Ok(members) } else { Err(DecodeError::NotNormal) }
@@ -177,9 +188,14 @@ fn decode_receipt(wire: wire::Receipt) -> Result<Kind, DecodeError> {
         return Err(DecodeError::ReceiptIds(wire.message_ids.len()));
     }
     let message_ids = wire.message_ids.iter().map(|id| decode_message_id(id)).collect::<Result<_, _>>()?;
-    Ok(match wire::ReceiptKind::try_from(wire.kind) {
-        Ok(wire::ReceiptKind::Delivered) => Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids }),
+    let kind = match wire::ReceiptKind::try_from(wire.kind) {
+        Ok(wire::ReceiptKind::Delivered) => ReceiptKind::Delivered,
+        Ok(wire::ReceiptKind::Read) => ReceiptKind::Read,
+        Ok(wire::ReceiptKind::Played) => ReceiptKind::Played,
         // CON-5: a receipt about something that a later version knows.
-        Ok(wire::ReceiptKind::ReceiptUnspecified) | Err(_) => Kind::Unsupported,
-    })
+        Ok(wire::ReceiptKind::ReceiptUnspecified) | Err(_) => return Ok(Kind::Unsupported),
+    };
+    // CON-21
+    let at = (kind != ReceiptKind::Delivered).then(|| Timestamp::from_millis(wire.at_ms));
+    Ok(Kind::Receipt(Receipt { kind, message_ids, at }))
 }

@@ -2,13 +2,14 @@
 //!
 //! Owns the check that what we write is what a peer's decoder accepts. Does not pad: that is the suite's.
 
+use halcyon_types::Timestamp;
 use prost::Message as _;
 
 use crate::{
     CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MENTIONS_MAX, PARTS_MAX,
     RECEIPT_IDS_MAX, STYLES_MAX, TEXT_BYTES_MAX, act, contact, effect, link, location,
-    model::{Content, Kind, Message, Part, Receipt, ReceiptKind},
-    naming,
+    model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Typing},
+    naming, own,
     repair::{self, PLACE_BYTES_MAX},
     text, wire,
 };
@@ -44,6 +45,9 @@ pub enum EncodeError {
     /// CON-12.
     #[error("a tapback is one of the six with names, or one emoji")]
     Emoji,
+    /// OWN-1, OWN-2: too much for one content, a value out of its bounds, or somebody else among its recipients.
+    #[error("what is told own devices is out of bounds: {0}")]
+    Own(&'static str),
     /// What this version cannot read it does not write.
     #[error("content of an unsupported kind cannot be sent")]
     Unsupported,
@@ -62,6 +66,9 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
         Kind::Forward(forward) => wire::content::Kind::Forward(repair::encode_forward(forward)),
         Kind::Act(act) => wire::content::Kind::Act(act::encode(act, &content.members)?),
         Kind::Naming(naming) => wire::content::Kind::Naming(naming::encode(naming)),
+        Kind::Typing(typing) => wire::content::Kind::Typing(wire::Typing { stopped: *typing == Typing::Stopped }),
+        Kind::Own(_) if !content.members.recipients().is_empty() => return Err(EncodeError::Own("recipients")),
+        Kind::Own(own) => wire::content::Kind::Own(own::encode(own)?),
         Kind::Unsupported => return Err(EncodeError::Unsupported),
     };
     let encoded = wire::Content {
@@ -117,7 +124,10 @@ fn encode_receipt(receipt: &Receipt) -> Result<wire::Receipt, EncodeError> {
     }
     let kind = match receipt.kind {
         ReceiptKind::Delivered => wire::ReceiptKind::Delivered,
+        ReceiptKind::Read => wire::ReceiptKind::Read,
+        ReceiptKind::Played => wire::ReceiptKind::Played,
     };
     let message_ids = receipt.message_ids.iter().map(|id| id.as_bytes().to_vec().into()).collect();
-    Ok(wire::Receipt { kind: kind.into(), message_ids })
+    let at_ms = receipt.at.filter(|_| receipt.kind != ReceiptKind::Delivered).map(Timestamp::as_millis);
+    Ok(wire::Receipt { kind: kind.into(), message_ids, at_ms: at_ms.unwrap_or_default() })
 }

@@ -1,5 +1,6 @@
 //! What a message says: the plaintext model, its encoding, and the one decoder that meets a peer's plaintext.
-//! Spec: 50-content.md (CON-1 to CON-53), 61-repair.md (REP-1, REP-2, REP-24).
+//! Spec: 50-content.md (CON-1 to CON-53), 52-own-devices.md (OWN-1 to
+//! OWN-4), 61-repair.md (REP-1, REP-2, REP-24).
 //!
 //! Owns the limits of every field and the rule that names a conversation. Does not know who really sent a message
 //! (the client compares, CON-7), how it is sealed, or where it is stored.
@@ -12,6 +13,7 @@
 
 mod act;
 mod contact;
+pub mod address_book;
 mod conversation;
 mod decode;
 mod display;
@@ -25,6 +27,7 @@ mod location;
 mod model;
 mod naming;
 mod page;
+mod own;
 mod repair;
 mod text;
 pub mod vcard;
@@ -44,9 +47,12 @@ pub use image::{Image, ImageKind};
 pub use judge::{Acted, Denied, EDIT_WITHIN, EDITS_MAX, Judged, Original, UNSEND_WITHIN, judge, would_count};
 pub use link::{LINK_IMAGE_BYTES_MAX, LINK_SUMMARY_BYTES_MAX, LINK_TITLE_BYTES_MAX, Link, URL_BYTES_MAX, WebAddress};
 pub use location::{ACCURACY_METERS_MAX, LOCATION_NAME_BYTES_MAX, Location};
-pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject};
+pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject, Typing};
 pub use naming::{Naming, SHARED_NAME_BYTES_MAX, SHARED_PHOTO_BYTES_MAX};
 pub use page::Page;
+pub use own::{
+    NAME_BYTES_MAX, OWN_ENTRIES_MAX, OWN_READ_MAX, OWN_VALUE_BYTES_MAX, Own, OwnEntry, OwnKey, OwnValue, SealedMessage,
+};
 pub use repair::{
     ENVELOPES_MAX, Forward, PLACE_BYTES_MAX, Place, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened,
     with_place,

@@ -7,7 +7,7 @@ use std::fmt;
 use halcyon_types::{MessageId, Timestamp};
 
 use crate::{
-    Act, Contact, ConversationMembers, Effect, Forward, Link, Location, Naming, Place, Repair, SUBJECT_BYTES_MAX,
+    Act, Contact, ConversationMembers, Effect, Forward, Link, Location, Naming, Own, Place, Repair, SUBJECT_BYTES_MAX,
     Target, Text, line,
 };
 
@@ -42,6 +42,10 @@ pub enum Kind {
     Act(Act),
     /// What its sender wants to be called (CON-51).
     Naming(Naming),
+    /// Somebody is typing, or stopped (CON-28).
+    Typing(Typing),
+    /// What the person of this account chose, from an own device (OWN-1).
+    Own(Own),
     /// A kind that a later version knows (CON-5).
     Unsupported,
 }
@@ -108,14 +112,29 @@ pub struct Receipt {
     pub kind: ReceiptKind,
     /// To which, 1 to 256.
     pub message_ids: Vec<MessageId>,
+    /// When it was read or played, by the reader's clock; none for delivered (CON-21).
+    pub at: Option<Timestamp>,
 }
 
 /// What happened to a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ReceiptKind {
     /// A device committed it.
     Delivered,
+    /// Somebody looked at it.
+    Read,
+    /// Somebody listened to it, or watched it.
+    Played,
+}
+
+/// What somebody does with the keyboard (CON-28).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typing {
+    /// There is something to come.
+    Started,
+    /// Not any more.
+    Stopped,
 }
 
 impl Message {

@@ -2,6 +2,7 @@
 
 mod naming;
 mod parts;
+mod own;
 mod rich;
 
 use halcyon_types::{DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -45,7 +46,7 @@ fn changed(content: &Content, change: impl FnOnce(&mut wire::Content)) -> Vec<u8
 #[test]
 fn a_message_arrives_as_it_was_written() {
     assert_eq!(decode(&encode(&hello()).unwrap()), Ok(hello()));
-    let receipt = Receipt { kind: ReceiptKind::Delivered, message_ids: vec![MessageId::from_bytes([9; 16])] };
+    let receipt = Receipt { kind: ReceiptKind::Delivered, message_ids: vec![MessageId::from_bytes([9; 16])], at: None };
     let receipt = alice_to_bob(Kind::Receipt(receipt));
     assert_eq!(decode(&encode(&receipt).unwrap()), Ok(receipt));
 }
@@ -197,12 +198,12 @@ fn acts_are_bounded() {
 fn receipts_are_bounded() {
     let receipt = |count: usize| {
         let message_ids = vec![MessageId::from_bytes([9; 16]); count];
-        alice_to_bob(Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids }))
+        alice_to_bob(Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids, at: None }))
     };
     assert!(encode(&receipt(256)).is_ok());
     assert_eq!(encode(&receipt(257)), Err(EncodeError::ReceiptIds(257)));
     let none = changed(&receipt(1), |wire| {
-        wire.kind = Some(wire::content::Kind::Receipt(wire::Receipt { kind: 1, message_ids: vec![] }));
+        wire.kind = Some(wire::content::Kind::Receipt(wire::Receipt { kind: 1, ..Default::default() }));
     });
     assert_eq!(decode(&none), Err(DecodeError::ReceiptIds(0)));
 }
@@ -216,7 +217,7 @@ fn later_kinds_are_kept_as_unsupported() {
     assert_eq!(decode(&later_version).unwrap().kind, Kind::Unsupported);
     let unknown_receipt = changed(&hello(), |wire| {
         let message_ids = vec![vec![1; 16].into()];
-        wire.kind = Some(wire::content::Kind::Receipt(wire::Receipt { kind: 99, message_ids }));
+        wire.kind = Some(wire::content::Kind::Receipt(wire::Receipt { kind: 99, message_ids, at_ms: 0 }));
     });
     assert_eq!(decode(&unknown_receipt).unwrap().kind, Kind::Unsupported);
     let unknown_part = changed(&hello(), |wire| {

@@ -10,6 +10,7 @@
 mod apply;
 mod columns;
 mod outbox;
+mod own;
 mod repairs;
 mod schema;
 mod words;
@@ -17,8 +18,8 @@ mod words;
 use bytes::Bytes;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, LinkRecord,
-    MessageRecord, OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, PendingReceipt, Profile, RepairQueries,
-    SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
+    MessageRecord, OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, OwnQueries, PendingReceipt, Profile,
+    RepairQueries, SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -32,7 +33,7 @@ macro_rules! messages {
     ($condition:literal) => {
         concat!(
             "SELECT number, id, conversation, origin, kind, sender, sender_account, sender_device, suite, sent, stored,
-             content, stream, place, target FROM message ",
+             content, stream, place, target, read, deleted FROM message ",
             $condition
         )
     };
@@ -206,7 +207,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         let sql = messages!(
-            "WHERE conversation = ?1 AND (anchor, rank, number) < (?2, ?3, ?4) AND kind <> ?6
+            "WHERE conversation = ?1 AND (anchor, rank, number) < (?2, ?3, ?4) AND kind < ?6 AND deleted IS NULL
              ORDER BY anchor DESC, rank DESC, number DESC LIMIT ?5"
         );
         let before = i64::try_from(before).unwrap_or(i64::MAX);
@@ -274,12 +275,17 @@ impl Store for SqliteStore {
     }
 
     fn pending_receipts(&self) -> Result<Vec<PendingReceipt>, StoreError> {
-        self.all("SELECT recipient, sender, message FROM pending_receipt ORDER BY place", [], |row| {
-            Ok(PendingReceipt { to: handle(row, 0)?, from: handle(row, 1)?, message: id(row, 2)? })
+        self.all("SELECT recipient, sender, message, kind, at FROM pending_receipt ORDER BY place", [], |row| {
+            let (to, from, message) = (handle(row, 0)?, handle(row, 1)?, id(row, 2)?);
+            Ok(PendingReceipt { to, from, message, kind: columns::read_receipt_kind(row, 3)?, at: millis(row, 4)? })
         })
     }
 
     fn repairs(&self) -> &dyn RepairQueries {
+        self
+    }
+
+    fn own(&self) -> &dyn OwnQueries {
         self
     }
 

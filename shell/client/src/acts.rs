@@ -38,7 +38,8 @@ impl Client {
         let mut state = self.inner.state();
         let records = state.store().messages_with(id)?;
         let gaps = state.store().repairs().gaps()?;
-        records.into_iter().map(|record| history::shown(&mut state, record.number, record.message, &gaps)).collect()
+        let for_people = records.into_iter().filter(|record| record.message.kind != MessageKind::Own);
+        for_people.map(|record| history::shown(&mut state, record, &gaps)).collect()
     }
 }
 
@@ -124,6 +125,7 @@ pub(crate) fn message_kind(kind: &Kind) -> MessageKind {
     match kind {
         Kind::Message(_) => MessageKind::Message,
         Kind::Act(_) => MessageKind::Act,
+        Kind::Own(_) => MessageKind::Own,
         _ => MessageKind::Unsupported,
     }
 }

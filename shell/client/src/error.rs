@@ -414,6 +414,34 @@ fault_of!(HandlesError,
     Self::KindUnsupported | Self::Taken | Self::TooMany | Self::Last | Self::NotOwn => Fault::User,
 );
 
+/// Why something was not chosen, read or deleted. Everything is as before.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChooseError {
+    /// The profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// There is no such message of somebody else's, or it was deleted for good.
+    #[error("there is no such message here")]
+    NoSuchMessage,
+    /// There is no such conversation.
+    #[error("there is no such conversation here")]
+    NoSuchConversation,
+    /// The value is none that can be chosen.
+    #[error("this cannot be chosen; it takes {0}")]
+    Value(String),
+    /// Not one of this account's.
+    #[error("this handle does not belong to this account")]
+    NotOwnHandle,
+    /// OWN-8.
+    #[error("there are too many contacts; at most {0} are kept")]
+    TooMany(usize),
+}
+fault_of!(ChooseError,
+    Self::Profile(error) => error.fault(),
+    Self::NoSuchMessage | Self::NoSuchConversation | Self::Value(_) | Self::NotOwnHandle | Self::TooMany(_) => Fault::User,
+);
+
 macro_rules! from_store {
     ($($error:ident),+) => { $(
         impl From<StoreError> for $error {
@@ -431,5 +459,6 @@ from_store!(
     SendError,
     LookupError,
     DevicesError,
-    HandlesError
+    HandlesError,
+    ChooseError
 );

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use halcyon_content::{Act, Effect, Naming, Part, Subject, Tapback, Target, Text};
+use halcyon_content::{Act, Effect, Naming, Part, ReceiptKind, Subject, Tapback, Target, Text, Typing};
 use halcyon_directory::{alert::AlertEvent, resolver};
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
 
@@ -38,6 +38,29 @@ pub enum Event {
         message: MessageId,
         /// The device and how far.
         delivery: ShownDelivery,
+    },
+    /// Somebody read or played a message of this account (CON-21).
+    Receipt {
+        /// The message.
+        message: MessageId,
+        /// Who did what, when.
+        receipt: ShownReceipt,
+    },
+    /// Somebody types, or stopped, or said nothing more of it for a minute (CON-29).
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        by: Handle,
+        /// Whether it began or ended.
+        typing: Typing,
+    },
+    /// Another device of this account told what its person chose or read (OWN-1): what is listed may look different.
+    Chosen {
+        /// Choices that count.
+        entries: usize,
+        /// Messages that were read.
+        read: usize,
     },
     /// Something arrived that does not open; it is kept, and counted (RCV-3).
     Unopened {
@@ -94,6 +117,8 @@ pub struct ShownMessage {
     pub sender: Handle,
     /// What the sender wants to be called, if they said so and are somebody else: a claim of theirs (CON-52).
     pub sender_maybe: Option<String>,
+    /// What the person of this account calls the sender (OWN-8).
+    pub sender_name: Option<String>,
     /// Everybody else in the conversation.
     pub recipients: Vec<Handle>,
     /// The sender's device.
@@ -126,6 +151,27 @@ pub struct ShownMessage {
     pub missing_before: u64,
     /// Those that belong directly before it and cannot be sent again.
     pub lost_before: u64,
+    /// When the person of this account read it, if it is somebody else's.
+    pub read: Option<Timestamp>,
+    /// When the person of this account deleted it.
+    pub deleted: Option<Timestamp>,
+    /// Who read or played it, if it is this account's.
+    pub receipts: Vec<ShownReceipt>,
+    /// Whether its conversation is to make no noise.
+    pub muted: bool,
+    /// Whether it is kept apart, since its sender is unknown (OWN-13): nobody is notified of it.
+    pub apart: bool,
+}
+
+/// That somebody read or played a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownReceipt {
+    /// Who.
+    pub by: Handle,
+    /// Read, or played.
+    pub kind: ReceiptKind,
+    /// When, by that person's clock, but not later than it became known.
+    pub at: Timestamp,
 }
 
 /// A part of a message, after what was done to it.

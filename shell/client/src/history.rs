@@ -6,9 +6,10 @@ use halcyon_types::{ConversationId, MessageId, Timestamp};
 use crate::{
     client::Client,
     error::ProfileError,
-    event::{Event, ShownDelivery, ShownMessage, ShownPart},
+    event::{Event, ShownDelivery, ShownMessage, ShownPart, ShownReceipt},
     handles, outbox,
-    ports::store::{Conversation, Heard, MessageRecord, NewMessage, Origin},
+    ports::store::{Conversation, Heard, MessageKind, MessageRecord, NewMessage, Origin},
+    preferences::Mark,
     repair::{
         ShownGap,
         gaps::{self, Hole},
@@ -39,7 +40,7 @@ impl Client {
         let mut state = self.inner.state();
         let records = state.store().history(conversation, before, limit)?;
         let gaps = state.store().repairs().gaps()?;
-        records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect()
+        records.into_iter().map(|record| shown(&mut state, record, &gaps)).collect()
     }
 
     /// Returns up to `limit` messages and acts of all conversations with a number above `after`, in the order in which they were committed here: for
@@ -49,9 +50,16 @@ impl Client {
     /// [`ProfileError`]
     pub fn history_since(&self, after: u64, limit: usize) -> Result<Vec<ShownMessage>, ProfileError> {
         let mut state = self.inner.state();
-        let records = state.store().repairs().stored_since(Timestamp::from_millis(0), after, limit)?;
+        let (mut records, mut after) = (Vec::new(), after);
+        while records.len() < limit {
+            let page = state.store().repairs().stored_since(Timestamp::from_millis(0), after, limit)?;
+            let Some(last) = page.last() else { break };
+            after = last.number;
+            records.extend(page.into_iter().filter(is_told));
+        }
+        records.truncate(limit);
         let gaps = state.store().repairs().gaps()?;
-        records.into_iter().map(|record| shown(&mut state, record.number, record.message, &gaps)).collect()
+        records.into_iter().map(|record| shown(&mut state, record, &gaps)).collect()
     }
 
     /// Returns what is missing or lost behind the last message that came of each device, in one conversation: it has no message that it
@@ -91,12 +99,8 @@ impl Client {
 }
 
 /// Returns a message as it is shown, given those streams of which something is missing or lost.
-pub(crate) fn shown(
-    state: &mut State,
-    number: u64,
-    message: NewMessage,
-    gaps: &[Heard],
-) -> Result<ShownMessage, ProfileError> {
+pub(crate) fn shown(state: &mut State, record: MessageRecord, gaps: &[Heard]) -> Result<ShownMessage, ProfileError> {
+    let MessageRecord { number, message, read, deleted } = record;
     let (missing_before, lost_before) = hole(&message, gaps);
     // Whatever this version cannot read any more is shown as such, and kept (CON-5).
     let content = halcyon_content::decode(&message.content).ok();
@@ -123,7 +127,15 @@ pub(crate) fn shown(
         }
         Origin::Here | Origin::OwnDevice => None,
     };
+    let (is_own, account) = (message.origin != Origin::Peer, message.sender_account);
+    let receipts = if is_own { state.store().own().receipts(message.id)? } else { Vec::new() };
     Ok(ShownMessage {
+        sender_name: if is_own { None } else { state.name_of(&message.sender)? },
+        read,
+        deleted,
+        receipts: receipts.into_iter().map(|one| ShownReceipt { by: one.handle, kind: one.kind, at: one.at }).collect(),
+        muted: state.has_mark(message.conversation, Mark::Muted)?,
+        apart: !is_own && state.is_apart(account, &message.sender)?,
         number,
         id: message.id,
         conversation: message.conversation,
@@ -147,6 +159,12 @@ pub(crate) fn shown(
         missing_before,
         lost_before,
     })
+}
+
+/// Whether a record is for people, and was not deleted.
+fn is_told(record: &MessageRecord) -> bool {
+    let is_for_people = !matches!(record.message.kind, MessageKind::Own | MessageKind::Gone);
+    is_for_people && record.deleted.is_none()
 }
 
 /// CON-17
@@ -175,7 +193,7 @@ pub(crate) fn told(state: &mut State, shown: ShownMessage) -> Result<Event, Prof
         (record.message.sender_device, record.message.conversation) == (target.device, shown.conversation)
     };
     let message = match records.into_iter().find(is_it) {
-        Some(record) => Some(Box::new(self::shown(state, record.number, record.message, &[])?)),
+        Some(record) => Some(Box::new(self::shown(state, record, &[])?)),
         None => None,
     };
     Ok(Event::Acted { act: shown, message })

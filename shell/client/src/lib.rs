@@ -26,9 +26,14 @@ mod history;
 mod link;
 mod naming;
 mod outbox;
+mod overview;
+mod own;
+mod people;
 pub mod ports;
+mod preferences;
 mod prekeys;
 mod preview;
+mod read;
 mod receipts;
 mod receive;
 mod receiver;
@@ -41,6 +46,8 @@ mod server_address;
 mod settings;
 mod state;
 mod suites;
+mod trash;
+mod typing;
 mod unopened;
 mod upkeep;
 
@@ -53,18 +60,21 @@ pub use devices::OwnDevice;
 pub use doctor::{Check, Finding};
 pub use event::{
     ConnectionState, Event, Notice, RepairStep, SentMessage, ShownAlert, ShownDelivery, ShownEdit, ShownMessage,
-    ShownPart, ShownTapback,
+    ShownPart, ShownReceipt, ShownTapback,
 };
 pub use fault::Fault;
 pub use halcyon_content::vcard;
 pub use halcyon_content::{
     Act, Animation, Contact, ContactError, Deed, Denied, Effect, Image, Link, Location, Mention, Naming, Part, Range,
-    Style, Styled, Subject, Tapback, Target, Text, WebAddress,
+    ReceiptKind, SealedMessage, Style, Styled, Subject, Tapback, Target, Text, Typing, WebAddress, address_book,
 };
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
 pub use naming::SharedName;
 pub use preview::{Preview, PreviewError};
+pub use overview::ShownConversation;
+pub use people::LocalContact;
+pub use preferences::{Mark, Setting};
 pub use receipts::Until;
 pub use receiver::{Kept, Receiver};
 pub use register::{Registration, Verification};

@@ -15,7 +15,7 @@ pub(crate) mod plan;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use halcyon_content::Place;
+use halcyon_content::{Content, Kind, Place};
 use halcyon_directory::VerifiedDevices;
 use halcyon_suites::Session;
 use halcyon_types::{AccountId, DeviceId, Duration, Handle, MessageId, Timestamp};
@@ -305,9 +305,17 @@ fn note(
         (_, reached) => reached,
     };
     let delivery = Delivery { place, state: reached, ..delivery };
-    events.push(Event::Delivery { message: job.message, delivery: shown_delivery(state, &delivery)? });
+    if !is_own(job) {
+        events.push(Event::Delivery { message: job.message, delivery: shown_delivery(state, &delivery)? });
+    }
     commit.push(Change::PutDelivery(delivery));
     Ok(())
+}
+
+/// Whether a job takes to own devices what their person chose (OWN-6): nobody is shown how far it came.
+fn is_own(job: &OutboxJob) -> bool {
+    let is_for_own = job.targets.iter().all(|target| target.handle == job.sender);
+    is_for_own && matches!(halcyon_content::decode(&job.content), Ok(Content { kind: Kind::Own(_), .. }))
 }
 
 /// The devices of an account that a message still waits for.

@@ -1,4 +1,5 @@
-//! Delivery receipts: those that this device owes, and those that it waits for. Spec: 60-client.md §2 (RCV-5, RCV-7), 50-content.md (CON-4).
+//! Receipts: those that this device owes, and those that it waits for. Spec: 60-client.md §2 (RCV-5, RCV-7), 50-content.md (CON-4,
+//! CON-20 to CON-23).
 //!
 //! Owns the batching of receipts for one person into one sealed message, and the effect of a receipt on a message.
 //! Receipts are never answered.
@@ -11,11 +12,11 @@ use halcyon_types::{AccountId, DeviceId, Handle, MessageId, Timestamp};
 use crate::{
     client::{Client, Inner},
     error::ProfileError,
-    event::{Event, ShownDelivery},
+    event::{Event, ShownDelivery, ShownReceipt},
     outbox,
     ports::{
         Change, Commit,
-        store::{Delivery, DeliveryState, OutboxJob, OutboxTarget, PendingReceipt, TargetState},
+        store::{Delivery, DeliveryState, OutboxJob, OutboxTarget, PendingReceipt, ReceiptRecord, TargetState},
     },
     state::State,
 };
@@ -86,13 +87,14 @@ impl Inner {
     pub(crate) fn gather_receipts(&self) -> Result<(), ProfileError> {
         let mut state = self.state();
         let pending = state.store().pending_receipts()?;
-        let mut by_person: BTreeMap<(Handle, Handle), Vec<PendingReceipt>> = BTreeMap::new();
+        let mut by_person: BTreeMap<(Handle, Handle, ReceiptKind, Timestamp), Vec<PendingReceipt>> = BTreeMap::new();
         for receipt in pending {
-            by_person.entry((receipt.to.clone(), receipt.from.clone())).or_default().push(receipt);
+            let key = (receipt.to.clone(), receipt.from.clone(), receipt.kind, receipt.at);
+            by_person.entry(key).or_default().push(receipt);
         }
-        for ((to, from), receipts) in by_person {
+        for ((to, from, kind, at), receipts) in by_person {
             for batch in receipts.chunks(RECEIPT_IDS_MAX) {
-                self.commit_receipts(&mut state, &to, &from, batch)?;
+                self.commit_receipts(&mut state, (&to, &from), (kind, at), batch)?;
             }
         }
         Ok(())
@@ -101,15 +103,15 @@ impl Inner {
     fn commit_receipts(
         &self,
         state: &mut State,
-        to: &Handle,
-        from: &Handle,
+        between: (&Handle, &Handle),
+        what: (ReceiptKind, Timestamp),
         batch: &[PendingReceipt],
     ) -> Result<(), ProfileError> {
         let mut commit = Commit::new();
         for receipt in batch {
             commit.push(Change::RemovePendingReceipt(receipt.clone()));
         }
-        if let Some(job) = self.receipt_job(to, from, batch) {
+        if let Some(job) = self.receipt_job(between, what, batch) {
             commit.push(Change::PutOutboxJob(job));
         }
         state.commit(&commit)?;
@@ -118,13 +120,19 @@ impl Inner {
     }
 
     /// None if the receipt could not be written, which cannot happen for handles that were accepted.
-    fn receipt_job(&self, to: &Handle, from: &Handle, batch: &[PendingReceipt]) -> Option<OutboxJob> {
+    fn receipt_job(
+        &self,
+        (to, from): (&Handle, &Handle),
+        (kind, at): (ReceiptKind, Timestamp),
+        batch: &[PendingReceipt],
+    ) -> Option<OutboxJob> {
+        let at = (kind != ReceiptKind::Delivered).then_some(at);
         let message_ids = batch.iter().map(|receipt| receipt.message).collect();
         let content = Content {
             message_id: MessageId::from_bytes(self.rng().array()),
             sent: self.now(),
             members: ConversationMembers::new(from.clone(), [to.clone()]).ok()?,
-            kind: Kind::Receipt(Receipt { kind: ReceiptKind::Delivered, message_ids }),
+            kind: Kind::Receipt(Receipt { kind, message_ids, at }),
             place: None,
         };
         Some(OutboxJob {
@@ -156,6 +164,12 @@ pub(crate) fn take_receipt(
         if !addressed || *handle == message.message.sender {
             continue;
         }
+        if let Some(at) = receipt.at {
+            // CON-23: what the reader says, but nobody reads tomorrow.
+            let record =
+                ReceiptRecord { message: *id, account, handle: handle.clone(), kind: receipt.kind, at: at.min(now) };
+            events.extend(first_receipt(state, record, commit)?);
+        }
         let before = state.store().repairs().delivery(*id, device)?;
         if before.as_ref().is_some_and(|delivery| matches!(delivery.state, DeliveryState::Delivered(_))) {
             continue;
@@ -166,6 +180,18 @@ pub(crate) fn take_receipt(
         events.push(delivered(state, delivery, commit)?);
     }
     Ok(events)
+}
+
+/// Adds to a commit that somebody read or played a message, if that is new, and returns what is to be told (CON-23).
+fn first_receipt(state: &State, record: ReceiptRecord, commit: &mut Commit) -> Result<Option<Event>, ProfileError> {
+    let known = state.store().own().receipts(record.message)?;
+    if known.iter().any(|one| (one.account, one.kind) == (record.account, record.kind)) {
+        return Ok(None);
+    }
+    let receipt = ShownReceipt { by: record.handle.clone(), kind: record.kind, at: record.at };
+    let message = record.message;
+    commit.push(Change::PutReceipt(record));
+    Ok(Some(Event::Receipt { message, receipt }))
 }
 
 /// Adds to a commit that a device has a message, and returns what is to be told.

@@ -11,7 +11,7 @@
 
 mod addressed;
 
-use halcyon_content::{Content, Kind};
+use halcyon_content::{Content, Kind, ReceiptKind, SealedMessage};
 use halcyon_courier::{Envelope, Origin, envelope::Sender, link::Delivery};
 use halcyon_crypto::{SecretBytes, hash::sha256};
 use halcyon_directory::{
@@ -28,16 +28,19 @@ use crate::{
     error::{HandlesError, ProfileError},
     event::{Event, Notice},
     fanout::sender_device,
-    history, naming,
+    history, naming, own,
     ports::{
         Change, Commit,
-        store::{MessageKind, NewMessage, Origin as MessageOrigin, PendingReceipt, SeenMark, StreamPlace},
+        store::{
+            MessageKind, MessageRecord, NewMessage, Origin as MessageOrigin, PendingReceipt, SeenMark, StreamPlace,
+        },
     },
     receipts,
     repair::{self, Peer},
     resolve::{Freshness, Resolved},
     send,
     state::State,
+    typing,
     unopened::Cause,
 };
 
@@ -185,7 +188,10 @@ impl Inner {
         if address == Addressed::Elsewhere && own_handles == OwnHandles::Kept {
             return Ok(None);
         }
-        let mut commit = self.seen(sender, envelope, Some(content.message_id));
+        let mut commit = match content.kind {
+            Kind::Typing(_) => Commit::new(), // CON-31: it leaves no mark, and is worth nothing to whoever repeats it
+            _ => self.seen(sender, envelope, Some(content.message_id)),
+        };
         let mut session = opened.next;
         let mut taken = Taken::default();
         let peer = Peer { wrote_to: opened.recipient.clone(), ..Peer::sender(sender) };
@@ -194,7 +200,9 @@ impl Inner {
             // REP-10: also of what is not for this person any more, or it would be asked for without end.
             progress = self.place(&state, &content, &peer, &mut commit)?;
         }
-        if address == Addressed::Here {
+        // OWN-12: of whoever is blocked it is noted that it came, and no more.
+        let is_blocked = state.is_blocked(sender.account, &sender.handle)?;
+        if address == Addressed::Here && !is_blocked {
             let plaintext = &opened.plaintext;
             taken = self.take(&mut state, &content, (sender, &peer), plaintext, &mut session, &mut commit)?;
         }
@@ -212,7 +220,12 @@ impl Inner {
                 }
                 None => None,
             };
-            let shown = history::shown(&mut state, number, message, heard.as_slice())?;
+            state.wrote(message.conversation, message.sender_account);
+            let key = SealedMessage { device: message.sender_device, message: message.id };
+            let marks = state.shown_record(key)?.map(|record| (record.read, record.deleted));
+            let (read, deleted) = marks.unwrap_or_default();
+            let record = MessageRecord { number, message, read, deleted };
+            let shown = history::shown(&mut state, record, heard.as_slice())?;
             taken.events.push(history::told(&mut state, shown)?);
         }
         drop(state);
@@ -253,6 +266,8 @@ impl Inner {
                 let from = (&sender.handle, sender.account);
                 taken.events = naming::take(state, naming, content, from, commit)?;
             }
+            Kind::Typing(typing) => taken.events = typing::take(state, content, *typing, sender, self.now())?,
+            Kind::Own(own) => taken.events = own::take(self, state, own, peer, commit)?,
             Kind::Repair(repair) => {
                 let answered = self.take_repair(state, repair, peer, session, commit)?;
                 (taken.events, taken.epoch_seen) = (answered.events, answered.epoch);
@@ -296,13 +311,16 @@ impl Inner {
         };
         commit.push(Change::AddConversation(send::conversation(&content.members)));
         commit.push(Change::AddMessage(message.clone()));
-        if message.origin == MessageOrigin::Peer && message.kind != MessageKind::Unsupported {
+        let is_answered = message.origin == MessageOrigin::Peer && message.kind != MessageKind::Unsupported;
+        if is_answered && !state.is_apart(sender.account, &sender.handle)? {
             let own_handles = state.store().own_handles()?;
             if let Some(from) = content.members.recipients().iter().find(|handle| own_handles.contains(handle)) {
                 commit.push(Change::AddPendingReceipt(PendingReceipt {
                     to: sender.handle.clone(),
                     from: from.clone(),
                     message: content.message_id,
+                    kind: ReceiptKind::Delivered,
+                    at: Timestamp::default(),
                 }));
             }
         }

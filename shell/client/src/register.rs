@@ -16,6 +16,7 @@ use crate::{
     client::{Account, Client, Inner},
     error::{ApiError, ProfileError, RegisterError, VerificationError},
     outbox::alone,
+    own,
     ports::{
         Change, Commit,
         store::{KnownHandleRecord, Stage},
@@ -220,6 +221,9 @@ impl Inner {
             }));
         let mut commit = commit.with(crate::state::known_account_change(&known)).with(Change::RemoveLink);
         alone::confirm(state, state.store().newest_number()?, &mut commit)?; // SND-7
+        if known.list().devices().len() > 1 {
+            own::want(&mut commit); // OWN-5
+        }
         state.commit_own(own, commit)?;
         state.remember(known);
         Ok(())

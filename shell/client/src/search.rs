@@ -54,7 +54,14 @@ impl State {
         let page = self.store().repairs().stored_since(Timestamp::from_millis(0), after, INDEX_PAGE)?;
         let Some(last) = page.last() else { return Ok(false) };
         let up_to = last.number;
-        let entries = page.iter().filter_map(|record| Some((record.number, words_of(record)?))).collect();
+        let mut entries = Vec::new();
+        for record in &page {
+            if let Some(words) = words_of(record).filter(|_| record.deleted.is_none())
+                && !self.is_about_deleted(record)?
+            {
+                entries.push((record.number, words));
+            }
+        }
         self.commit(&Commit::new().with(Change::IndexWords { entries, up_to }))?;
         Ok(page.len() == INDEX_PAGE)
     }
@@ -72,8 +79,8 @@ impl State {
                 if found.iter().any(|shown| shown.number == record.number) {
                     continue;
                 }
-                let shown = history::shown(self, record.number, record.message, &gaps)?;
-                if !shown.is_unsent() {
+                let shown = history::shown(self, record, &gaps)?;
+                if !shown.is_unsent() && shown.deleted.is_none() {
                     found.push(shown);
                 }
                 if found.len() == limit {
@@ -81,6 +88,14 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whether something was done to a message that was deleted: it says what the message said, or what it said next.
+    fn is_about_deleted(&self, record: &MessageRecord) -> Result<bool, ProfileError> {
+        let Some(target) = record.message.target else { return Ok(false) };
+        let targets = self.store().messages_with(target)?;
+        let here = |target: &MessageRecord| target.message.conversation == record.message.conversation;
+        Ok(targets.iter().any(|target| here(target) && target.deleted.is_some()))
     }
 
     /// Returns the message with a number, or that which the act with this number changed.
@@ -109,6 +124,21 @@ impl State {
         });
         Ok(counts.then_some(original))
     }
+}
+
+/// Adds to a commit that a message is found again that was deleted, with what was done to it (OWN-20).
+pub(crate) fn index_again(state: &State, record: MessageRecord, commit: &mut Commit) -> Result<(), ProfileError> {
+    let up_to = state.store().words().indexed()?;
+    let mut records = state.store().acts_on(record.message.id)?;
+    records.retain(|act| act.message.conversation == record.message.conversation);
+    records.push(record);
+    records.sort_by_key(|record| record.number);
+    let indexed = records.iter().filter(|record| record.number <= up_to);
+    let entries: Vec<_> = indexed.filter_map(|record| Some((record.number, words_of(record)?))).collect();
+    if !entries.is_empty() {
+        commit.push(Change::IndexWords { entries, up_to });
+    }
+    Ok(())
 }
 
 /// Returns what can be found of a message or edit.

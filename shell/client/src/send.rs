@@ -23,7 +23,7 @@ use crate::{
     outbox::{self, Targets},
     ports::{
         Change, Commit,
-        store::{Conversation, NewMessage, Origin, OutboxJob, OutboxTarget, TargetState},
+        store::{Conversation, MessageRecord, NewMessage, Origin, OutboxJob, OutboxTarget, TargetState},
     },
     resolve::{Freshness, Resolved},
     state::State,
@@ -102,7 +102,10 @@ impl Inner {
         let sender = match &draft.from {
             Some(from) if own_handles.contains(from) => from.clone(),
             Some(_) => return Err(SendError::NotOwnHandle),
-            None => own_handles.first().cloned().ok_or(SendError::NotOwnHandle)?,
+            None => match state.sends_from(&draft.recipients)? {
+                Some(chosen) => chosen, // OWN-7
+                None => own_handles.first().cloned().ok_or(SendError::NotOwnHandle)?,
+            },
         };
         let content = Content {
             message_id: MessageId::from_bytes(self.rng().array()),
@@ -161,7 +164,8 @@ impl Inner {
         hit(Point::ClientCommitted);
 
         let number = state.store().own_message(message.id)?.map_or(0, |record| record.number);
-        let shown = history::shown(&mut state, number, message, &[])?;
+        let record = MessageRecord { number, message, read: None, deleted: None };
+        let shown = history::shown(&mut state, record, &[])?;
         let deliveries = outbox::shown_deliveries(&mut state, content.message_id)?;
         let told = history::told(&mut state, shown.clone())?;
         drop(state);

@@ -19,6 +19,7 @@ use crate::{
         store::{AddressesRecord, KnownAccountRecord, KnownHandleRecord, Profile, Stage},
     },
     repair::Resent,
+    typing::Typists,
 };
 
 /// The profile, in memory and on disk.
@@ -43,6 +44,8 @@ pub(crate) struct State {
     pub(crate) resent: Resent,
     /// Devices of which a watcher was told that something is being repaired.
     pub(crate) shown_repairs: HashSet<DeviceId>,
+    /// Who types.
+    pub(crate) typists: Typists,
 }
 
 /// Who this device is, decoded.
@@ -80,6 +83,7 @@ impl State {
             full_mailboxes: FullMailboxes::default(),
             resent: Resent::default(),
             shown_repairs: HashSet::new(),
+            typists: Typists::default(),
         })
     }
 

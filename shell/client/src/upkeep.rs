@@ -14,11 +14,12 @@ const SEEN_AGE_MAX: Duration = Duration::from_days(31);
 const UNOPENED_AGE_MAX: Duration = Duration::from_days(30);
 
 impl Inner {
-    /// Forgets seen-marks and unopened deliveries whose time is over.
+    /// Forgets seen-marks, unopened deliveries and deleted messages whose time is over.
     pub(crate) fn forget_old(&self, now: Timestamp) -> Result<(), ProfileError> {
         let commit = Commit::new()
             .with(Change::ForgetSeenBefore(now.minus(SEEN_AGE_MAX)))
             .with(Change::ForgetUnopenedBefore(now.minus(UNOPENED_AGE_MAX)));
-        Ok(self.state().commit(&commit)?)
+        self.state().commit(&commit)?;
+        self.forget_deleted(now)
     }
 }

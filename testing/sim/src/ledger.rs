@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use halcyon_client::ports::store::{
-    Change, Commit, Delivery, DeliveryState, KnownAccountRecord, Origin, OutboxEnvelope,
+    Change, Commit, Delivery, DeliveryState, KnownAccountRecord, MessageKind, Origin, OutboxEnvelope,
 };
 use halcyon_crypto::hash::sha256;
 use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
@@ -459,6 +459,7 @@ impl State {
         });
         for change in commit.changes() {
             if let Change::AddMessage(message) = change
+                && message.kind != MessageKind::Own
                 && message.origin == Origin::Here
                 && !self.sends.contains_key(&message.id)
             {
@@ -477,6 +478,8 @@ impl State {
         let mut truth = self.clients.remove(&client).unwrap_or_default();
         for change in commit.changes() {
             match change {
+                // What devices of one account tell each other is nobody's message, and is forgotten some day.
+                Change::AddMessage(message) if message.kind == MessageKind::Own => {}
                 Change::AddMessage(message) if truth.messages.insert(message.id) => {
                     self.trouble.had.insert((client, message.id));
                     match message.origin {

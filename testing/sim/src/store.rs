@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
-    KnownHandleRecord, LinkRecord, MessageRecord, Origin, OutboxEnvelope, OutboxJob, OutboxQueries, PendingReceipt,
-    Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
+    KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, Origin, OutboxEnvelope, OutboxJob, OutboxQueries,
+    OwnQueries, PendingReceipt, Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_directory::lookup::Addresses;
@@ -45,7 +45,8 @@ impl WatchedStore {
     pub fn reopened(&self) -> Result<BTreeSet<MessageId>, StoreError> {
         let mut all = Found::default();
         let found = &mut all.truth;
-        for record in self.inner.repairs().stored_since(Timestamp::default(), 0, usize::MAX)? {
+        let records = self.inner.repairs().stored_since(Timestamp::default(), 0, usize::MAX)?;
+        for record in records.into_iter().filter(|record| record.message.kind != MessageKind::Own) {
             found.messages.insert(record.message.id);
             if record.message.origin == Origin::Here {
                 all.own.push(record.message.id);
@@ -252,6 +253,10 @@ impl Store for WatchedStore {
 
     fn repairs(&self) -> &dyn RepairQueries {
         self.inner.repairs()
+    }
+
+    fn own(&self) -> &dyn OwnQueries {
+        self.inner.own()
     }
 
     fn words(&self) -> &dyn WordIndex {

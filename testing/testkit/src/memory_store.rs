@@ -9,10 +9,11 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, Heard, KnownAccountRecord,
-    KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxHead,
-    OutboxJob, OutboxQueries, PendingReceipt, Profile, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope,
-    Store, StoreError, StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget, WordIndex,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, EARLY_READ, Heard,
+    KnownAccountRecord, KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope,
+    OutboxHead, OutboxJob, OutboxQueries, OwnQueries, OwnRecord, PendingReceipt, Profile, ReceiptRecord, RepairQueries,
+    RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError, StreamPlace, TargetState, UnopenedHead,
+    UnopenedRecord, UnsealedTarget, WordIndex, deletion, early_read,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -63,6 +64,8 @@ struct State {
     sent_envelopes: Vec<SentEnvelope>,
     sent_had: BTreeSet<EnvelopeId>,
     counters: BTreeMap<String, u64>,
+    own_entries: BTreeMap<String, OwnRecord>,
+    seen_receipts: Vec<ReceiptRecord>,
     /// Messages that came late: before which number they stand, and in which order there.
     late: BTreeMap<u64, (u64, u64)>,
 }
@@ -181,7 +184,7 @@ impl Store for MemoryStore {
     ) -> Result<Vec<MessageRecord>, StoreError> {
         self.read(|state| {
             let is_inside = |record: &&MessageRecord| {
-                record.message.conversation == conversation && record.message.kind != MessageKind::Act
+                record.message.conversation == conversation && is_in_history(record) && record.deleted.is_none()
             };
             let inside = state.messages.iter().filter(is_inside);
             let mut shown: Vec<MessageRecord> = inside.cloned().collect();
@@ -254,6 +257,10 @@ impl Store for MemoryStore {
         self
     }
 
+    fn own(&self) -> &dyn OwnQueries {
+        self
+    }
+
     fn words(&self) -> &dyn WordIndex {
         self
     }
@@ -296,6 +303,73 @@ impl WordIndex for MemoryStore {
         };
         self.read(|state| state.words.iter().rev().filter(fits).map(|(number, _)| *number).take(limit).collect())
     }
+}
+
+impl OwnQueries for MemoryStore {
+    fn own_entry(&self, key: &str) -> Result<Option<OwnRecord>, StoreError> {
+        self.read(|state| state.own_entries.get(key).cloned())
+    }
+
+    fn own_entries(&self, prefix: &str) -> Result<Vec<OwnRecord>, StoreError> {
+        let has = |entry: &&OwnRecord| entry.key.starts_with(prefix);
+        self.read(|state| state.own_entries.values().filter(has).cloned().collect())
+    }
+
+    fn unread(&self, conversation: ConversationId) -> Result<u64, StoreError> {
+        Ok(self.unread_messages(conversation, u64::MAX, usize::MAX)?.len() as u64)
+    }
+
+    fn unread_messages(
+        &self,
+        conversation: ConversationId,
+        up_to: u64,
+        limit: usize,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
+        let is_one = |record: &&MessageRecord| {
+            let message = &record.message;
+            (message.conversation, message.origin) == (conversation, Origin::Peer)
+                && is_in_history(record)
+                && (record.read, record.deleted) == (None, None)
+                && record.number <= up_to
+        };
+        self.read(|state| state.messages.iter().filter(is_one).take(limit).cloned().collect())
+    }
+
+    fn deleted(&self) -> Result<Vec<MessageRecord>, StoreError> {
+        let is_one = |record: &&MessageRecord| record.deleted.is_some() && is_in_history(record);
+        self.read(|state| state.messages.iter().filter(is_one).cloned().collect())
+    }
+
+    fn read_since(&self, time: Timestamp, limit: usize) -> Result<Vec<(DeviceId, MessageId)>, StoreError> {
+        self.read(|state| {
+            let mut read: Vec<&MessageRecord> =
+                state.messages.iter().filter(|record| record.read.is_some_and(|read| read >= time)).collect();
+            read.sort_by_key(|record| std::cmp::Reverse(record.read));
+            read.into_iter().take(limit).map(|record| (record.message.sender_device, record.message.id)).collect()
+        })
+    }
+
+    fn receipts(&self, message: MessageId) -> Result<Vec<ReceiptRecord>, StoreError> {
+        self.read(|state| state.seen_receipts.iter().filter(|one| one.message == message).cloned().collect())
+    }
+
+    fn has_written(&self, conversation: ConversationId) -> Result<bool, StoreError> {
+        let wrote = |record: &MessageRecord| {
+            record.message.conversation == conversation
+                && record.message.origin != Origin::Peer
+                && is_in_history(record)
+        };
+        self.read(|state| state.messages.iter().any(wrote))
+    }
+
+    fn handles_of(&self, account: AccountId) -> Result<Vec<Handle>, StoreError> {
+        let of = |known: &&KnownHandleRecord| known.account == account;
+        self.read(|state| state.handles.values().filter(of).map(|known| known.handle.clone()).collect())
+    }
+}
+
+fn is_in_history(record: &MessageRecord) -> bool {
+    matches!(record.message.kind, MessageKind::Message | MessageKind::Unsupported)
 }
 
 impl OutboxQueries for MemoryStore {
@@ -516,6 +590,26 @@ impl State {
         self.deliveries.iter().filter(inside).cloned().collect()
     }
 
+    fn message_mut(&mut self, device: DeviceId, id: MessageId) -> Option<&mut MessageRecord> {
+        self.messages.iter_mut().find(|record| (record.message.sender_device, record.message.id) == (device, id))
+    }
+
+    fn forget_deleted(&mut self, time: Timestamp) {
+        let is_old = |record: &MessageRecord| record.deleted.is_some_and(|at| at < time) && is_in_history(record);
+        let of = |record: &MessageRecord| (record.message.id, record.message.conversation);
+        let old: BTreeSet<_> = self.messages.iter().filter(|record| is_old(record)).map(of).collect();
+        let kept: BTreeSet<_> =
+            self.messages.iter().filter(|record| is_in_history(record) && !is_old(record)).map(of).collect();
+        for record in &mut self.messages {
+            let target = record.message.target.map(|target| (target, record.message.conversation));
+            let goes_along = target.is_some_and(|target| old.contains(&target) && !kept.contains(&target));
+            if is_old(record) || (goes_along && record.message.kind == MessageKind::Act) {
+                record.message.content = bytes::Bytes::new();
+                record.message.kind = MessageKind::Gone;
+            }
+        }
+    }
+
     fn apply(&mut self, change: Change) {
         match change {
             Change::PutProfile(profile) => self.profile = Some(profile),
@@ -527,6 +621,7 @@ impl State {
             Change::PutSetting { name, value } => drop(self.settings.insert(name, value)),
             Change::IndexWords { entries, up_to } => {
                 self.words.extend(entries);
+                self.words.sort_by_key(|(number, _)| *number);
                 self.indexed = up_to;
             }
             Change::RemoveSetting(name) => drop(self.settings.remove(&name)),
@@ -540,13 +635,55 @@ impl State {
                 let same = |a: &MessageRecord, b: &MessageRecord| {
                     (a.message.sender_device, a.message.id) == (b.message.sender_device, b.message.id)
                 };
-                let record = MessageRecord { number, message };
+                let key = (message.sender_device, message.id);
+                let chosen =
+                    |entry: Option<&OwnRecord>| entry.filter(|one| !one.value.is_empty()).map(|one| one.chosen);
+                let deleted = chosen(self.own_entries.get(&deletion(key.0, key.1)));
+                let read = chosen(self.own_entries.get(&early_read(key.0, key.1)));
+                let record = MessageRecord { number, message, read, deleted };
+                self.own_entries.remove(&early_read(key.0, key.1));
                 let late = self.next_in_stream(&record.message).map(|next| self.order(next).0);
                 if let (Some(anchor), Some(place)) = (late, record.message.place) {
                     self.late.insert(number, (anchor, place.number));
                 }
                 add(&mut self.messages, record, same);
             }
+            Change::PutOwnEntry(entry) => drop(self.own_entries.insert(entry.key.clone(), entry)),
+            Change::MarkRead { device, message, at } => match self.message_mut(device, message) {
+                Some(record) => record.read = record.read.or(Some(at)),
+                None => {
+                    let key = early_read(device, message);
+                    let mark = OwnRecord { key: key.clone(), value: "read".to_owned(), chosen: at, device };
+                    self.own_entries.entry(key).or_insert(mark);
+                }
+            },
+            Change::MarkDeleted { device, message, at } => {
+                let Some(record) = self.message_mut(device, message).filter(|record| is_in_history(record)) else {
+                    return;
+                };
+                record.deleted = at;
+                let (number, conversation) = (record.number, record.message.conversation);
+                if at.is_some() {
+                    let acts = self.messages.iter().filter(|record| {
+                        (record.message.target, record.message.conversation) == (Some(message), conversation)
+                    });
+                    let gone: BTreeSet<u64> = acts.map(|record| record.number).chain([number]).collect();
+                    self.words.retain(|(number, _)| !gone.contains(number));
+                }
+            }
+            Change::ForgetDeletedBefore(time) => self.forget_deleted(time),
+            Change::ForgetOwnBefore(time) => {
+                let is_old =
+                    |record: &MessageRecord| record.message.kind == MessageKind::Own && record.message.stored < time;
+                let old: BTreeSet<MessageId> =
+                    self.messages.iter().filter(|record| is_old(record)).map(|record| record.message.id).collect();
+                self.deliveries.retain(|delivery| !old.contains(&delivery.message));
+                self.messages.retain(|record| !is_old(record));
+                self.own_entries.retain(|key, entry| !key.starts_with(EARLY_READ) || entry.chosen >= time);
+            }
+            Change::PutReceipt(receipt) => add(&mut self.seen_receipts, receipt, |a, b| {
+                (a.message, a.account, a.kind) == (b.message, b.account, b.kind)
+            }),
             Change::PutDelivery(delivery) => {
                 put(&mut self.deliveries, delivery, |a, b| (a.message, a.device) == (b.message, b.device))
             }
@@ -561,8 +698,8 @@ impl State {
             }
             Change::PutOutboxEnvelope(envelope) => put(&mut self.envelopes, envelope, |a, b| a.id == b.id),
             Change::RemoveOutboxEnvelope(id) => self.envelopes.retain(|envelope| envelope.id != id),
-            Change::AddPendingReceipt(receipt) => add(&mut self.receipts, receipt, |a, b| a == b),
-            Change::RemovePendingReceipt(receipt) => self.receipts.retain(|kept| *kept != receipt),
+            Change::AddPendingReceipt(receipt) => add(&mut self.receipts, receipt, is_same_receipt),
+            Change::RemovePendingReceipt(receipt) => self.receipts.retain(|kept| !is_same_receipt(kept, &receipt)),
             Change::PutSession { device, session } => drop(self.sessions.insert(device, session)),
             Change::RemoveSession(device) => drop(self.sessions.remove(&device)),
             Change::MarkSeen { mark, at } => drop(self.seen.entry(mark).or_insert(at)),
@@ -607,6 +744,10 @@ impl State {
             }
         }
     }
+}
+
+fn is_same_receipt(a: &PendingReceipt, b: &PendingReceipt) -> bool {
+    (&a.to, &a.from, a.message, a.kind) == (&b.to, &b.from, b.message, b.kind)
 }
 
 fn head(record: &UnopenedRecord) -> UnopenedHead {

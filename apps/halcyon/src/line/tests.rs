@@ -18,6 +18,7 @@ fn message(text: Option<&str>) -> ShownMessage {
         origin: Origin::Peer,
         sender: Handle::parse("alice@example.org").unwrap(),
         sender_maybe: None,
+        sender_name: None,
         recipients: vec![Handle::parse("bob@example.org").unwrap()],
         sender_device: DeviceId::from_bytes([3; 16]),
         sender_device_name: Some("phone".into()),
@@ -34,6 +35,11 @@ fn message(text: Option<&str>) -> ShownMessage {
         about: None,
         missing_before: 0,
         lost_before: 0,
+        read: None,
+        deleted: None,
+        receipts: Vec::new(),
+        muted: false,
+        apart: false,
     }
 }
 

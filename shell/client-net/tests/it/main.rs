@@ -13,5 +13,6 @@ mod linking;
 mod loss;
 mod naming;
 mod previews;
+mod own;
 mod repair;
 mod world;

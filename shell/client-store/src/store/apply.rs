@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::{
     columns::{self, at, count},
-    outbox, repairs,
+    outbox, own, repairs,
     schema::TABLES,
     words,
 };
@@ -65,13 +65,24 @@ pub(super) fn apply(db: &Connection, items: &Items<'_>, change: &Change) -> rusq
         Change::RemoveOutboxEnvelope(id) => run(db, "DELETE FROM outbox_envelope WHERE id = ?1", [id.as_bytes()]),
         Change::AddPendingReceipt(receipt) => run(
             db,
-            "INSERT OR IGNORE INTO pending_receipt (recipient, sender, message) VALUES (?1, ?2, ?3)",
-            params![receipt.to.as_uri(), receipt.from.as_uri(), receipt.message.as_bytes()],
+            "INSERT OR IGNORE INTO pending_receipt (recipient, sender, message, kind, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                receipt.to.as_uri(),
+                receipt.from.as_uri(),
+                receipt.message.as_bytes(),
+                columns::receipt_kind(receipt.kind),
+                at(receipt.at),
+            ],
         ),
         Change::RemovePendingReceipt(receipt) => run(
             db,
-            "DELETE FROM pending_receipt WHERE recipient = ?1 AND sender = ?2 AND message = ?3",
-            params![receipt.to.as_uri(), receipt.from.as_uri(), receipt.message.as_bytes()],
+            "DELETE FROM pending_receipt WHERE recipient = ?1 AND sender = ?2 AND message = ?3 AND kind = ?4",
+            params![
+                receipt.to.as_uri(),
+                receipt.from.as_uri(),
+                receipt.message.as_bytes(),
+                columns::receipt_kind(receipt.kind),
+            ],
         ),
 
         Change::PutSession { device, session } => run(
@@ -110,6 +121,12 @@ pub(super) fn apply(db: &Connection, items: &Items<'_>, change: &Change) -> rusq
         | Change::ForgetSentEnvelopes { .. }
         | Change::BoundUnopened { .. }
         | Change::CountUp(_) => repairs::apply(db, change),
+        Change::PutOwnEntry(_)
+        | Change::MarkRead { .. }
+        | Change::MarkDeleted { .. }
+        | Change::ForgetDeletedBefore(_)
+        | Change::ForgetOwnBefore(_)
+        | Change::PutReceipt(_) => own::apply(db, change),
         Change::AddAlert(alert) => run(
             db,
             "INSERT OR IGNORE INTO alert (id, at, body, seen) VALUES (?1, ?2, ?3, ?4)",
@@ -189,7 +206,12 @@ fn add_message(db: &Connection, message: &NewMessage) -> rusqlite::Result<()> {
             message.place.map(|place| count(place.number)),
             message.target.as_ref().map(|target| target.as_bytes().as_slice()),
         ])?;
-    if added == 0 { Ok(()) } else { put_in_order(db, message, db.last_insert_rowid()) }
+    if added == 0 {
+        return Ok(());
+    }
+    let number = db.last_insert_rowid();
+    put_in_order(db, message, number)?;
+    own::mark_late(db, message.sender_device, message.id, number)
 }
 
 /// REP-15: right before the next of its sender's stream, if that is there already; else at the end.

@@ -8,7 +8,7 @@
 use bytes::Bytes;
 use halcyon_client::ports::store::{
     Conversation, Delivery, DeliveryState, LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope,
-    OutboxJob, OutboxTarget, Profile, Stage, StreamPlace, TargetState,
+    OutboxJob, OutboxTarget, Profile, ReceiptKind, Stage, StreamPlace, TargetState,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_keychain::ItemError;
@@ -30,7 +30,14 @@ pub(super) const ORIGIN_PEER: i64 = 3;
 
 const KIND_MESSAGE: i64 = 1;
 const KIND_UNSUPPORTED: i64 = 2;
+/// Those from here on are no part of any history; indexes say so, too.
 pub(super) const KIND_ACT: i64 = 3;
+pub(super) const KIND_OWN: i64 = 4;
+pub(super) const KIND_GONE: i64 = 5;
+
+const RECEIPT_DELIVERED: i64 = 1;
+const RECEIPT_READ: i64 = 2;
+const RECEIPT_PLAYED: i64 = 3;
 
 const DELIVERY_WAITING: i64 = 1;
 const DELIVERY_ACCEPTED: i64 = 2;
@@ -174,6 +181,26 @@ pub(super) const fn kind(kind: MessageKind) -> i64 {
         MessageKind::Message => KIND_MESSAGE,
         MessageKind::Unsupported => KIND_UNSUPPORTED,
         MessageKind::Act => KIND_ACT,
+        MessageKind::Own => KIND_OWN,
+        MessageKind::Gone => KIND_GONE,
+    }
+}
+
+pub(super) const fn receipt_kind(kind: ReceiptKind) -> i64 {
+    match kind {
+        ReceiptKind::Read => RECEIPT_READ,
+        ReceiptKind::Played => RECEIPT_PLAYED,
+        // The enum may grow; whatever is said of a message, it is there.
+        _ => RECEIPT_DELIVERED,
+    }
+}
+
+pub(super) fn read_receipt_kind(row: &Row<'_>, column: usize) -> Result<ReceiptKind> {
+    match row.get(column)? {
+        RECEIPT_DELIVERED => Ok(ReceiptKind::Delivered),
+        RECEIPT_READ => Ok(ReceiptKind::Read),
+        RECEIPT_PLAYED => Ok(ReceiptKind::Played),
+        _ => Err(malformed(column)),
     }
 }
 
@@ -242,6 +269,8 @@ pub(super) fn message(row: &Row<'_>) -> Result<MessageRecord> {
         KIND_MESSAGE => MessageKind::Message,
         KIND_UNSUPPORTED => MessageKind::Unsupported,
         KIND_ACT => MessageKind::Act,
+        KIND_OWN => MessageKind::Own,
+        KIND_GONE => MessageKind::Gone,
         _ => return Err(malformed(4)),
     };
     let message = NewMessage {
@@ -259,7 +288,8 @@ pub(super) fn message(row: &Row<'_>) -> Result<MessageRecord> {
         place: stream_place(row, 12)?,
         target: optional_id(row, 14)?,
     };
-    Ok(MessageRecord { number: number(row, 0)?, message })
+    let (read, deleted) = (optional_millis(row, 15)?, optional_millis(row, 16)?);
+    Ok(MessageRecord { number: number(row, 0)?, message, read, deleted })
 }
 
 pub(super) fn delivery(row: &Row<'_>) -> Result<Delivery> {

@@ -14,7 +14,7 @@ use super::{columns, store_error};
 use crate::keys::{self, Items};
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 7] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS, KEYCHAIN];
+const STEPS: [&str; 8] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS, KEYCHAIN, OWN];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -165,8 +165,41 @@ CREATE INDEX message_by_target ON message (target) WHERE target IS NOT NULL;
 /// Private keys become items of the keychain (KEY-5): see [`seal_keys`], which goes with this step.
 const KEYCHAIN: &str = "-- No table changes.";
 
+/// What was chosen, read and deleted (52-own-devices.md). What is there is taken for read. The index of words is made anew, in a form that
+/// things can be taken out of. The time of a receipt that waits already is 0, as `columns::at` writes it.
+const OWN: &str = "
+CREATE TABLE own_entry (key TEXT PRIMARY KEY, value TEXT NOT NULL, chosen INTEGER NOT NULL, device BLOB NOT NULL)
+    STRICT, WITHOUT ROWID;
+CREATE TABLE receipt (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    message BLOB NOT NULL, account BLOB NOT NULL, kind INTEGER NOT NULL, handle TEXT NOT NULL, at INTEGER NOT NULL,
+    UNIQUE (message, account, kind)
+) STRICT;
+ALTER TABLE message ADD COLUMN read INTEGER;
+ALTER TABLE message ADD COLUMN deleted INTEGER;
+UPDATE message SET read = stored WHERE origin = 3;
+CREATE INDEX message_unread ON message (conversation, number)
+    WHERE origin = 3 AND kind < 3 AND read IS NULL AND deleted IS NULL;
+CREATE INDEX message_read ON message (read) WHERE read IS NOT NULL;
+CREATE INDEX message_deleted ON message (deleted) WHERE deleted IS NOT NULL;
+CREATE INDEX message_own ON message (conversation) WHERE origin <> 3 AND kind < 3;
+CREATE INDEX message_told ON message (stored) WHERE kind = 4;
+CREATE INDEX known_handle_by_account ON known_handle (account, handle);
+ALTER TABLE pending_receipt RENAME TO pending_receipt_before;
+CREATE TABLE pending_receipt (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    recipient TEXT NOT NULL, sender TEXT NOT NULL, message BLOB NOT NULL, kind INTEGER NOT NULL, at INTEGER NOT NULL,
+    UNIQUE (message, recipient, sender, kind)
+) STRICT;
+INSERT INTO pending_receipt (recipient, sender, message, kind, at)
+    SELECT recipient, sender, message, 1, -9223372036854775808 FROM pending_receipt_before ORDER BY place;
+DROP TABLE pending_receipt_before;
+DROP TABLE IF EXISTS words;
+DELETE FROM setting WHERE name = 'words.indexed';
+";
+
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
-pub(super) const TABLES: [&str; 24] = [
+pub(super) const TABLES: [&str; 26] = [
     "profile",
     "link",
     "own_handle",
@@ -191,6 +224,8 @@ pub(super) const TABLES: [&str; 24] = [
     "repair",
     "sent_envelope",
     "counter",
+    "own_entry",
+    "receipt",
 ];
 
 /// Takes the steps that are missing, each in its own transaction.
@@ -262,7 +297,8 @@ pub(super) mod tests {
                  INSERT INTO outbox_envelope (id, message, handle, account, list_version, device, push_token, suite, payload,
                                               attempts, not_before)
                  VALUES (x'0c', x'01', 'b', x'03', 1, x'04', x'0d', 3, x'0e', 0, 0);
-                 INSERT INTO unopened (id, envelope, cause, at) VALUES (x'0a', x'0b', 'unauthentic', 0);",
+                 INSERT INTO unopened (id, envelope, cause, at) VALUES (x'0a', x'0b', 'unauthentic', 0);
+                 INSERT INTO pending_receipt (recipient, sender, message) VALUES ('b', 'a', x'06');",
             )
             .unwrap();
         connection
@@ -311,6 +347,12 @@ pub(super) mod tests {
         assert_eq!(job, 2, "an envelope has the place of its job");
         let gone: bool = connection.query_row("SELECT gone FROM unopened", [], |row| row.get(0)).unwrap();
         assert!(silent && !gone);
+        let receipt = "SELECT kind, at FROM pending_receipt WHERE message = x'06' AND recipient = 'b' AND sender = 'a'";
+        let receipt: (i64, i64) = connection.query_row(receipt, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        assert_eq!(receipt, (1, super::super::columns::at(halcyon_types::Timestamp::default())));
+        let unread = "SELECT count(*) FROM message WHERE origin = 3 AND read IS NULL";
+        let unread: i64 = connection.query_row(unread, [], |row| row.get(0)).unwrap();
+        assert_eq!(unread, 0, "what was there before anybody counted is not new");
     }
 
     /// KEY-5: the private keys of a profile from before there were classes are sealed for theirs, and say what they said.

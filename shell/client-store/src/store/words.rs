@@ -3,15 +3,16 @@
 //! Owns the table `words`, which is made by the first entry, and the setting that says how far it goes.
 
 use halcyon_client::ports::store::{StoreError, WordIndex};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Params, params};
 
 use super::{SqliteStore, apply::run, columns::number};
 
 /// The number up to which everything is in it.
 const INDEXED: &str = "words.indexed";
-/// Without the texts, which the messages have; beginnings of two and three letters have lists of their own.
+/// Without the texts, which the messages have, but so that what is deleted can leave it; beginnings of two and three letters have lists of their own.
 const TABLE: &str = "CREATE VIRTUAL TABLE IF NOT EXISTS words
-    USING fts5(text, content = '', tokenize = 'unicode61 remove_diacritics 2', prefix = '2 3')";
+    USING fts5(text, content = '', contentless_delete = 1, tokenize = 'unicode61 remove_diacritics 2',
+    prefix = '2 3')";
 
 pub(super) fn index(db: &Connection, entries: &[(u64, String)], up_to: u64) -> rusqlite::Result<()> {
     db.execute_batch(TABLE)?;
@@ -21,6 +22,15 @@ pub(super) fn index(db: &Connection, entries: &[(u64, String)], up_to: u64) -> r
         run(db, "INSERT INTO words (rowid, text) VALUES (?1, ?2)", params![number, text])?;
     }
     run(db, "INSERT OR REPLACE INTO setting (name, value) VALUES (?1, ?2)", params![INDEXED, up_to.to_string()])
+}
+
+/// Takes the messages out whose numbers a query returns.
+pub(super) fn remove(db: &Connection, numbers: &str, params: impl Params) -> rusqlite::Result<()> {
+    let is_made = "SELECT 1 FROM sqlite_schema WHERE name = 'words'";
+    match db.prepare_cached(is_made)?.exists([])? {
+        true => run(db, &format!("DELETE FROM words WHERE rowid IN ({numbers})"), params),
+        false => Ok(()),
+    }
 }
 
 pub(super) fn wipe(db: &Connection) -> rusqlite::Result<()> {

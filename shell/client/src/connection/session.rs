@@ -19,7 +19,7 @@ use halcyon_courier::{
 };
 use halcyon_failpoint::{Point, hit};
 use halcyon_types::{DeviceId, Duration, Handle, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{Ended, until_stopped, writer::Writer};
 use crate::{
@@ -28,6 +28,7 @@ use crate::{
     outbox::{backoff, plan},
     ports::CourierSource,
     receive::Received,
+    typing::NowOrNever,
 };
 
 type Work<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
@@ -100,6 +101,8 @@ struct Session {
     receive_attempts: u32,
     /// Sends without an answer, with the devices that they address.
     under_way: HashMap<u64, Vec<DeviceId>>,
+    /// Who waits for the answer to one of them.
+    answered: HashMap<u64, oneshot::Sender<()>>,
     /// Handles being looked up for jobs that wait.
     sealing: Work<Result<bool, ProfileError>>,
     housekeeping: Work<Result<(), ProfileError>>,
@@ -124,6 +127,7 @@ impl Session {
             receiving: None,
             receive_attempts: 0,
             under_way: HashMap::new(),
+            answered: HashMap::new(),
             sealing: None,
             housekeeping: None,
             housekeeping_at: tokio::time::Instant::now(),
@@ -221,6 +225,10 @@ impl Session {
                 }
                 LinkEvent::Sent(sent) => {
                     self.under_way.remove(&sent.id);
+                    if let Some(answered) = self.answered.remove(&sent.id) {
+                        // Whoever asked may not wait any more.
+                        let _ = answered.send(());
+                    }
                     self.inner.take_answer(&sent)?;
                     self.plan_due = true;
                 }
@@ -284,10 +292,28 @@ impl Session {
                 }
             }
         }
-        let next = [planned.next, next_question].into_iter().flatten().min();
+        self.send_now_or_never();
+        let typing_ends = self.inner.end_typing(now); // CON-29
+        let next = [planned.next, next_question, typing_ends].into_iter().flatten().min();
         self.plan_at = next.map(|next| tokio::time::Instant::now() + next.since(now).to_std());
         self.begin_sealing(planned.look_up.into_iter().collect());
         Ok(())
+    }
+
+    /// What is for those who are there leaves on this connection, or not at all (CON-30).
+    fn send_now_or_never(&mut self) {
+        let to_send = std::mem::take(&mut self.inner.state().typists.to_send);
+        for NowOrNever { send, answered } in to_send {
+            let mut out = Vec::new();
+            let Ok(id) = self.link.send(send.request, self.inner.server_now(), &mut out) else { continue };
+            self.under_way.insert(id, send.devices);
+            self.answered.insert(id, answered);
+            for event in out {
+                if let LinkEvent::Write(frame) = event {
+                    self.writer.write(frame.encode());
+                }
+            }
+        }
     }
 
     fn begin_sealing(&mut self, handles: Vec<Handle>) {
@@ -374,6 +400,7 @@ impl Inner {
             self.keep_handles(&own.answer.handles)?;
             let _ = self.accept_answer(own);
         }
+        self.ask_for_choices()?;
         let _ = self.roll_prekeys().await?;
         self.open_again().await
     }

@@ -11,7 +11,7 @@ use crate::{
     error::ProfileError,
     ports::{
         Change, Commit,
-        store::{MessageRecord, Origin, OutboxJob, OutboxTarget, TargetState},
+        store::{MessageKind, MessageRecord, Origin, OutboxJob, OutboxTarget, TargetState},
     },
     state::State,
 };
@@ -51,7 +51,7 @@ pub(crate) fn serve_new(
 /// Says whether a message was written here and is sealed, or was, for no other own device.
 fn is_alone(state: &State, record: &MessageRecord) -> Result<bool, ProfileError> {
     let (message, own) = (&record.message, state.own()?);
-    if message.origin != Origin::Here || message.sender_device != own.device {
+    if message.origin != Origin::Here || message.sender_device != own.device || message.kind == MessageKind::Gone {
         return Ok(false);
     }
     let waits = |target: &OutboxTarget| target.handle == message.sender && target.state == TargetState::ToSeal;

@@ -168,7 +168,7 @@ impl Planner {
 }
 
 impl PlannedSend {
-    fn new(job: &OutboxJob, own_version: u64, epoch: u64) -> Self {
+    pub(crate) fn new(job: &OutboxJob, own_version: u64, epoch: u64) -> Self {
         let request = SendRequest {
             id: 0, // set by the link
             topic: Topic::message(),
@@ -181,7 +181,7 @@ impl PlannedSend {
         Self { request, devices: Vec::new() }
     }
 
-    fn add(&mut self, token: &SessionToken, envelope: OutboxEnvelope) {
+    pub(crate) fn add(&mut self, token: &SessionToken, envelope: OutboxEnvelope) {
         self.devices.push(envelope.device);
         let token = Bytes::copy_from_slice(token.as_bytes());
         let part = Part::new(Sealed {

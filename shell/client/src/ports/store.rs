@@ -11,6 +11,7 @@
 
 mod change;
 mod outbox;
+mod own;
 mod record;
 mod repair;
 mod words;
@@ -19,10 +20,11 @@ use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, Mes
 
 pub use change::{Change, Commit};
 pub use outbox::{OutboxHead, OutboxQueries, UnsealedTarget};
+pub use own::{EARLY_READ, OwnQueries, OwnRecord, ReceiptRecord, deletion, early_read};
 pub use record::{
     AddressesRecord, AlertRecord, Conversation, Delivery, DeliveryState, KnownAccountRecord, KnownHandleRecord,
     LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget,
-    PendingReceipt, Profile, SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
+    PendingReceipt, Profile, ReceiptKind, SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
 };
 pub use repair::{Heard, RepairQueries, RepairRecord, SentEnd, SentEnvelope, UnopenedHead};
 pub use words::WordIndex;
@@ -208,6 +210,9 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`]
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError>;
+
+    /// Returns the queries about what was chosen, read and deleted.
+    fn own(&self) -> &dyn OwnQueries;
 
     /// Returns the index of words.
     fn words(&self) -> &dyn WordIndex;

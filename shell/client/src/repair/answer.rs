@@ -18,7 +18,7 @@ use crate::{
     event::Event,
     ports::{
         Change, Commit,
-        store::{DeliveryState, Heard, OutboxJob, OutboxTarget, SentEnd, StreamPlace, TargetState},
+        store::{DeliveryState, Heard, MessageKind, OutboxJob, OutboxTarget, SentEnd, StreamPlace, TargetState},
     },
     receipts,
     state::State,
@@ -80,7 +80,9 @@ impl Inner {
         commit: &mut Commit,
     ) -> Result<Answered, ProfileError> {
         let now = self.now();
-        if !has_talked(state, from)? && !knows_one(state, repair, from)? {
+        // OWN-12, OWN-13: neither does whoever is blocked, or kept apart.
+        let is_silent = state.is_blocked(from.account, &from.handle)? || state.is_apart(from.account, &from.handle)?;
+        if is_silent || (!has_talked(state, from)? && !knows_one(state, repair, from)?) {
             return Ok(Answered { events: Vec::new(), epoch: 0 }); // REP-18: a stranger learns nothing, not even that somebody is there
         }
         if repair.restart || repair.unopened.iter().any(|one| one.cause == RepairCause::NoKey) {
@@ -391,7 +393,7 @@ pub(super) fn written_here(
 ) -> Result<Option<OutboxJob>, ProfileError> {
     let own_device = state.own()?.device;
     let own = state.store().own_message(message)?.map(|own| own.message);
-    let own = own.filter(|message| message.sender_device == own_device);
+    let own = own.filter(|message| message.sender_device == own_device && message.kind != MessageKind::Gone);
     Ok(own.map(|own| OutboxJob::again(own.id, own.sender, own.content, now)))
 }
 

@@ -50,6 +50,12 @@ impl Inner {
         if state.known(record.account)?.is_some_and(|known| known.list().device(record.device).is_none()) {
             return leave(state, &record, events);
         }
+        // OWN-12, OWN-13: whoever is blocked or kept apart is asked nothing, for now.
+        if state.is_blocked(record.account, &record.handle)? || state.is_apart(record.account, &record.handle)? {
+            let due = now.plus(NOBODY_TO_ASK_PAUSE);
+            state.commit(&Commit::new().with(Change::PutRepair(RepairRecord { due, ..record })))?;
+            return Ok(Some(due));
+        }
         let mut commit = Commit::new();
         let Some(repair) = compose(state, &record, now)? else {
             return finish(state, record, now, events);

@@ -22,7 +22,7 @@ pub(crate) struct Resent {
 
 impl Resent {
     /// Says whether a message may be sent again to a device now, and counts it.
-    pub(super) fn may(&mut self, message: MessageId, device: DeviceId, now: Timestamp) -> bool {
+    pub(crate) fn may(&mut self, message: MessageId, device: DeviceId, now: Timestamp) -> bool {
         let last = self.at.get(&(message, device));
         if last.is_some_and(|last| now.since(*last) < RESEND_PAUSE) {
             return false;

@@ -17,6 +17,7 @@ use crate::{
     client::Inner,
     error::ProfileError,
     event::Notice,
+    own,
     ports::{
         Change, Commit,
         store::{Delivery, RepairRecord, TargetState},
@@ -88,6 +89,7 @@ impl Inner {
         // A server that says so at every connect does not make this device ask everybody each time, nor use up its prekeys.
         if is_first_in_a_while(&state, now)? {
             ask_everybody(&mut state, now, &mut commit)?;
+            own::want(&mut commit); // OWN-5
             // The original may have made newer prekeys, to which people seal: theirs are gone, so there have to be others.
             own = Own { keys: own.keys.with_rolled_prekey(self.rng().as_rng(), now), prekeys_uploaded: false, ..own };
         }

@@ -5,6 +5,8 @@ pub mod mailboxes;
 #[cfg(feature = "client")]
 mod outbox;
 #[cfg(feature = "client")]
+mod own;
+#[cfg(feature = "client")]
 mod repairs;
 #[cfg(feature = "client")]
 pub mod store;

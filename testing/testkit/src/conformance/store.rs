@@ -7,7 +7,7 @@ use bytes::Bytes;
 use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
     KnownHandleRecord, LinkRecord, MessageKind, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget,
-    PendingReceipt, Profile, SeenMark, Stage, Store, StreamPlace, TargetState, UnopenedRecord,
+    PendingReceipt, Profile, ReceiptKind, SeenMark, Stage, Store, StreamPlace, TargetState, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{
@@ -42,6 +42,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     alerts_are_shown_until_seen(&mut fresh());
     a_later_change_of_a_commit_sees_the_earlier(&mut fresh());
     wiping_leaves_nothing(&mut fresh());
+    super::own::run(&mut fresh);
     super::outbox::run(&mut fresh);
     super::repairs::run(&mut fresh);
 }
@@ -329,7 +330,13 @@ fn deliveries_are_kept_per_device(world: &mut impl World) {
 /// RCV-5
 fn receipts_wait_once(world: &mut impl World) {
     let mut store = world.open();
-    let receipt = |n| PendingReceipt { to: bob(), from: alice(), message: message_id(n) };
+    let receipt = |n| PendingReceipt {
+        to: bob(),
+        from: alice(),
+        message: message_id(n),
+        kind: ReceiptKind::Delivered,
+        at: at(0),
+    };
     put(
         &mut store,
         [

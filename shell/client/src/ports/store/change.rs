@@ -4,6 +4,7 @@ use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 use super::{
+    own::{OwnRecord, ReceiptRecord},
     record::{
         AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, LinkRecord,
         NewMessage, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, UnopenedRecord,
@@ -101,6 +102,33 @@ pub enum Change {
         /// Up to here.
         up_to: u64,
     },
+    /// Replaces something that was chosen. Whether it is the later one is the caller's to know (OWN-3).
+    PutOwnEntry(OwnRecord),
+    /// Notes that a message was read; one that was keeps its time, and one that is not here is marked when it comes.
+    MarkRead {
+        /// The device that sealed it.
+        device: DeviceId,
+        /// Its id.
+        message: MessageId,
+        /// When.
+        at: Timestamp,
+    },
+    /// Notes that a message was deleted, and takes it and what was done to it out of the index of words; or that it was not, after all.
+    /// No effect if it is not here.
+    MarkDeleted {
+        /// The device that sealed it.
+        device: DeviceId,
+        /// Its id.
+        message: MessageId,
+        /// When; none: not.
+        at: Option<Timestamp>,
+    },
+    /// Makes [`Gone`](super::MessageKind::Gone) what was deleted before a time, with all that was done to it.
+    ForgetDeletedBefore(Timestamp),
+    /// Removes what was told own devices before a time, what is known of its way, and marks for messages that never came.
+    ForgetOwnBefore(Timestamp),
+    /// Notes that somebody read or played a message; what is known already stays.
+    PutReceipt(ReceiptRecord),
     /// Replaces what is known of a message on its way to one device. Its place in the order stays.
     PutDelivery(Delivery),
 

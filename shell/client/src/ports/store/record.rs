@@ -5,6 +5,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+pub use halcyon_content::ReceiptKind;
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{
     AccountId, ConversationId, DeviceId, EnvelopeId, Handle, LinkId, MessageId, PushToken, SuiteId, Timestamp,
@@ -150,6 +151,10 @@ pub enum MessageKind {
     Unsupported,
     /// Something that was done to a part of a message (CON-11). It is no part of the history, but of what it was done to.
     Act,
+    /// What was told own devices (OWN-1). It is no part of any history.
+    Own,
+    /// A message that was deleted for good: its ids are left, so that a copy of it stays a duplicate (RCV-4).
+    Gone,
 }
 
 /// A message to add.
@@ -205,6 +210,10 @@ pub struct MessageRecord {
     pub number: u64,
     /// The message.
     pub message: NewMessage,
+    /// When the person of this account read it.
+    pub read: Option<Timestamp>,
+    /// When the person of this account deleted it.
+    pub deleted: Option<Timestamp>,
 }
 
 /// A message that this account sent, on its way to one device. The key is message and device.
@@ -337,6 +346,10 @@ pub struct PendingReceipt {
     pub from: Handle,
     /// The message.
     pub message: MessageId,
+    /// What happened to it.
+    pub kind: ReceiptKind,
+    /// When it was read or played; nothing for delivered.
+    pub at: Timestamp,
 }
 
 // Receiving.
