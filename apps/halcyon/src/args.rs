@@ -5,6 +5,7 @@
 //! - No argument or environment variable has a secret as its value: secrets come from a file, a descriptor, or a prompt.
 
 mod message;
+mod own;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,10 @@ use halcyon_types::Handle;
 
 pub use self::message::{
     Edit, Export, ExportFormat, History, Listen, Look, MessageName, React, Search, Send, ShareName, Show, Talk, Unsend,
+};
+pub use self::own::{
+    Accept, Block, Contacts, ContactsAction, Conversations, Delete, MarkPeople, Read, Restore, Settings,
+    SettingsAction, Typing, What,
 };
 use crate::profile::ProfileName;
 
@@ -109,8 +114,30 @@ pub enum Command {
     Listen(Listen),
     /// Listen, and send each line that is typed
     Talk(Talk),
+    /// List the conversations: pinned ones, then the newest, with what was not read
+    Conversations(Conversations),
     /// Print what was said
     History(History),
+    /// Note that messages were read, on all devices of this account
+    Read(Read),
+    /// Tell whoever is there that something is being typed
+    Typing(Typing),
+    /// Have a conversation make no noise
+    Mute(MarkPeople),
+    /// Have a conversation come first
+    Pin(MarkPeople),
+    /// Show nothing more of somebody
+    Block(Block),
+    /// Let somebody in who was kept apart as unknown
+    Accept(Accept),
+    /// Delete messages for yourself; for 30 days they can be restored
+    Delete(Delete),
+    /// Restore messages that were deleted
+    Restore(Restore),
+    /// List, add and remove names for people, or take them from an address book
+    Contacts(Contacts),
+    /// Show and choose what goes for all devices of this account
+    Settings(Settings),
     /// Look for words in what was said
     Search(Search),
     /// Show everything that is known of one message

@@ -6,8 +6,8 @@ use std::error::Error;
 
 use halcyon_client::Fault;
 use halcyon_client::error::{
-    ApiError, ApproveError, DevicesError, HandlesError, LinkError, LookupError, ProfileError, RegisterError, SendError,
-    VerificationError,
+    ApiError, ApproveError, ChooseError, DevicesError, HandlesError, LinkError, LookupError, ProfileError,
+    RegisterError, SendError, VerificationError,
 };
 
 use crate::failure::{Failure, Kind};
@@ -89,6 +89,7 @@ macro_rules! failures {
 failures!(
     ProfileError,
     SendError,
+    ChooseError,
     VerificationError => Self::Api(error) => error,
     RegisterError => Self::Api(error) => error,
     LinkError => Self::Api(error) => error,

@@ -10,6 +10,8 @@ mod act;
 mod agent;
 mod alerts;
 mod approve;
+mod contacts;
+mod conversations;
 mod counters;
 mod devices;
 mod doctor;
@@ -19,14 +21,19 @@ mod history;
 mod listen;
 mod lookup;
 mod manual;
+mod people;
+mod read;
 mod search;
 mod security;
 mod send;
 mod sessions;
+mod settings;
 mod share_name;
 mod show;
 mod suites;
 mod talk;
+mod trash;
+mod typing;
 mod verification;
 
 use std::ffi::OsString;
@@ -129,6 +136,17 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         Command::Unsend(options) => act::unsend(context, options).await,
         Command::Listen(options) => listen::run(context, &options).await,
         Command::Talk(options) => talk::run(context, &options).await,
+        Command::Conversations(options) => conversations::run(context, &options).await,
+        Command::Read(options) => read::run(context, &options).await,
+        Command::Typing(options) => typing::run(context, &options).await,
+        Command::Mute(options) => people::mark(context, &options, halcyon_client::Mark::Muted).await,
+        Command::Pin(options) => people::mark(context, &options, halcyon_client::Mark::Pinned).await,
+        Command::Block(options) => people::block(context, &options).await,
+        Command::Accept(options) => people::accept(context, &options).await,
+        Command::Delete(options) => trash::delete(context, &options).await,
+        Command::Restore(options) => trash::restore(context, &options).await,
+        Command::Contacts(options) => contacts::run(context, options).await,
+        Command::Settings(options) => settings::run(context, options).await,
         Command::History(options) => history::run(context, &options).await,
         Command::Search(options) => search::run(context, &options).await,
         Command::ShareName(options) => share_name::run(context, &options).await,

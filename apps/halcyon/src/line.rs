@@ -10,9 +10,9 @@ pub mod message;
 pub mod part;
 mod words;
 
-pub use message::{ActLine, MessageLine};
+pub use message::{ActLine, MessageLine, ReceiptLine};
 pub use part::NamedLine;
-pub(crate) use words::{short as short_id, time as time_words, whose};
+pub(crate) use words::{address as address_words, short as short_id, time as time_words, whose};
 
 use halcyon_client::event::{ConnectionState, DeliveryState, Event, Notice, ShownAlert, ShownDelivery, ShownMessage};
 use halcyon_client::{RepairStep, ShownGap, ShownRepair};
@@ -32,6 +32,30 @@ pub enum Line {
     Delivery(DeliveryLine),
     /// Somebody said what they want to be called, or takes that back.
     Named(NamedLine),
+    /// Somebody read or played a message.
+    Receipt {
+        /// The message.
+        message: String,
+        /// Who did what, when.
+        #[serde(flatten)]
+        receipt: ReceiptLine,
+    },
+    /// Somebody types, or stopped.
+    Typing {
+        /// In which conversation.
+        conversation: String,
+        /// Who.
+        by: String,
+        /// Whether something is to come.
+        typing: bool,
+    },
+    /// Another device of this account told what its person chose or read: what `halcyon conversations` lists may look different.
+    Chosen {
+        /// How many choices.
+        choices: usize,
+        /// How many messages were read.
+        read: usize,
+    },
     /// Something arrived that does not open.
     Unopened {
         /// The device that it claims to be from.
@@ -191,6 +215,13 @@ impl Line {
             Event::Message(message) | Event::Acted { act: message, .. } => Self::of_message(message),
             Event::Delivery { message, delivery } => Self::Delivery(DeliveryLine::new(&message.to_hex(), delivery)),
             Event::Named { handle, naming } => Self::Named(NamedLine::new(handle, naming)),
+            Event::Receipt { message, receipt } => Self::Receipt { message: message.to_hex(), receipt: receipt.into() },
+            Event::Typing { conversation, by, typing } => Self::Typing {
+                conversation: conversation.to_hex(),
+                by: by.to_string(),
+                typing: *typing == halcyon_client::Typing::Started,
+            },
+            Event::Chosen { entries, read } => Self::Chosen { choices: *entries, read: *read },
             Event::Unopened { device, cause } => {
                 Self::Unopened { device: device.map(|device| device.to_hex()), cause: cause.clone() }
             }

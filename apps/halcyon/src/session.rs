@@ -143,6 +143,17 @@ impl Session {
         }
     }
 
+    /// Goes online so that what was chosen gets to the own devices, and receipts to those who wait for them. Without a network that
+    /// happens with the next command that has one.
+    pub(crate) async fn settle(&self, context: &Context) {
+        if self.client.outbox_len().is_ok_and(|waiting| waiting > 0) {
+            self.client.go_online();
+            // Everything is in the profile already; nobody needs to wait long, nor to be told.
+            let patience = context.timeout().min(OWED_PATIENCE);
+            let _ = tokio::time::timeout(patience, self.client.wait_online()).await;
+        }
+    }
+
     /// Ends the client's work in good order: what is owed to others leaves first, if there is a connection. A shared session goes on.
     pub(crate) async fn close(&self) {
         if self.is_shared {

@@ -12,8 +12,8 @@
 //! [`for_display`] makes a peer's text safe to print.
 
 mod act;
-mod contact;
 pub mod address_book;
+mod contact;
 mod conversation;
 mod decode;
 mod display;
@@ -26,8 +26,8 @@ mod link;
 mod location;
 mod model;
 mod naming;
-mod page;
 mod own;
+mod page;
 mod repair;
 mod text;
 pub mod vcard;
@@ -49,10 +49,10 @@ pub use link::{LINK_IMAGE_BYTES_MAX, LINK_SUMMARY_BYTES_MAX, LINK_TITLE_BYTES_MA
 pub use location::{ACCURACY_METERS_MAX, LOCATION_NAME_BYTES_MAX, Location};
 pub use model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject, Typing};
 pub use naming::{Naming, SHARED_NAME_BYTES_MAX, SHARED_PHOTO_BYTES_MAX};
-pub use page::Page;
 pub use own::{
     NAME_BYTES_MAX, OWN_ENTRIES_MAX, OWN_READ_MAX, OWN_VALUE_BYTES_MAX, Own, OwnEntry, OwnKey, OwnValue, SealedMessage,
 };
+pub use page::Page;
 pub use repair::{
     ENVELOPES_MAX, Forward, PLACE_BYTES_MAX, Place, Repair, RepairCause, SPANS_MAX, Span, StreamEnd, Unopened,
     with_place,

@@ -1,8 +1,8 @@
 //! What encoder and decoder promise each other, and what a hostile peer may try.
 
 mod naming;
-mod parts;
 mod own;
+mod parts;
 mod rich;
 
 use halcyon_types::{DeviceId, EnvelopeId, Handle, MessageId, Timestamp};

@@ -71,10 +71,10 @@ pub use halcyon_content::{
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
 pub use naming::SharedName;
-pub use preview::{Preview, PreviewError};
 pub use overview::ShownConversation;
 pub use people::LocalContact;
 pub use preferences::{Mark, Setting};
+pub use preview::{Preview, PreviewError};
 pub use receipts::Until;
 pub use receiver::{Kept, Receiver};
 pub use register::{Registration, Verification};

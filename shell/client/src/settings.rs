@@ -8,14 +8,11 @@ use crate::{
     client::Client,
     error::ProfileError,
     ports::{Change, Commit},
+    preferences::Setting,
 };
 
 /// What the names of a program's settings begin with in the store.
 pub const APP_SETTING_PREFIX: &str = "app.";
-
-/// Whether links get previews: absent, they do (CON-50).
-const LINK_PREVIEWS: &str = "link-previews";
-const OFF: &str = "off";
 
 impl Client {
     /// Returns whether previews are made of the links that are sent (CON-50).
@@ -23,18 +20,7 @@ impl Client {
     /// # Errors
     /// [`ProfileError`]
     pub fn link_previews(&self) -> Result<bool, ProfileError> {
-        Ok(self.inner.state().store().setting(LINK_PREVIEWS)?.is_none_or(|value| value != OFF))
-    }
-
-    /// Chooses whether previews are made of the links that are sent.
-    ///
-    /// # Errors
-    /// [`ProfileError`]; the old choice is kept.
-    pub fn set_link_previews(&self, made: bool) -> Result<(), ProfileError> {
-        let name = LINK_PREVIEWS.to_owned();
-        let change =
-            if made { Change::RemoveSetting(name) } else { Change::PutSetting { name, value: OFF.to_owned() } };
-        Ok(self.inner.state().commit(&Commit::new().with(change))?)
+        Ok(self.setting(Setting::LinkPreviews)? == "on")
     }
 
     /// Returns a setting of the program's own, by its name without the prefix.

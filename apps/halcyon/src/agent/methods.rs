@@ -133,10 +133,20 @@ fn given(argument: &Arg, matches: &ArgMatches) -> Option<(String, Value)> {
     });
     let value = match takes(argument) {
         Takes::Flag => Value::Bool(true),
+        // The agent may be in another folder than whoever typed it.
+        Takes::One if takes_path(argument) => Value::String(absolute(values.next()?)),
         Takes::One => Value::String(values.next()?),
         Takes::List => values.map(Value::String).collect(),
     };
     Some((id.to_owned(), value))
+}
+
+fn takes_path(argument: &Arg) -> bool {
+    argument.get_value_parser().type_id() == TypeId::of::<PathBuf>()
+}
+
+fn absolute(path: String) -> String {
+    std::path::absolute(&path).map_or(path, |path| path.to_string_lossy().into_owned())
 }
 
 /// Why a call is none.

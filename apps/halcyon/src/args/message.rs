@@ -169,6 +169,9 @@ pub struct History {
     /// The own address in that conversation.
     #[arg(long, value_name = "HANDLE")]
     pub from: Option<Handle>,
+    /// What was deleted, and can be restored.
+    #[arg(long, conflicts_with = "from")]
+    pub deleted: bool,
     /// How many messages, counted from the newest.
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     pub limit: u64,

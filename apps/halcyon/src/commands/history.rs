@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use halcyon_client::ShownConversation;
 use halcyon_client::event::ShownMessage;
 use halcyon_client::ports::store::Conversation;
-use halcyon_types::Handle;
+use halcyon_types::{ConversationId, Handle};
 use serde::Serialize;
 
 use super::Context;
@@ -33,6 +34,9 @@ pub(super) async fn run(context: &mut Context, options: &History) -> Result<(), 
 }
 
 fn history(context: &Context, session: &Session, options: &History) -> Result<(), Failure> {
+    if options.deleted {
+        return deleted(context, session, options);
+    }
     let conversations = session.client().conversations()?;
     if options.with.is_empty() {
         return conversations.iter().try_for_each(|conversation| list(context, session, conversation));
@@ -42,16 +46,18 @@ fn history(context: &Context, session: &Session, options: &History) -> Result<()
     let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
     let mut messages = Vec::new();
     let mut ends = Vec::new();
-    for conversation in
-        conversations.iter().filter(|conversation| is_with(conversation, &with, &own, options.from.as_ref()))
-    {
+    // OWN-11: with one of a person's handles, also what was said by another.
+    let same = same_people(session, &conversations, &with, &own)?;
+    for conversation in conversations.iter().filter(|conversation| {
+        let is_from = options.from.as_ref().is_none_or(|from| conversation.members.contains(from));
+        is_from && same.contains(&conversation.id)
+    }) {
         messages.push(session.client().history(conversation.id, u64::MAX, limit)?);
         ends.extend(session.client().gaps_at_end(conversation.id)?);
     }
     let messages = in_order(messages);
     if messages.is_empty() && ends.is_empty() {
-        return Err(Failure::user("there is no conversation with these people")
-            .next("`halcyon history` lists the conversations"));
+        return Err(nobody());
     }
     for message in &messages[messages.len().saturating_sub(limit)..] {
         // REP-31
@@ -61,6 +67,51 @@ fn history(context: &Context, session: &Session, options: &History) -> Result<()
         show(context, &Line::Message(Box::new(message.into())))?;
     }
     ends.iter().try_for_each(|gap| show(context, &Line::Gap(gap.into())))
+}
+
+/// Returns the conversations that are listed as one with that of these people.
+fn same_people(
+    session: &Session,
+    conversations: &[Conversation],
+    with: &BTreeSet<Handle>,
+    own: &BTreeSet<Handle>,
+) -> Result<BTreeSet<ConversationId>, Failure> {
+    let meant = conversations.iter().filter(|conversation| is_with(conversation, with, own, None));
+    let meant: BTreeSet<ConversationId> = meant.map(|conversation| conversation.id).collect();
+    let listed = session.client().overview()?;
+    let has_one = |ids: &Vec<ConversationId>| ids.iter().any(|id| meant.contains(id));
+    Ok(listed.into_iter().map(|one| one.ids).filter(has_one).flatten().collect())
+}
+
+/// Returns the conversation with these people, as it is listed.
+///
+/// # Errors
+/// [`Failure`] if there is none.
+pub(super) fn conversation_with(session: &Session, people: &[Handle]) -> Result<ShownConversation, Failure> {
+    let own: BTreeSet<Handle> = session.account()?.handles.into_iter().collect();
+    let with: BTreeSet<Handle> = people.iter().cloned().collect();
+    let same = same_people(session, &session.client().conversations()?, &with, &own)?;
+    let listed = session.client().overview()?;
+    listed.into_iter().find(|one| one.ids.iter().any(|id| same.contains(id))).ok_or_else(nobody)
+}
+
+fn nobody() -> Failure {
+    Failure::user("there is no conversation with these people").next("`halcyon conversations` lists them")
+}
+
+/// OWN-21
+fn deleted(context: &Context, session: &Session, options: &History) -> Result<(), Failure> {
+    let mut messages = session.client().deleted()?;
+    if !options.with.is_empty() {
+        let ids = conversation_with(session, &options.with)?.ids;
+        messages.retain(|message| ids.contains(&message.conversation));
+    }
+    if messages.is_empty() {
+        context.output.note("Nothing that was deleted can be restored.");
+    }
+    let limit = usize::try_from(options.limit).unwrap_or(usize::MAX);
+    let newest = &messages[messages.len().saturating_sub(limit)..];
+    newest.iter().try_for_each(|message| show(context, &Line::Message(Box::new(message.into()))))
 }
 
 fn show(context: &Context, line: &Line) -> Result<(), Failure> {

@@ -143,6 +143,8 @@ impl Listener {
         match Line::of_event(event) {
             // For a person, neither the state of the connection is a result, nor what mends itself.
             Some(line) if self.output.format() == Format::Text && is_beside(event) => self.say_beside(event, &line),
+            // What a person chose on another device is no news to them.
+            Some(Line::Chosen { .. }) if self.output.format() == Format::Text => {}
             Some(line) => self.output.result(&line, |output| line.words(output))?,
             None => {}
         }
@@ -190,7 +192,8 @@ impl Listener {
 
     fn message(&mut self, message: &ShownMessage) -> Result<(), Failure> {
         // Whoever wrote a message here has seen it. It does not count either: its event may overtake that of an earlier one.
-        if message.origin == Origin::Here || message.number <= self.printed || self.left == Some(0) {
+        // OWN-13: of those who are kept apart nobody is notified.
+        if message.origin == Origin::Here || message.apart || message.number <= self.printed || self.left == Some(0) {
             return Ok(());
         }
         let line = Line::of_message(message);

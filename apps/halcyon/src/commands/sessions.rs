@@ -88,7 +88,7 @@ async fn lose(context: &mut Context, session: &Session, yes: bool) -> Result<(),
 }
 
 /// Nothing is done that a person did not mean.
-async fn sure(context: &mut Context, yes: bool, question: &str) -> Result<(), Failure> {
+pub(super) async fn sure(context: &mut Context, yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! Messages and what was done to them, as lines.
 
-use halcyon_client::event::{Origin, ShownMessage, ShownPart};
-use halcyon_client::{Act, Deed, Effect, Mention, Style, Styled, Tapback, Target, Text};
+use halcyon_client::event::{Origin, ShownMessage, ShownPart, ShownReceipt};
+use halcyon_client::{Act, Deed, Effect, Mention, ReceiptKind, Style, Styled, Tapback, Target, Text};
 use serde::Serialize;
 
 use super::part::Carried;
@@ -22,6 +22,8 @@ pub struct MessageLine {
     pub sender: String,
     /// What the sender wants to be called: a claim of theirs. Null if they did not say, and for own messages.
     pub sender_maybe: Option<String>,
+    /// What this account calls the sender.
+    pub sender_name: Option<String>,
     /// The sender's device.
     pub sender_device: String,
     /// Its name, if known.
@@ -63,6 +65,37 @@ pub struct MessageLine {
     pub missing_before: u64,
     /// Those that belong directly before it and cannot be recovered.
     pub lost_before: u64,
+    /// When this account read it, if it is of somebody else.
+    pub read_ms: Option<u64>,
+    /// When this account deleted it for itself.
+    pub deleted_ms: Option<u64>,
+    /// Who read or played it, if it is of this account.
+    pub receipts: Vec<ReceiptLine>,
+    /// Whether its conversation is muted.
+    pub muted: bool,
+    /// Whether it is kept apart, since its sender is unknown.
+    pub unknown: bool,
+}
+
+/// That somebody read or played a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReceiptLine {
+    /// Who.
+    pub by: String,
+    /// `read` or `played`.
+    pub receipt: &'static str,
+    /// When, by that person's clock.
+    pub at_ms: u64,
+}
+
+impl From<&ShownReceipt> for ReceiptLine {
+    fn from(receipt: &ShownReceipt) -> Self {
+        let name = match receipt.kind {
+            ReceiptKind::Played => "played",
+            _ => "read",
+        };
+        Self { by: receipt.by.to_string(), receipt: name, at_ms: receipt.at.as_millis() }
+    }
 }
 
 /// How a stretch of a text looks.
@@ -293,6 +326,7 @@ impl From<&ShownMessage> for MessageLine {
             origin: origin(message.origin),
             sender: message.sender.to_string(),
             sender_maybe: message.sender_maybe.clone(),
+            sender_name: message.sender_name.clone(),
             sender_device: message.sender_device.to_hex(),
             sender_device_name: message.sender_device_name.clone(),
             recipients: message.recipients.iter().map(ToString::to_string).collect(),
@@ -313,6 +347,11 @@ impl From<&ShownMessage> for MessageLine {
             carried: Carried::of(message),
             missing_before: message.missing_before,
             lost_before: message.lost_before,
+            read_ms: message.read.map(|at| at.as_millis()),
+            deleted_ms: message.deleted.map(|at| at.as_millis()),
+            receipts: message.receipts.iter().map(ReceiptLine::from).collect(),
+            muted: message.muted,
+            unknown: message.apart,
         }
     }
 }

@@ -1,7 +1,7 @@
 use halcyon_client::event::Origin;
 use halcyon_client::{
-    Act, Animation, Contact, Deed, Effect, Image, Link, Location, Mention, Naming, Part, Range, ShownEdit, ShownPart,
-    ShownTapback, Style, Styled, Subject, Tapback, Target, Text, WebAddress,
+    Act, Animation, Contact, Deed, Effect, Image, Link, Location, Mention, Naming, Part, Range, ReceiptKind, ShownEdit,
+    ShownPart, ShownReceipt, ShownTapback, Style, Styled, Subject, Tapback, Target, Text, Typing, WebAddress,
 };
 use halcyon_directory::alert::DeviceNotice;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
@@ -138,6 +138,27 @@ fn named(name: Option<&str>) -> Event {
     Event::Named { handle: Handle::parse("alice@example.org").unwrap(), naming }
 }
 
+fn receipt(kind: ReceiptKind) -> ShownReceipt {
+    let by = Handle::parse("bob@example.org").unwrap();
+    ShownReceipt { by, kind, at: Timestamp::from_millis(1_700_000_060_000) }
+}
+
+fn typing(typing: Typing) -> Event {
+    let by = Handle::parse("bob@example.org").unwrap();
+    Event::Typing { conversation: ConversationId::from_bytes([2; 16]), by, typing }
+}
+
+/// Of somebody with a name, read here; and who read and played it.
+fn read() -> ShownMessage {
+    ShownMessage {
+        sender_name: Some("Alice".into()),
+        read: Some(Timestamp::from_millis(1_700_000_060_000)),
+        receipts: vec![receipt(ReceiptKind::Read), receipt(ReceiptKind::Played)],
+        muted: true,
+        ..message(Some("named"))
+    }
+}
+
 fn unsent() -> ShownMessage {
     ShownMessage { parts: vec![ShownPart { unsent: true, ..ShownPart::default() }], ..message(None) }
 }
@@ -197,6 +218,11 @@ fn events() -> Vec<Event> {
         delivery(DeliveryState::Accepted(at)),
         delivery(DeliveryState::Delivered(at)),
         delivery(DeliveryState::Failed("no prekey".into())),
+        Event::Message(read()),
+        Event::Receipt { message: MessageId::from_bytes([1; 16]), receipt: receipt(ReceiptKind::Read) },
+        typing(Typing::Started),
+        typing(Typing::Stopped),
+        Event::Chosen { entries: 2, read: 1 },
         Event::Unopened { device: None, cause: "unauthentic".into() },
         Event::Unopened { device: Some(DeviceId::from_bytes([3; 16])), cause: "no-key".into() },
         repair(RepairStep::Asked, (1, 2, 0), None),

@@ -5,7 +5,9 @@
 use halcyon_types::Timestamp;
 
 use super::message::{StyleLine, TapbackLine, TargetLine, stretches};
-use super::{ActLine, AlertLine, ChangeLine, ConnectionLine, DeliveryLine, GapLine, Line, MessageLine, RepairLine};
+use super::{
+    ActLine, AlertLine, ChangeLine, ConnectionLine, DeliveryLine, GapLine, Line, MessageLine, ReceiptLine, RepairLine,
+};
 use crate::output::{Output, Style};
 use crate::text::{one_line, sanitize};
 
@@ -21,6 +23,17 @@ impl Line {
             Self::Act(act) => act.words(output),
             Self::Delivery(delivery) => delivery.words(output),
             Self::Named(named) => named.words(output),
+            Self::Receipt { message, receipt } => {
+                output.styled(Style::Good, format!("{} {}", short(message), receipt.words()))
+            }
+            Self::Typing { by, typing, .. } => {
+                let what = if *typing { "is typing" } else { "stopped typing" };
+                output.styled(Style::Faint, format!("{} {what}", address(by)))
+            }
+            Self::Chosen { choices, read } => output.styled(
+                Style::Faint,
+                format!("another device of yours: {choices} chosen, {} read", messages(*read as u64)),
+            ),
             // It is no news for a person: it is being repaired, and that is said.
             Self::Unopened { device, cause } if cause == "no-key" => {
                 let from = device.as_deref().map_or("an unknown device", short);
@@ -54,7 +67,11 @@ impl MessageLine {
         let time = output.styled(Style::Faint, format!("[{} #{}]", time(self.sent_ms), self.number));
         let device = self.sender_device_name.as_deref().map_or_else(|| short(&self.sender_device).to_owned(), one_line);
         let suite = self.suite.as_deref().map(|suite| format!(", {suite}")).unwrap_or_default();
-        let sender = output.styled(Style::Strong, address(&self.sender));
+        let who = match &self.sender_name {
+            Some(name) => format!("{} <{}>", one_line(name), address(&self.sender)),
+            None => address(&self.sender),
+        };
+        let sender = output.styled(Style::Strong, who);
         let recipients: Vec<String> = self.recipients.iter().map(|handle| address(handle)).collect();
         // Between two people, who it is for goes without saying when it came from the other one.
         let to = if self.origin == "peer" && recipients.len() == 1 {
@@ -86,7 +103,8 @@ impl MessageLine {
             Some(subject) => format!("{}\n    ", output.styled(Style::Strong, one_line(subject))),
             None => String::new(),
         };
-        let maybe = match &self.sender_maybe {
+        // CON-52: never in place of a name that this person gave.
+        let maybe = match self.sender_maybe.as_ref().filter(|_| self.sender_name.is_none()) {
             Some(name) => format!(" (maybe: {})", one_line(name)),
             None => String::new(),
         };
@@ -97,7 +115,18 @@ impl MessageLine {
             let tapbacks: Vec<String> = self.tapbacks.iter().map(one).collect();
             words.push_str(&output.styled(Style::Faint, format!("\n    ({})", tapbacks.join(", "))));
         }
+        for receipt in &self.receipts {
+            words.push_str(&output.styled(Style::Faint, format!("\n    ({})", receipt.words())));
+        }
         words
+    }
+}
+
+impl ReceiptLine {
+    /// Returns the receipt in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        format!("{} by {} {}", self.receipt, address(&self.by), time(self.at_ms))
     }
 }
 

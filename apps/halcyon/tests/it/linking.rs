@@ -1,6 +1,6 @@
 //! A person gets a second device, and loses one.
 
-use crate::world::{Running, World};
+use crate::world::{Person, Running, World};
 
 fn link(world: &World, person: &crate::world::Person) -> Running {
     let password = world.file("linking.password", &format!("password of {}\n", person.handle));
@@ -16,6 +16,17 @@ fn link(world: &World, person: &crate::world::Person) -> Running {
     ]);
     command.arg("--ca").arg(world.authority()).arg("--password-file").arg(password);
     Running::start(command)
+}
+
+/// A second device of a person, called laptop.
+pub(crate) fn linked(world: &World, phone: &Person, name: &str) -> Person {
+    let laptop = world.person(name, "laptop");
+    let linking = link(world, &laptop);
+    let mut approving = phone.start(&["approve", "--wait", "--timeout", "60"]);
+    approving.type_line(linking.json("digits")["digits"].as_str().unwrap());
+    approving.end_well();
+    linking.end_well();
+    laptop
 }
 
 /// LNK-1 to LNK-10: password, approval, six digits; a typing mistake is forgiven. Then both devices get everything, until one is

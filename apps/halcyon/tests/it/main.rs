@@ -10,6 +10,7 @@ mod interface;
 mod keyring;
 mod linking;
 mod looking;
+mod own;
 #[cfg(unix)]
 mod programs;
 mod repairing;

@@ -12,7 +12,7 @@ mod handles;
 mod linking;
 mod loss;
 mod naming;
-mod previews;
 mod own;
+mod previews;
 mod repair;
 mod world;

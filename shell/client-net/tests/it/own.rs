@@ -2,7 +2,7 @@
 //! 50-content.md (CON-20 to CON-31).
 
 use halcyon_client::{
-    LocalContact, Draft, Event, Mark, ReceiptKind, SealedMessage, Setting, ShownConversation, Typing, Until,
+    Draft, Event, LocalContact, Mark, ReceiptKind, SealedMessage, Setting, ShownConversation, Typing, Until,
     ports::{Clock, Store as _},
 };
 use halcyon_types::Duration;
@@ -180,6 +180,11 @@ async fn whoever_is_blocked_is_not_heard() {
     // The server has nothing for them any more: both took it.
     let mail = mallory.say(&phone, "answer me").await;
     mallory.wait(&mail, Until::Accepted).await;
+    let came = |device: &Device| {
+        let heard = device.disk.open().repairs().heard(mail.message.sender_device).unwrap();
+        heard.iter().any(|stream| stream.high == 3)
+    };
+    until("both took it", || came(&phone) && came(&laptop)).await;
     phone.client.set_blocked(&mallory.handle, false).unwrap();
     until("the laptop knows", || laptop.client.blocked().unwrap().is_empty()).await;
     let sent = mallory.say(&phone, "finally").await;

@@ -300,10 +300,10 @@ async fn the_sender_makes_the_preview() {
     assert_eq!(message.parts.len(), 1);
     assert_eq!(site.asked().len(), 2, "CON-47: bob asked nobody");
 
-    alice.client.set_link_previews(false).unwrap();
+    alice.client.set_setting(halcyon_client::Setting::LinkPreviews, Some("off")).unwrap();
     assert_eq!(alice.client.preview(&pages, &text).await.unwrap(), Preview::Off);
     assert_eq!(site.asked().len(), 2);
-    alice.client.set_link_previews(true).unwrap();
+    alice.client.set_setting(halcyon_client::Setting::LinkPreviews, None).unwrap();
     assert_eq!(alice.client.preview(&pages, "no link").await.unwrap(), Preview::NoLink);
     let missing = site.url("/missing");
     let failed = alice.client.preview(&pages, missing.as_str()).await.unwrap();

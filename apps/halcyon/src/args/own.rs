@@ -1,0 +1,177 @@
+//! The arguments of what a person chooses for themselves: what was read, who is called what, who is not heard, what is deleted.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Subcommand};
+use halcyon_types::Handle;
+
+use super::MessageName;
+
+/// A message, or somebody: whatever it reads like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A message.
+    Message(MessageName),
+    /// Somebody; several are one conversation.
+    Handle(Handle),
+}
+
+impl FromStr for What {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.contains(['@', ':', '+']) {
+            return text.parse().map(Self::Handle).map_err(|error: halcyon_types::HandleError| error.to_string());
+        }
+        text.parse().map(Self::Message).map_err(ToString::to_string)
+    }
+}
+
+/// `halcyon conversations`
+#[derive(Debug, Args)]
+pub struct Conversations {
+    /// Those that are kept apart, since nobody in them is known; see `halcyon settings`.
+    #[arg(long)]
+    pub unknown: bool,
+}
+
+/// `halcyon read`
+#[derive(Debug, Args)]
+pub struct Read {
+    /// The people of a conversation, or a message: everything in its conversation up to it.
+    #[arg(required = true, value_name = "HANDLE|MESSAGE")]
+    pub what: Vec<What>,
+    /// Say that the message was played, too.
+    #[arg(long)]
+    pub played: bool,
+}
+
+/// `halcyon typing`
+#[derive(Debug, Args)]
+pub struct Typing {
+    /// The people of the conversation.
+    #[arg(required = true, value_name = "HANDLE")]
+    pub with: Vec<Handle>,
+    /// Say that it ended; by itself it ends after a minute.
+    #[arg(long)]
+    pub stop: bool,
+    /// Which of the own addresses to send from.
+    #[arg(long, value_name = "HANDLE")]
+    pub from: Option<Handle>,
+}
+
+/// `halcyon mute`, `halcyon pin`
+#[derive(Debug, Args)]
+pub struct MarkPeople {
+    /// The people of the conversation.
+    #[arg(required = true, value_name = "HANDLE")]
+    pub with: Vec<Handle>,
+    /// Take it back.
+    #[arg(long)]
+    pub undo: bool,
+}
+
+/// `halcyon block`
+#[derive(Debug, Args)]
+pub struct Block {
+    /// Whom; without anybody, those who are blocked are listed.
+    #[arg(value_name = "HANDLE")]
+    pub handles: Vec<Handle>,
+    /// Take it back: what comes from now on is shown.
+    #[arg(long, requires = "handles")]
+    pub undo: bool,
+}
+
+/// `halcyon accept`
+#[derive(Debug, Args)]
+pub struct Accept {
+    /// Whom.
+    #[arg(required = true, value_name = "HANDLE")]
+    pub handles: Vec<Handle>,
+}
+
+/// `halcyon delete`
+#[derive(Debug, Args)]
+pub struct Delete {
+    /// Messages, or the people of a conversation: everything in it.
+    #[arg(required = true, value_name = "MESSAGE|HANDLE")]
+    pub what: Vec<What>,
+    /// Do not ask whether a whole conversation is meant.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `halcyon restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The messages: `halcyon history --deleted` lists them.
+    #[arg(required = true, value_name = "MESSAGE")]
+    pub messages: Vec<MessageName>,
+}
+
+/// `halcyon contacts`
+#[derive(Debug, Args)]
+pub struct Contacts {
+    /// What to do; by default, list.
+    #[command(subcommand)]
+    pub action: Option<ContactsAction>,
+}
+
+/// What to do with contacts.
+#[derive(Debug, Subcommand)]
+pub enum ContactsAction {
+    /// List them (the default)
+    List,
+    /// Give somebody a name
+    Add {
+        /// What they are called.
+        name: String,
+        /// By what they are reached: several are one person.
+        #[arg(required = true, value_name = "HANDLE")]
+        handles: Vec<Handle>,
+    },
+    /// Take somebody's name back
+    Remove {
+        /// Any of their addresses.
+        handle: Handle,
+    },
+    /// Take names from a file that an address book exported (vCard 3.0 or 4.0)
+    Import {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// `halcyon settings`
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// What to do; by default, list.
+    #[command(subcommand)]
+    pub action: Option<SettingsAction>,
+}
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub enum SettingsAction {
+    /// List them (the default)
+    List,
+    /// Show one
+    Get {
+        /// read-receipts, link-previews, typing, unknown-senders; with --with also from.
+        name: String,
+        /// For the conversation with these people alone: read-receipts and from.
+        #[arg(long, value_name = "HANDLE")]
+        with: Vec<Handle>,
+    },
+    /// Choose one, on all devices of this account
+    Set {
+        /// read-receipts, link-previews, typing, unknown-senders; with --with also from.
+        name: String,
+        /// on, off; open or apart for unknown-senders; an own address for from; default takes back what was chosen.
+        value: String,
+        /// For the conversation with these people alone: read-receipts and from.
+        #[arg(long, value_name = "HANDLE")]
+        with: Vec<Handle>,
+    },
+}
