@@ -118,10 +118,11 @@ pub(crate) fn is_remembered(folder: &Path) -> bool {
 /// [`Failure`], also for a wrong passphrase.
 pub(crate) fn remember(folder: &Path, passphrase: Option<&SecretBytes>) -> Result<(), Failure> {
     let profile = profile(folder)?;
-    Ok(match passphrase {
+    match passphrase {
         Some(passphrase) => profile.keep_unlock_key(passphrase, &mut rand::rngs::OsRng)?,
         None => profile.forget_unlock_key()?,
-    })
+    }
+    Ok(())
 }
 
 /// Puts a client together. Nothing is sent.
