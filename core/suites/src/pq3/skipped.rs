@@ -125,10 +125,12 @@ mod tests {
     #[test]
     fn keys_are_taken_once_bounded_and_expire() {
         let mut skipped = Skipped::default();
+        assert!(skipped.is_empty());
         for index in 0..1005 {
             skipped.push(index, key(index as u8), NOW);
         }
         assert_eq!(skipped.len(), CHAIN_MAX);
+        assert!(!skipped.is_empty());
         assert!(skipped.key(4).is_none() && skipped.key(5).is_some());
         skipped.remove(7);
         assert!(skipped.key(7).is_none() && skipped.key(8).is_some());

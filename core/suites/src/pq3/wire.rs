@@ -301,6 +301,46 @@ mod tests {
         assert_eq!(Message::decode(&vec![0; SEALED_BYTES_MAX + 1]), None);
     }
 
+    /// PQ3-23: exactly so many bytes of a message, most of them ciphertext, and so many of its authData.
+    #[test]
+    fn a_message_is_bounded() {
+        let sealed = |ciphertext: usize| Message { ciphertext: vec![1; ciphertext], ..message(start()) }.encode();
+        let around = SEALED_BYTES_MAX - (sealed(SEALED_BYTES_MAX - 4_000).len() - (SEALED_BYTES_MAX - 4_000));
+        assert_eq!(sealed(around).len(), SEALED_BYTES_MAX);
+        assert!(Message::decode(&sealed(around - 1)).is_some() && Message::decode(&sealed(around)).is_some());
+        for more in [1, 100, SEALED_BYTES_MAX] {
+            assert!(Message::decode(&sealed(around + more)).is_none(), "{more}");
+        }
+        let bound = |bytes: usize| Message { auth_data: vec![0; bytes], ..message(start()) }.encode();
+        assert!(Message::decode(&bound(AUTH_DATA_BYTES_MAX)).is_some());
+        for more in [1, 100, AUTH_DATA_BYTES_MAX] {
+            assert!(Message::decode(&bound(AUTH_DATA_BYTES_MAX + more)).is_none(), "{more}");
+        }
+    }
+
+    /// PQ3-5: exactly so many bytes of a bundle, most of them in a field of a later version.
+    #[test]
+    fn a_bundle_is_bounded() {
+        let bundle = Bundle {
+            kem_key: vec![1; ML_KEM_1024_PUBLIC_BYTES],
+            prekey: CompactKey::from_bytes([2; 32]),
+            time_ms: 3,
+            version: 1,
+            signature: Signature::from_bytes([4; 64]),
+        };
+        let bundle = bundle.encode();
+        let padded = |bytes: usize| {
+            // Field 15 with a length of two bytes.
+            let rest = bytes - bundle.len() - 3;
+            let length = [(rest & 0x7f) as u8 | 0x80, (rest >> 7) as u8];
+            Bundle::decode(&[&bundle[..], &[0x7a], &length, &vec![0; rest]].concat()).is_some()
+        };
+        assert!(padded(BUNDLE_BYTES_MAX - 1) && padded(BUNDLE_BYTES_MAX));
+        for more in [1, 100, BUNDLE_BYTES_MAX] {
+            assert!(!padded(BUNDLE_BYTES_MAX + more), "{more}");
+        }
+    }
+
     /// PQ3-21: every part is in the preimage, with its length, so that none can slide into the next.
     #[test]
     fn the_preimage_holds_every_field() {

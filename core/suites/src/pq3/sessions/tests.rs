@@ -148,6 +148,37 @@ fn turn(from: &mut Device, to: &mut Device) {
     assert_eq!(to.open(from, &sealed).unwrap(), "a turn");
 }
 
+/// PQ3-32: sessions are the same if what is stored of them is.
+#[test]
+fn sessions_are_compared_by_what_is_stored() {
+    let (mut alice, bob) = acquainted();
+    let before = alice.sessions.clone();
+    assert!(before == alice.sessions && before == stored(&alice.sessions));
+    alice.seal(&bob, "one more");
+    assert!(before != alice.sessions);
+}
+
+/// PQ3-16: only a message that is ahead of all before counts as the last one heard: not one that was late in the newest chain, nor
+/// the end of an older chain.
+#[test]
+fn what_is_late_is_not_ahead() {
+    let (mut alice, mut bob) = acquainted();
+    let [first, second, last] = ["first", "second", "last"].map(|text| alice.seal(&bob, text));
+    let open = |bob: &mut Device, alice: &Device, sealed: &[u8]| {
+        bob.now = bob.now.plus(Duration::from_mins(1));
+        bob.open(alice, sealed).unwrap();
+        bob.sessions.sessions()[0].heard().unwrap()
+    };
+    let ahead = open(&mut bob, &alice, &second);
+    assert_eq!(ahead, bob.now);
+    assert_eq!(open(&mut bob, &alice, &first), ahead, "late in the newest chain");
+    turn(&mut bob, &mut alice);
+    let next = alice.seal(&bob, "in the next chain");
+    let ahead = open(&mut bob, &alice, &next);
+    assert_eq!(ahead, bob.now);
+    assert_eq!(open(&mut bob, &alice, &last), ahead, "ahead in an older chain");
+}
+
 /// PQ3-10, PQ3-12: a talk back and forth; each change of direction has its own key.
 #[test]
 fn a_conversation_ratchets_with_each_turn() {
