@@ -4,6 +4,8 @@
 //! - A peer that signs what it likes gets no further than its own plaintext, and no counter opens twice (PEC-15, PEC-16).
 //! - A state that is read is a state that can be used, and is stored as it was read (PEC-19).
 
+mod pq3;
+
 use std::collections::BTreeSet;
 
 use halcyon_crypto::{
@@ -30,7 +32,7 @@ use crate::{
 /// Reads the first byte as the choice of an attack, and the rest as its material.
 pub fn target(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.choice(8) {
+    match input.choice(11) {
         0 => from_a_stranger(&mut input),
         1 => pair_body_signed_by_its_sender(input.rest()),
         2 => pair_block_of_a_hostile_sender(&mut input),
@@ -38,7 +40,10 @@ pub fn target(data: &[u8]) {
         4 => counters(&mut input),
         5 => stored_session(input.rest()),
         6 => stored_keys(&mut input),
-        _ => identity(input.rest()),
+        7 => identity(input.rest()),
+        8 => pq3::bundle_of_a_stranger(input.rest()),
+        9 => pq3::bundle_of_a_hostile_device(&mut input),
+        _ => pq3::messages_of_a_hostile_sender(&mut input),
     }
 }
 
@@ -277,5 +282,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     add(6, &[&[2], alice.pair.as_ref().unwrap().to_secret_bytes().expose()]);
     add(7, &[alice.pair.as_ref().unwrap().identity().as_bytes()]);
     add(7, &[bob.pair.as_ref().unwrap().identity().as_bytes()]);
+    for (kind, material) in pq3::seeds() {
+        material.iter().for_each(|bytes| add(kind, &[bytes]));
+    }
     seeds
 }
