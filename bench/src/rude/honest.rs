@@ -13,17 +13,17 @@ use halcyon_rude::wire::Way;
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
-/// What a round is for.
+/// Who is the rude ones' server in a round.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Round {
-    Quiet,
-    Rude,
+    Elsewhere,
+    Here,
 }
 
 /// How long messages took, in microseconds.
 pub(crate) struct Taken {
-    pub(crate) quiet: Histogram<u64>,
-    pub(crate) rude: Histogram<u64>,
+    pub(crate) elsewhere: Histogram<u64>,
+    pub(crate) here: Histogram<u64>,
 }
 
 /// Everybody who is honest.
@@ -34,7 +34,7 @@ pub(crate) struct People {
 
 struct Course {
     begun: Instant,
-    /// Which round it is: none, quiet, rude.
+    /// Which round it is: none, elsewhere, here.
     round: AtomicU8,
     taken: Mutex<Taken>,
 }
@@ -58,7 +58,7 @@ impl People {
 
     /// Counts what is written from now on for so long.
     pub(crate) async fn round(&self, round: Round, length: Duration) {
-        self.course.round.store(if round == Round::Quiet { QUIET } else { RUDE }, Ordering::SeqCst);
+        self.course.round.store(if round == Round::Elsewhere { ELSEWHERE } else { HERE }, Ordering::SeqCst);
         tokio::time::sleep(length).await;
         self.course.round.store(NONE, Ordering::SeqCst);
     }
@@ -77,7 +77,7 @@ impl People {
 
 impl Taken {
     fn new() -> Result<Self> {
-        Ok(Self { quiet: Histogram::new(3)?, rude: Histogram::new(3)? })
+        Ok(Self { elsewhere: Histogram::new(3)?, here: Histogram::new(3)? })
     }
 }
 
@@ -128,8 +128,8 @@ impl Course {
     fn count(&self, round: u8, took_us: u64) -> Result<()> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         match round {
-            QUIET => taken.quiet.record(took_us)?,
-            RUDE => taken.rude.record(took_us)?,
+            ELSEWHERE => taken.elsewhere.record(took_us)?,
+            HERE => taken.here.record(took_us)?,
             _ => {}
         }
         Ok(())
@@ -137,8 +137,8 @@ impl Course {
 }
 
 const NONE: u8 = 0;
-const QUIET: u8 = 1;
-const RUDE: u8 = 2;
+const ELSEWHERE: u8 = 1;
+const HERE: u8 = 2;
 /// 40 a second: below what a device may do (COU-45).
 const EVERY: Duration = Duration::from_millis(25);
 const PAYLOAD_BYTES: usize = 1_024;

@@ -1,8 +1,12 @@
-//! What rude clients do to honest ones: the time of a message from send to delivery, with and without each rudeness.
+//! What rude clients do to honest ones: the time of a message from send to delivery, while the rude ones are at the same
+//! server, and while they do the same to another.
 //!
-//! Owns the order of one run: quiet and rude rounds take turns, many times, so that what else the machine does at the time
-//! cancels out. The server is the program `halcyond` with its default limits, the rude clients are a process of their own
-//! with the lowest priority: on a network they would have their own machine, here they get what the others leave.
+//! Owns the order of one run: both kinds of rounds take turns, many times, so that what else the machine does at the time
+//! cancels out. The servers are the program `halcyond` with its default limits. On a network the rude clients would have
+//! their own machine; here they are processes with the lowest priority, and the comparison is with rounds in which they
+//! keep the machine, its network and its disk just as busy, but with a server that nobody else is on and that has the lowest
+//! priority, too. So what is measured is what rudeness costs the server that it is shown to, and all of that. The row
+//! [`NOBODY`], in which nothing is done either way, shows how far two equal rounds differ.
 
 pub(crate) mod client;
 mod honest;
@@ -29,8 +33,8 @@ pub(crate) struct Arguments {
     /// Print one JSON object instead of a table.
     #[arg(long)]
     json: bool,
-    /// Quiet and rude rounds of each rudeness.
-    #[arg(long, default_value_t = 6)]
+    /// Rounds of each kind for each rudeness.
+    #[arg(long, default_value_t = 8)]
     rounds: u32,
     /// Milliseconds of one round.
     #[arg(long, default_value_t = 1_200)]
@@ -38,9 +42,9 @@ pub(crate) struct Arguments {
     /// Pairs of honest people; each sends 40 messages a second.
     #[arg(long, default_value_t = 6)]
     pairs: u32,
-    /// Only rudenesses whose name has this in it.
+    /// Only rudenesses whose name has this in it, or one of these.
     #[arg(long)]
-    only: Option<String>,
+    only: Vec<String>,
     /// The server's program; built beside this one by default.
     #[arg(long)]
     program: Option<PathBuf>,
@@ -55,30 +59,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 async fn measure(arguments: &Arguments, program: &Path) -> Result<Report> {
     // This machine is an address like others, so that limits for addresses hold for the rude ones, who come from others.
-    let server = Setup::default()
-        .with("limits-limit-loopback", true)
-        .with("limits-verifications-per-address-hour", 1_000)
-        .start(program)
-        .await?;
+    let setup =
+        Setup::default().with("limits-limit-loopback", true).with("limits-verifications-per-address-hour", 1_000);
+    let server = setup.start(program).await?;
     let way = Way::to(&server)?;
     let people = People::found(&way, &server.mails(), arguments.pairs).await?;
-    let mut rude = RudeProcess::start(&server).await?;
+    let elsewhere = setup.clone().with_the_lowest_priority().start(program).await?;
+    let (mut there, mut here) = (RudeProcess::start(&elsewhere).await?, RudeProcess::start(&server).await?);
     let length = Duration::from_millis(arguments.round_ms);
     let mut rows = Vec::new();
-    for rudeness in Rudeness::ALL {
-        let name = rudeness.name();
-        if arguments.only.as_ref().is_some_and(|only| !name.contains(only)) {
+    for name in std::iter::once(NOBODY.to_owned()).chain(Rudeness::ALL.iter().map(|rudeness| rudeness.name())) {
+        if !arguments.only.is_empty() && !arguments.only.iter().any(|only| name.contains(only)) {
             continue;
         }
+        let word = if name == NOBODY { client::STOP } else { &name };
         let mut row = Row::new(name.clone());
-        for _ in 0..arguments.rounds {
-            people.round(Round::Quiet, length).await;
-            rude.tell(&name).await?;
-            tokio::time::sleep(SETTLE).await;
-            people.round(Round::Rude, length).await;
-            row.weigh(server.weigh()?);
-            rude.tell(client::STOP).await?;
-            tokio::time::sleep(SETTLE).await;
+        for number in 0..arguments.rounds {
+            // Each is the first every other time, so that neither always follows the other's traces.
+            let both = [Round::Elsewhere, Round::Here];
+            for turn in 0..both.len() {
+                let round = both[(turn + number as usize) % both.len()];
+                let rude = if round == Round::Here { &mut here } else { &mut there };
+                rude.tell(word).await?;
+                tokio::time::sleep(SETTLE).await;
+                people.round(round, length).await;
+                if round == Round::Here {
+                    row.weigh(server.weigh()?);
+                }
+                rude.tell(client::STOP).await?;
+                tokio::time::sleep(SETTLE).await;
+            }
         }
         row.measured(people.taken()?)?;
         rows.push(row);
@@ -130,5 +140,7 @@ impl RudeProcess {
     }
 }
 
+/// The row in which nobody is rude.
+const NOBODY: &str = "nobody";
 /// Between rounds, for a rudeness to begin and for its traces to go.
 const SETTLE: Duration = Duration::from_millis(400);

@@ -24,13 +24,13 @@ pub(crate) struct Report {
 #[derive(Serialize)]
 pub(crate) struct Row {
     name: String,
-    messages_quiet: u64,
-    messages_rude: u64,
-    p50_quiet_us: u64,
-    p50_rude_us: u64,
-    p99_quiet_us: u64,
-    p99_rude_us: u64,
-    /// How much longer the slowest hundredth took, in percent.
+    messages_elsewhere: u64,
+    messages_here: u64,
+    p50_elsewhere_us: u64,
+    p50_here_us: u64,
+    p99_elsewhere_us: u64,
+    p99_here_us: u64,
+    /// How much longer the slowest hundredth took than while the rude ones were busy elsewhere, in percent.
     p99_more_percent: f64,
     resident_kib: u64,
     open_files: usize,
@@ -40,12 +40,12 @@ impl Row {
     pub(crate) fn new(name: String) -> Self {
         Self {
             name,
-            messages_quiet: 0,
-            messages_rude: 0,
-            p50_quiet_us: 0,
-            p50_rude_us: 0,
-            p99_quiet_us: 0,
-            p99_rude_us: 0,
+            messages_elsewhere: 0,
+            messages_here: 0,
+            p50_elsewhere_us: 0,
+            p50_here_us: 0,
+            p99_elsewhere_us: 0,
+            p99_here_us: 0,
             p99_more_percent: 0.0,
             resident_kib: 0,
             open_files: 0,
@@ -58,12 +58,12 @@ impl Row {
     }
 
     pub(crate) fn measured(&mut self, taken: Taken) -> Result<()> {
-        let Taken { quiet, rude } = taken;
-        anyhow::ensure!(!quiet.is_empty() && !rude.is_empty(), "{}: no message arrived", self.name);
-        (self.messages_quiet, self.messages_rude) = (quiet.len(), rude.len());
-        (self.p50_quiet_us, self.p50_rude_us) = (quiet.value_at_quantile(0.5), rude.value_at_quantile(0.5));
-        (self.p99_quiet_us, self.p99_rude_us) = (quiet.value_at_quantile(0.99), rude.value_at_quantile(0.99));
-        let ratio = self.p99_rude_us as f64 / self.p99_quiet_us.max(1) as f64;
+        let Taken { elsewhere, here } = taken;
+        anyhow::ensure!(!elsewhere.is_empty() && !here.is_empty(), "{}: no message arrived", self.name);
+        (self.messages_elsewhere, self.messages_here) = (elsewhere.len(), here.len());
+        (self.p50_elsewhere_us, self.p50_here_us) = (elsewhere.value_at_quantile(0.5), here.value_at_quantile(0.5));
+        (self.p99_elsewhere_us, self.p99_here_us) = (elsewhere.value_at_quantile(0.99), here.value_at_quantile(0.99));
+        let ratio = self.p99_here_us as f64 / self.p99_elsewhere_us.max(1) as f64;
         self.p99_more_percent = ((ratio - 1.0) * 1_000.0).round() / 10.0;
         Ok(())
     }
@@ -81,11 +81,11 @@ impl Report {
             writeln!(out, "{}", serde_json::to_string(self)?)?;
             return Ok(());
         }
-        writeln!(out, "{:<28}{:>10}{:>10}{:>10}{:>10}", "rudeness", "quiet p99", "rude p99", "more", "resident")?;
+        writeln!(out, "{:<28}{:>10}{:>10}{:>10}{:>10}", "rudeness", "elsewhere", "here", "more", "resident")?;
         for row in &self.rudenesses {
-            let (quiet, rude) = (row.p99_quiet_us as f64 / 1000.0, row.p99_rude_us as f64 / 1000.0);
+            let (elsewhere, here) = (row.p99_elsewhere_us as f64 / 1000.0, row.p99_here_us as f64 / 1000.0);
             let (more, resident) = (row.p99_more_percent, row.resident_kib / 1024);
-            writeln!(out, "{:<28}{quiet:>7.1} ms{rude:>7.1} ms{more:>8.1} %{resident:>6} MiB", row.name)?;
+            writeln!(out, "{:<28}{elsewhere:>7.1} ms{here:>7.1} ms{more:>8.1} %{resident:>6} MiB", row.name)?;
         }
         Ok(())
     }

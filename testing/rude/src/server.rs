@@ -62,6 +62,18 @@ pub struct Setup {
     pub files_max: Option<u64>,
     /// Bytes of address space that it may take beyond what it has when it listens.
     pub growth_max: Option<u64>,
+    /// When the processor is its.
+    pub priority: Priority,
+}
+
+/// When a process has the processor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// Like any other.
+    #[default]
+    Usual,
+    /// When nobody else wants it.
+    Lowest,
 }
 
 impl Setup {
@@ -86,6 +98,13 @@ impl Setup {
         self
     }
 
+    /// Gives it the processor only when nobody else wants it.
+    #[must_use]
+    pub fn with_the_lowest_priority(mut self) -> Self {
+        self.priority = Priority::Lowest;
+        self
+    }
+
     /// Starts the program on a new folder.
     ///
     /// # Errors
@@ -96,14 +115,13 @@ impl Setup {
     }
 
     async fn start_on(&self, program: &Path, folder: Arc<TempDir>, at: Addresses) -> anyhow::Result<Server> {
-        let mut command = match self.files_max {
-            None => Command::new(program),
-            Some(files) => {
-                let mut command = Command::new("sh");
-                command.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]).arg(program);
-                command
-            }
+        let files = self.files_max.map_or_else(String::new, |files| format!("ulimit -n {files}; "));
+        let nice = match self.priority {
+            Priority::Usual => "",
+            Priority::Lowest => "nice -n 19 ",
         };
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{files}exec {nice}\"$0\" \"$@\"")]).arg(program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HALCYON") {
                 command.env_remove(name);
