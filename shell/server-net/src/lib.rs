@@ -11,6 +11,7 @@ pub mod door;
 pub mod http;
 pub mod mail;
 pub mod open_files;
+mod rush;
 pub mod serve;
 pub mod settings;
 pub mod stop;

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::addresses::Admission;
 use crate::door::{Door, Stranger};
+use crate::rush::Rush;
 use crate::stop::Stop;
 
 /// The courier's ALPN name (COU-1).
@@ -25,15 +26,17 @@ pub const ALPN_COURIER: &[u8] = b"halcyon-courier/1";
 ///
 /// The TLS of `door` must name [`ALPN_COURIER`] and nothing else; its addresses are shared with the WebSocket binding.
 pub async fn run(listener: TcpListener, door: Door, courier: Courier, mut stop: Stop) {
+    let mut rush = Rush::default();
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = rush.accept(&listener) => accepted,
             () = stop.requested() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let admission = door.admit(peer.ip());
                 if let Admission::Dropped | Admission::Full = admission {
+                    rush.turned_away();
                     continue;
                 }
                 // COU-14: no more are taken than there is room for.

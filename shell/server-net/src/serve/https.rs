@@ -29,6 +29,7 @@ use tower::ServiceExt;
 
 use crate::courier::addresses::Admission;
 use crate::door::{Door, Stranger};
+use crate::rush::Rush;
 use crate::stop::Stop;
 
 /// A slow phone needs three round trips of a second each; more is not a client (COU-14 has the same).
@@ -60,6 +61,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn run(listener: TcpListener, public: Option<Door>, router: Router, mut stop: Stop) {
     let places = Arc::new(Semaphore::new(if public.is_some() { CONNECTIONS_MAX } else { PRIVATE_CONNECTIONS_MAX }));
     let mut connections = JoinSet::new();
+    let mut rush = Rush::default();
     loop {
         let place = tokio::select! {
             () = stop.requested() => break,
@@ -68,7 +70,7 @@ pub(super) async fn run(listener: TcpListener, public: Option<Door>, router: Rou
         };
         let accepted = tokio::select! {
             () = stop.requested() => break,
-            accepted = listener.accept() => accepted,
+            accepted = rush.accept(&listener) => accepted,
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -90,7 +92,10 @@ pub(super) async fn run(listener: TcpListener, public: Option<Door>, router: Rou
                     Some((door.clone(), stranger, place))
                 }
                 // COU-14: over HTTP there is no word for it before a request, and a handshake costs more than it is worth.
-                Admission::Told(_) | Admission::Dropped | Admission::Full => continue,
+                Admission::Told(_) | Admission::Dropped | Admission::Full => {
+                    rush.turned_away();
+                    continue;
+                }
             },
         };
         let (router, stop) = (router.clone(), stop.clone());
