@@ -405,8 +405,8 @@ fn sealed_by(alice: &Device, bob: &Device, suite: SuiteId) -> Vec<(&'static str,
     ]
 }
 
-/// CON-7, COU-43: Alice's message to Bob, handed to Carol; with another handle of hers, another device, another account: each
-/// is acknowledged and nothing else.
+/// CON-7, COU-43: Alice's message to Bob, handed to Carol, and under another device of hers: each is acknowledged and nothing
+/// else. (Under another handle of hers: `testing/evil/tests/it/courier.rs`; another account's: [`no_failure_looks_different`].)
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_belongs_to_its_sender_and_its_recipient() {
     let world = World::start().await;
