@@ -52,6 +52,8 @@ pub struct State {
     /// Messages that were committed by their senders.
     pub sends: BTreeMap<MessageId, Sent>,
     attempts: BTreeMap<MessageId, Sent>,
+    /// What devices of one account tell each other (OWN-6): confirmed like a message, and kept as what follows from it.
+    told: BTreeSet<MessageId>,
     sealed: BTreeMap<EnvelopeId, Sealed>,
     /// What has to be repaired, and what cannot be.
     pub trouble: Trouble,
@@ -216,6 +218,7 @@ impl Ledger {
             handles: BTreeMap::new(),
             sends: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            told: BTreeSet::new(),
             sealed: BTreeMap::new(),
             trouble: Trouble::default(),
             accepted: BTreeMap::new(),
@@ -478,8 +481,10 @@ impl State {
         let mut truth = self.clients.remove(&client).unwrap_or_default();
         for change in commit.changes() {
             match change {
-                // What devices of one account tell each other is nobody's message, and is forgotten some day.
-                Change::AddMessage(message) if message.kind == MessageKind::Own => {}
+                // It is nobody's message, and is forgotten some day.
+                Change::AddMessage(message) if message.kind == MessageKind::Own => {
+                    self.told.insert(message.id);
+                }
                 Change::AddMessage(message) if truth.messages.insert(message.id) => {
                     self.trouble.had.insert((client, message.id));
                     match message.origin {
@@ -581,6 +586,7 @@ impl State {
             DeliveryState::Accepted(_) if !self.accepted.contains_key(&key) => {
                 self.violated("I3, I10", "a message is shown as accepted that the server did not accept");
             }
+            DeliveryState::Delivered(_) if self.told.contains(&delivery.message) => {}
             DeliveryState::Delivered(_) if !self.trouble.had.contains(&(member.client, delivery.message)) => {
                 self.violated(
                     "I3",
