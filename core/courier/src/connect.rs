@@ -53,7 +53,7 @@ pub struct Connect {
     pub(crate) signature: Signature,
     pub(crate) topics: Topics,
     pub(crate) epoch: u64,
-    pub(crate) grant: Option<Grant>,
+    pub(crate) grant: Option<Box<Grant>>,
 }
 
 /// What ties a connect to the connection that it is made on (COU-11).
@@ -95,7 +95,7 @@ impl Connect {
         now: Timestamp,
     ) -> Self {
         let introduction = Introduction { device, epoch: 0, topics };
-        Self { grant: Some(grant), ..Self::sign(introduction, key, audience, hello, binding, now) }
+        Self { grant: Some(Box::new(grant)), ..Self::sign(introduction, key, audience, hello, binding, now) }
     }
 }
 

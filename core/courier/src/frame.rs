@@ -196,7 +196,7 @@ impl ClientFrame {
     /// [`FrameError`]
     pub fn decode(bytes: Bytes) -> Result<Self, FrameError> {
         match decode_body(bytes)? {
-            Body::Connect(connect) => connect_from_wire(connect).map(Self::Connect),
+            Body::Connect(connect) => connect_from_wire(*connect).map(Self::Connect),
             Body::Filter(filter) => {
                 Topics::from_wire(&filter.topics).map(Self::Filter).map_err(|_| FrameError::Field("topic"))
             }
@@ -223,7 +223,7 @@ impl ClientFrame {
 
     fn into_body(self) -> Body {
         match self {
-            Self::Connect(connect) => Body::Connect(connect_to_wire(&connect)),
+            Self::Connect(connect) => Body::Connect(Box::new(connect_to_wire(&connect))),
             Self::Filter(topics) => Body::Filter(wire::Filter { topics: topics.to_wire() }),
             Self::Send(send) => Body::Send(send.0),
             Self::Ack { seq } => Body::Ack(wire::Ack { seq }),
@@ -403,7 +403,7 @@ fn connect_from_wire(wire: wire::Connect) -> Result<Connect, FrameError> {
     if wire.audience.len() > AUDIENCE_BYTES_MAX {
         return Err(FrameError::Field("audience"));
     }
-    let grant = wire.grant.map(grant_from_wire).transpose()?;
+    let grant = wire.grant.map(grant_from_wire).transpose()?.map(Box::new);
     if grant.is_some() && wire.epoch != 0 {
         return Err(FrameError::Field("epoch")); // COU-20
     }

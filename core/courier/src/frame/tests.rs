@@ -58,7 +58,7 @@ fn client_frames() -> Vec<ClientFrame> {
             signature: Signature::from_bytes([2; 64]),
             topics: Topics::messages_and_alerts(),
             epoch: 0,
-            grant: Some(granted()),
+            grant: Some(Box::new(granted())),
         }),
     ]
 }
@@ -149,7 +149,7 @@ fn malformed_frames_are_named() {
 #[test]
 fn another_version_is_told_so() {
     let future = wire::Connect { version: 2, ..wire::Connect::default() };
-    let refused = ClientFrame::decode(encode(Body::Connect(future))).unwrap_err();
+    let refused = ClientFrame::decode(encode(Body::Connect(Box::new(future)))).unwrap_err();
     assert_eq!(refused, FrameError::Version(2));
     assert_eq!(refused.to_close().code, CloseCode::UnsupportedVersion);
     let future = wire::Hello { version: 2, ..wire::Hello::default() };
@@ -172,7 +172,7 @@ fn a_connect_has_its_form() {
     let read = |change: &dyn Fn(&mut wire::Connect)| {
         let mut connect = good.clone();
         change(&mut connect);
-        ClientFrame::decode(encode(Body::Connect(connect)))
+        ClientFrame::decode(encode(Body::Connect(Box::new(connect))))
     };
     assert!(read(&|_| {}).is_ok());
     assert_eq!(read(&|connect| connect.device_id.clear()), Err(FrameError::Field("device id")));
@@ -203,7 +203,7 @@ fn the_largest_connect_fits_the_handshakes_limit() {
         signature: Signature::from_bytes([2; 64]),
         topics: Topics::new(topics).unwrap(),
         epoch: u64::MAX,
-        grant: Some(granted()),
+        grant: Some(Box::new(granted())),
     };
     assert!(ClientFrame::Connect(connect).encode().len() <= HANDSHAKE_FRAME_BYTES_MAX);
 }
