@@ -9,10 +9,12 @@ use halcyon_content::{
     Own, OwnEntry, OwnKey, OwnValue, PARTS_MAX, PLACE_BYTES_MAX, Part, RECEIPT_IDS_MAX, RECIPIENTS_MAX, Range, Receipt,
     ReceiptKind, SealedMessage, Style, Styled, Subject, TEXT_BYTES_MAX, Tapback, Target, Text, Typing, address_book,
     decode, encode, for_display,
+    group::{Change, GroupName, GroupRef, Member, Op, PhotoReference, SignedChange},
 };
 use halcyon_crypto::{padding, sas::Sas};
 use halcyon_types::{
-    AccountId, ConversationId, DeviceId, Handle, HandleKind, LinkId, MessageId, PushToken, SessionToken, Storing, Topic,
+    AccountId, ConversationId, DeviceId, GroupChangeId, GroupHash, GroupId, Handle, HandleKind, LinkId, MessageId,
+    PushToken, SessionToken, Storing, Topic,
 };
 
 use crate::{
@@ -59,8 +61,9 @@ fn content(plaintext: &[u8]) {
         _ => {}
     }
     let recipients = content.members.recipients().len();
-    let is_for_own = recipients == 0 && matches!(content.kind, Kind::Repair(_) | Kind::Forward(_) | Kind::Own(_));
-    assert!(is_for_own || (1..=RECIPIENTS_MAX).contains(&recipients), "CON-2, CON-9");
+    let is_for_own = matches!(content.kind, Kind::Repair(_) | Kind::Forward(_) | Kind::Own(_));
+    let has_none = recipients == 0 && (content.members.group().is_some() || is_for_own);
+    assert!(has_none || (1..=RECIPIENTS_MAX).contains(&recipients), "CON-2, CON-9, GRP-7");
     let encoded = match encode(&content) {
         Ok(encoded) => encoded,
         // CON-8: what we write leaves room for its place.
@@ -262,5 +265,40 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let mut seeds: Vec<Vec<u8>> =
         kinds.into_iter().chain(acts).map(|kind| [&[0], &content(kind)[..]].concat()).collect();
     seeds.extend(texts.map(|(kind, text)| [&[kind], text.as_bytes()].concat()));
+    seeds.extend(of_groups().map(|content| [&[0], &encode(&content).unwrap()[..]].concat()));
     seeds
+}
+
+/// What is said in a group of itself, with a change of each kind (GRP-2, GRP-9).
+fn of_groups() -> [Content; 4] {
+    let member = |account| Member { account: AccountId::from_bytes([account; 16]), handle: BOB.handle.clone() };
+    let name = |text| GroupName::new(text).unwrap();
+    let begun = signed(None, Vec::new(), Op::Create { name: name("friends"), members: vec![member(1), member(2)] });
+    let parents = vec![begun.clone().verify().unwrap().id()];
+    let ops = [
+        Op::Add(vec![member(3)]),
+        Op::Remove(vec![AccountId::from_bytes([2; 16])]),
+        Op::Leave,
+        Op::Rename(name("b\u{f6}b\u{202e}")),
+        Op::Photo(PhotoReference::new("https://example.org/photo")),
+        Op::Photo(None),
+    ];
+    let changes = ops.map(|op| signed(Some(begun.group()), parents.clone(), op));
+    let reference = GroupRef { id: begun.group(), hash: GroupHash::from_bytes([6; 16]) };
+    let content = |kind| {
+        let members = ConversationMembers::in_group(ALICE.handle.clone(), reference);
+        Content { message_id: MessageId::from_bytes([7; 16]), sent: NOW, members, kind, place: None }
+    };
+    [
+        content(Kind::GroupState([std::slice::from_ref(&begun), &changes[..]].concat())),
+        content(Kind::GroupChange(Box::new(begun))),
+        content(Kind::GroupAsk),
+        content(Kind::Typing(Typing::Started)),
+    ]
+}
+
+fn signed(group: Option<GroupId>, parents: Vec<GroupChangeId>, op: Op) -> SignedChange {
+    let (author, device) = (ALICE.handle.clone(), ALICE.phone.id());
+    let change = Change { group, parents, author, device, made: NOW, nonce: [5; 16], op };
+    SignedChange::sign(change, &ALICE.key).unwrap()
 }

@@ -5,14 +5,16 @@
 //! - The size is checked before anything is decoded.
 //! - Well-formed content of a later version is [`Kind::Unsupported`], never an error: it is kept and shown as such.
 
-use halcyon_types::{Handle, HandleError, MessageId, Timestamp};
+use halcyon_types::{GroupHash, GroupId, Handle, HandleError, MessageId, Timestamp};
 use prost::Message as _;
 
 use crate::{
-    CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MembersError, PARTS_MAX,
-    RECEIPT_IDS_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX, act,
+    CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, GROUP_STATE_CHANGES_MAX, MembersError,
+    PARTS_MAX, RECEIPT_IDS_MAX, SUBJECT_BYTES_MAX, TEXT_BYTES_MAX, act,
     contact::{self, ContactError},
-    effect, link, location,
+    effect,
+    group::{self, GroupRef, SignedChange},
+    link, location,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Subject, Typing},
     naming, own, repair, text, wire,
 };
@@ -84,6 +86,9 @@ pub enum DecodeError {
     /// REP-2, REP-24: a list too long, or a field out of its bounds.
     #[error("a repair's {0} are out of bounds")]
     Repair(&'static str),
+    /// GRP-2, GRP-7, GRP-9: a field of a group, or of a change of one, that is out of its bounds.
+    #[error("the {0} of a group is out of bounds")]
+    Group(&'static str),
     /// OWN-2: a list too long, or a field out of its bounds.
     #[error("what an own device tells is out of bounds: {0}")]
     Own(&'static str),
@@ -116,6 +121,9 @@ pub fn decode(plaintext: &[u8]) -> Result<Content, DecodeError> {
         Some(wire::content::Kind::Repair(repair)) => Kind::Repair(repair::decode(repair)?),
         Some(wire::content::Kind::Forward(forward)) => Kind::Forward(repair::decode_forward(forward)?),
         Some(wire::content::Kind::Act(act)) => act::decode(act, &members)?,
+        Some(wire::content::Kind::GroupChange(change)) => Kind::GroupChange(Box::new(decode_change(change, &members)?)),
+        Some(wire::content::Kind::GroupState(state)) => Kind::GroupState(decode_changes(state, &members)?),
+        Some(wire::content::Kind::GroupAsk(_)) => Kind::GroupAsk,
         Some(wire::content::Kind::Naming(naming)) => naming::decode(naming)?,
         Some(wire::content::Kind::Typing(typing)) => {
             Kind::Typing(if typing.stopped { Typing::Stopped } else { Typing::Started })
@@ -134,6 +142,12 @@ pub(crate) fn decode_message_id(bytes: &[u8]) -> Result<MessageId, DecodeError> 
 fn decode_members(wire: &wire::Content) -> Result<ConversationMembers, DecodeError> {
     let sender = decode_handle(&wire.sender)?;
     let recipients = wire.recipients.iter().map(|uri| decode_handle(uri)).collect::<Result<Vec<_>, _>>()?;
+    if let Some(group) = &wire.group {
+        return decode_in_group(wire, group, sender, &recipients);
+    }
+    if is_of_group(wire) {
+        return Err(DecodeError::Group("id")); // GRP-7
+    }
     // CON-9
     let may_be_own = matches!(wire.kind, Some(wire::content::Kind::Repair(_) | wire::content::Kind::Forward(_)));
     let is_own = matches!(wire.kind, Some(wire::content::Kind::Own(_)));
@@ -145,6 +159,43 @@ fn decode_members(wire: &wire::Content) -> Result<ConversationMembers, DecodeErr
     }
     let members = ConversationMembers::new(sender, recipients.iter().cloned()).map_err(DecodeError::Members)?;
     if members.recipients() == recipients { Ok(members) } else { Err(DecodeError::NotNormal) }
+}
+
+fn is_of_group(wire: &wire::Content) -> bool {
+    use wire::content::Kind::{GroupAsk, GroupChange, GroupState};
+    matches!(wire.kind, Some(GroupChange(_) | GroupState(_) | GroupAsk(_)))
+}
+
+/// GRP-7: what is said in a group names nobody else, and is nothing that goes from device to device outside of it.
+fn decode_in_group(
+    wire: &wire::Content,
+    group: &wire::GroupRef,
+    sender: Handle,
+    recipients: &[Handle],
+) -> Result<ConversationMembers, DecodeError> {
+    use wire::content::Kind::{Forward, Naming, Own, Receipt, Repair};
+    let is_elsewhere = matches!(wire.kind, Some(Receipt(_) | Repair(_) | Forward(_) | Naming(_) | Own(_)));
+    if !recipients.is_empty() || is_elsewhere {
+        return Err(DecodeError::Group("kind"));
+    }
+    let id = GroupId::try_from(&group.id[..]).map_err(|_| DecodeError::Group("id"))?;
+    let hash = GroupHash::try_from(&group.hash[..]).map_err(|_| DecodeError::Group("hash"))?;
+    Ok(ConversationMembers::in_group(sender, GroupRef { id, hash }))
+}
+
+/// GRP-2: a change is told in its own group.
+fn decode_change(wire: wire::SignedGroupChange, members: &ConversationMembers) -> Result<SignedChange, DecodeError> {
+    let change = group::decode_signed(wire)?;
+    let is_told_in_its_group = members.group().is_some_and(|group| group.id == change.group());
+    if is_told_in_its_group { Ok(change) } else { Err(DecodeError::Group("id")) }
+}
+
+/// GRP-9
+fn decode_changes(wire: wire::GroupState, members: &ConversationMembers) -> Result<Vec<SignedChange>, DecodeError> {
+    if !(1..=GROUP_STATE_CHANGES_MAX).contains(&wire.changes.len()) {
+        return Err(DecodeError::Group("changes"));
+    }
+    wire.changes.into_iter().map(|change| decode_change(change, members)).collect()
 }
 
 pub(crate) fn decode_handle(uri: &str) -> Result<Handle, DecodeError> {

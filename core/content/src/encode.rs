@@ -7,7 +7,7 @@ use prost::Message as _;
 
 use crate::{
     CONTENT_BYTES_MAX, CONTENT_VERSION, ConversationMembers, FORWARD_BYTES_MAX, MENTIONS_MAX, PARTS_MAX,
-    RECEIPT_IDS_MAX, STYLES_MAX, TEXT_BYTES_MAX, act, contact, effect, link, location,
+    RECEIPT_IDS_MAX, STYLES_MAX, TEXT_BYTES_MAX, act, contact, effect, group, link, location,
     model::{Content, Kind, Message, Part, Receipt, ReceiptKind, Typing},
     naming, own,
     repair::{self, PLACE_BYTES_MAX},
@@ -65,6 +65,11 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
         Kind::Repair(repair) => wire::content::Kind::Repair(repair::encode(repair)?),
         Kind::Forward(forward) => wire::content::Kind::Forward(repair::encode_forward(forward)),
         Kind::Act(act) => wire::content::Kind::Act(act::encode(act, &content.members)?),
+        Kind::GroupChange(change) => wire::content::Kind::GroupChange(group::encode_signed(change)),
+        Kind::GroupState(changes) => wire::content::Kind::GroupState(wire::GroupState {
+            changes: changes.iter().map(group::encode_signed).collect(),
+        }),
+        Kind::GroupAsk => wire::content::Kind::GroupAsk(wire::GroupAsk {}),
         Kind::Naming(naming) => wire::content::Kind::Naming(naming::encode(naming)),
         Kind::Typing(typing) => wire::content::Kind::Typing(wire::Typing { stopped: *typing == Typing::Stopped }),
         Kind::Own(_) if !content.members.recipients().is_empty() => return Err(EncodeError::Own("recipients")),
@@ -78,6 +83,10 @@ pub fn encode(content: &Content) -> Result<Vec<u8>, EncodeError> {
         sender: content.members.sender().as_uri().to_owned(),
         recipients: content.members.recipients().iter().map(|handle| handle.as_uri().to_owned()).collect(),
         kind: Some(kind),
+        group: content.members.group().map(|group| wire::GroupRef {
+            id: group.id.as_bytes().to_vec().into(),
+            hash: group.hash.as_bytes().to_vec().into(),
+        }),
         place: content.place.as_ref().map(repair::encode_place),
     }
     .encode_to_vec();

@@ -1,5 +1,5 @@
 //! What a message says: the plaintext model, its encoding, and the one decoder that meets a peer's plaintext.
-//! Spec: 50-content.md (CON-1 to CON-53), 52-own-devices.md (OWN-1 to
+//! Spec: 50-content.md (CON-1 to CON-53), 51-groups.md, 52-own-devices.md (OWN-1 to
 //! OWN-4), 61-repair.md (REP-1, REP-2, REP-24).
 //!
 //! Owns the limits of every field and the rule that names a conversation. Does not know who really sent a message
@@ -9,7 +9,7 @@
 //! - [`decode`] never panics, whatever a peer wrote (I5).
 //!
 //! Next: [`decode`] reads plaintexts, [`encode`] writes them, [`judge()`] says what a message looks like after what was done to it,
-//! [`for_display`] makes a peer's text safe to print.
+//! [`group`] what a group is after what its members changed, [`for_display`] makes a peer's text safe to print.
 
 mod act;
 pub mod address_book;
@@ -19,6 +19,7 @@ mod decode;
 mod display;
 mod effect;
 mod encode;
+pub mod group;
 mod image;
 mod judge;
 mod line;
@@ -73,5 +74,7 @@ pub const TEXT_BYTES_MAX: usize = 12_000;
 pub const SUBJECT_BYTES_MAX: usize = 256;
 /// Message ids in one receipt: 256 of 18 bytes fit well into a plaintext (CON-4).
 pub const RECEIPT_IDS_MAX: usize = 256;
+/// Changes of a group in one plaintext: as many small ones as fit (GRP-9).
+pub const GROUP_STATE_CHANGES_MAX: usize = 128;
 /// The version of the encoding (CON-1).
 pub const CONTENT_VERSION: u32 = 1;

@@ -8,7 +8,7 @@ use halcyon_types::{MessageId, Timestamp};
 
 use crate::{
     Act, Contact, ConversationMembers, Effect, Forward, Link, Location, Naming, Own, Place, Repair, SUBJECT_BYTES_MAX,
-    Target, Text, line,
+    Target, Text, group::SignedChange, line,
 };
 
 /// One plaintext, decoded.
@@ -40,6 +40,12 @@ pub enum Kind {
     Forward(Forward),
     /// Something that is done to a part of a message (CON-11).
     Act(Act),
+    /// A change of a group (GRP-2).
+    GroupChange(Box<SignedChange>),
+    /// Changes of a group, for somebody who may lack them (GRP-9).
+    GroupState(Vec<SignedChange>),
+    /// Somebody asks for the changes of a group (GRP-9).
+    GroupAsk,
     /// What its sender wants to be called (CON-51).
     Naming(Naming),
     /// Somebody is typing, or stopped (CON-28).

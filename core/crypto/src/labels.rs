@@ -50,6 +50,16 @@ pub enum Label {
     DeviceSecretCheck,
     /// The hash that names a conversation by its members (CON-6).
     ConversationId,
+    /// The hash that names a conversation by its group (GRP-7).
+    GroupConversation,
+    /// An account key's signature over a change of a group (GRP-2).
+    GroupChange,
+    /// The hash that names a change of a group (GRP-3).
+    GroupChangeId,
+    /// The hash that names a group by the change that began it (GRP-2).
+    GroupId,
+    /// The hash over all changes of a group that somebody knows (GRP-6).
+    GroupHash,
     /// The keyed hash under which a server counts an address or handle against its limits (ACC-4).
     RateLimit,
     /// The keyed hash that stands in for the credential identifier of an unknown handle (ACC-40).
@@ -58,7 +68,7 @@ pub enum Label {
 
 impl Label {
     /// Every label, for tests that feed each one's output to every other's verifier.
-    pub const ALL: [Label; 22] = [
+    pub const ALL: [Label; 27] = [
         Label::DeviceList,
         Label::DeviceEntry,
         Label::CourierConnect,
@@ -79,6 +89,11 @@ impl Label {
         Label::KeychainPortable,
         Label::DeviceSecretCheck,
         Label::ConversationId,
+        Label::GroupConversation,
+        Label::GroupChange,
+        Label::GroupChangeId,
+        Label::GroupId,
+        Label::GroupHash,
         Label::RateLimit,
         Label::UnknownHandle,
     ];
@@ -109,6 +124,11 @@ impl Label {
             Label::RateLimit => "halcyon rate limit v1",
             Label::UnknownHandle => "halcyon unknown handle v1",
             Label::ConversationId => "halcyon conversation id v1",
+            Label::GroupConversation => "halcyon group conversation v1",
+            Label::GroupChange => "halcyon group change v1",
+            Label::GroupChangeId => "halcyon group change id v1",
+            Label::GroupId => "halcyon group id v1",
+            Label::GroupHash => "halcyon group hash v1",
             Label::ClientStore => "halcyon client store v1",
             Label::ProfileKeyWrap => "halcyon profile key wrap v1",
             Label::Keybag => "halcyon keybag v1",

@@ -112,6 +112,18 @@ id!(
     ConversationId, 16, shown
 );
 id!(
+    /// A group, the same for all of its members: 16 bytes, the hash of the change that began it (GRP-2).
+    GroupId, 16, shown
+);
+id!(
+    /// A change of a group: 16 bytes, the hash of what was signed (GRP-3).
+    GroupChangeId, 16, shown
+);
+id!(
+    /// What somebody knows of a group: 16 bytes, the hash of the changes that are known (GRP-6).
+    GroupHash, 16, shown
+);
+id!(
     /// A new device's request to join an account: 16 random bytes drawn by the server (LNK-1).
     LinkId, 16, shown
 );

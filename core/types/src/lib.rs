@@ -13,7 +13,10 @@ mod time;
 mod topic;
 
 pub use handle::{Handle, HandleError, HandleKind};
-pub use id::{AccountId, ConversationId, DeviceId, EnvelopeId, IdError, LinkId, MessageId, PushToken, SessionToken};
+pub use id::{
+    AccountId, ConversationId, DeviceId, EnvelopeId, GroupChangeId, GroupHash, GroupId, IdError, LinkId, MessageId,
+    PushToken, SessionToken,
+};
 pub use suite::SuiteId;
 pub use time::{Duration, Timestamp};
 pub use topic::{Storing, Topic, TopicError};

@@ -6,6 +6,10 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use halcyon_content::{
+    Content, ConversationMembers, Kind,
+    group::{Change, GroupLog, GroupName, GroupRef, Member, Op, SignedChange, group_conversation},
+};
 use halcyon_courier::{
     ClientFrame, Grant, Limits, ServerFrame, Topics,
     connect::{ChannelBinding, Connect, Handshake, Hello, Introduction},
@@ -32,7 +36,7 @@ use halcyon_suites::{
     pair_ec::SignedPrekey,
     pq3::{PrekeyBundle, wire},
 };
-use halcyon_types::{AccountId, Handle, SuiteId};
+use halcyon_types::{AccountId, DeviceId, GroupHash, GroupId, Handle, MessageId, SuiteId};
 use prost::Message;
 use rand::{SeedableRng, rngs::StdRng};
 
@@ -79,6 +83,29 @@ fn rows() -> Vec<Row> {
     rows.extend(of_the_suites());
     rows.extend(keyed());
     rows
+}
+
+/// The change that begins a group.
+fn group_create(key: &SigningKey) -> SignedChange {
+    let member = |n: u8| Member {
+        account: AccountId::from_bytes([n; 16]),
+        handle: Handle::parse(&format!("m{n}@example.org")).unwrap(),
+    };
+    let change = Change {
+        group: None,
+        parents: Vec::new(),
+        author: Handle::parse("alice@example.org").unwrap(),
+        device: DeviceId::from_bytes([1; 16]),
+        made: NOW,
+        nonce: [3; 16],
+        op: Op::Create { name: GroupName::default(), members: vec![member(2), member(3)] },
+    };
+    SignedChange::sign(change, key).unwrap()
+}
+
+fn group_log() -> GroupLog {
+    let (alice, ..) = alice_bob_eve();
+    GroupLog::begin(group_create(&alice.keys.device).verify().unwrap()).unwrap()
 }
 
 /// What the one private key signs outside of the suites: as account key, as device key.
@@ -142,12 +169,35 @@ fn signed_by_the_device() -> Vec<Row> {
         request.verify(Some(&request_key), "example.org", target, NOW).is_ok()
     };
 
+    let create = group_create(&key);
+    let reference = GroupRef { id: create.group(), hash: GroupHash::from_bytes([0; 16]) };
+    let told = Content {
+        message_id: MessageId::from_bytes([1; 16]),
+        sent: NOW,
+        members: ConversationMembers::in_group(create.change().author.clone(), reference),
+        kind: Kind::GroupChange(Box::new(create)),
+        place: None,
+    };
+    let told = halcyon_content::wire::Content::decode(&halcyon_content::encode(&told).unwrap()[..]).unwrap();
+    let Some(halcyon_content::wire::content::Kind::GroupChange(signed)) = told.kind.clone() else { unreachable!() };
+    let group_change = signed.signature.to_vec();
+    let read_change = move |tag: &[u8]| {
+        let (mut told, mut signed) = (told.clone(), signed.clone());
+        signed.signature = Bytes::copy_from_slice(tag);
+        told.kind = Some(halcyon_content::wire::content::Kind::GroupChange(signed));
+        halcyon_content::decode(&told.encode_to_vec())
+    };
+
     vec![
         row("device list", Domain::Label(Label::DeviceList), &list.to_wire().signature, move |tag| {
             SignedList::verify(list_bytes.clone(), tag).is_ok()
         }),
         row("counter-signed entry", Domain::Label(Label::DeviceEntry), entry.signature().as_bytes(), move |tag| {
             CountersignedEntry::verify(account, entry_bytes.clone(), tag).is_ok()
+        }),
+        row("group change", Domain::Label(Label::GroupChange), &group_change, move |tag| {
+            let Ok(Kind::GroupChange(change)) = read_change(tag).map(|content| content.kind) else { return false };
+            change.verify().is_some()
         }),
         row("courier connect", Domain::Label(Label::CourierConnect), &made_connect, verify_connect),
         row("courier grant", Domain::Label(Label::CourierGrant), &made_grant, verify_grant),
@@ -337,6 +387,14 @@ fn keyed() -> Vec<Row> {
             let members = halcyon_content::ConversationMembers::new(handle("alice@example.org"), members).unwrap();
             members.id().as_bytes().to_vec()
         }),
+        derived("group conversation", Domain::Label(Label::GroupConversation), || {
+            group_conversation(GroupId::from_bytes([7; 16])).as_bytes().to_vec()
+        }),
+        derived("group id", Domain::Label(Label::GroupId), || group_log().group().as_bytes().to_vec()),
+        derived("group change id", Domain::Label(Label::GroupChangeId), || {
+            group_log().beginning().id().as_bytes().to_vec()
+        }),
+        derived("group hash", Domain::Label(Label::GroupHash), || group_log().hash().as_bytes().to_vec()),
         derived("pages of the client's store", Domain::Label(Label::ClientStore), || {
             labelled_key(Label::ClientStore, &secret(), &PARTS).expose().to_vec()
         }),
