@@ -9,6 +9,7 @@
 
 mod apply;
 mod columns;
+mod groups;
 mod outbox;
 mod own;
 mod repairs;
@@ -17,9 +18,9 @@ mod words;
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Commit, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, LinkRecord,
-    MessageRecord, OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, OwnQueries, PendingReceipt, Profile,
-    RepairQueries, SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
+    AddressesRecord, AlertRecord, Commit, Conversation, Delivery, GroupQueries, KnownAccountRecord, KnownHandleRecord,
+    LinkRecord, MessageRecord, OutboxEnvelope, OutboxJob, OutboxQueries, OutboxTarget, OwnQueries, PendingReceipt,
+    Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -282,6 +283,10 @@ impl Store for SqliteStore {
     }
 
     fn repairs(&self) -> &dyn RepairQueries {
+        self
+    }
+
+    fn groups(&self) -> &dyn GroupQueries {
         self
     }
 

@@ -45,7 +45,7 @@ impl Client {
 
 impl Inner {
     fn act_content(&self, act: Act) -> Result<Content, SendError> {
-        let state = self.state();
+        let mut state = self.state();
         let by = state.own()?.account;
         let record = state.original(&act)?.ok_or(SendError::NoSuchMessage)?;
         let content = halcyon_content::decode(&record.message.content).map_err(|_| SendError::NoSuchMessage)?;
@@ -54,12 +54,17 @@ impl Inner {
         let before = state.acts_on(&record.message)?;
         let before: Vec<Acted> = before.into_iter().map(|(acted, _)| acted).collect();
         would_count(original(&record.message, message), &before, &acted)?;
-        let own_handles = handles::own_handles(state.store())?;
-        let members: Vec<&Handle> =
-            [content.members.sender()].into_iter().chain(content.members.recipients()).collect();
-        // As it was said, if this account said it; else by the handle to which it was said.
-        let from = members.iter().find(|member| own_handles.contains(member)).ok_or(SendError::NotOwnHandle)?;
-        let members = ConversationMembers::new((*from).clone(), members.iter().copied().cloned())?;
+        let members = match content.members.group() {
+            Some(group) => state.members_in(group.id)?,
+            None => {
+                let own_handles = handles::own_handles(state.store())?;
+                let members: Vec<&Handle> =
+                    [content.members.sender()].into_iter().chain(content.members.recipients()).collect();
+                // As it was said, if this account said it; else by the handle to which it was said.
+                let from = members.iter().find(|member| own_handles.contains(member)).ok_or(SendError::NotOwnHandle)?;
+                ConversationMembers::new((*from).clone(), members.iter().copied().cloned())?
+            }
+        };
         Ok(Content { message_id: acted.id, sent: acted.sent, members, kind: Kind::Act(act), place: None })
     }
 }
@@ -125,6 +130,7 @@ pub(crate) fn message_kind(kind: &Kind) -> MessageKind {
     match kind {
         Kind::Message(_) => MessageKind::Message,
         Kind::Act(_) => MessageKind::Act,
+        Kind::GroupChange(_) => MessageKind::Change,
         Kind::Own(_) => MessageKind::Own,
         _ => MessageKind::Unsupported,
     }

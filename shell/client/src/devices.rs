@@ -195,11 +195,12 @@ impl Inner {
         // The addresses of the new devices are not known yet.
         let mut commit = Commit::new().with(Change::RemoveAddresses(account));
         if let Some(kept) = &kept {
-            alone::serve_new(&state, kept.list(), &list, self.now(), &mut commit)?; // SND-7
+            alone::serve_new(self, &mut state, kept.list(), &list, &mut commit)?; // SND-7
         }
         state.commit_known(known, commit)?;
         let handle = state.store().own_handles()?.into_iter().next();
         drop(state);
+        self.outbox.notify_one(); // What a new device gets waits there.
         if let Some(handle) = handle {
             self.tell(Event::DevicesChanged { handle, changes });
         }

@@ -2,7 +2,7 @@
 //!
 //! Owns the causes, whose fault each is ([`Fault`]) and what a person can do. No message holds a handle, content, key or token.
 
-use halcyon_content::{Denied, EncodeError, MembersError};
+use halcyon_content::{Denied, EncodeError, MembersError, group::ChangeError};
 use halcyon_directory::{
     EntryError, ListError,
     link_approval::{approver::ApproverError, newcomer::NewcomerError},
@@ -297,6 +297,9 @@ pub enum SendError {
     /// CON-12 to CON-14: no receiver would count it.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// Of a group (GRP-4).
+    #[error(transparent)]
+    Group(#[from] GroupError),
     /// DIR-21: nobody is told which.
     #[error("recipient {number} is not known to the server, or does not want to be found")]
     Unknown {
@@ -313,10 +316,37 @@ pub enum SendError {
 fault_of!(SendError,
     Self::Profile(error) => error.fault(),
     Self::Api(error) => error.fault(),
-    Self::Members(_) | Self::Content(_) | Self::NotOwnHandle | Self::NoSuchMessage | Self::Denied(_)
+    Self::Members(_) | Self::Content(_) | Self::NotOwnHandle | Self::NoSuchMessage | Self::Denied(_) | Self::Group(_)
     | Self::Unknown { .. } => Fault::User,
     Self::Refused(_) => Fault::UntrustedKey,
 );
+
+/// Why a group was not changed, or written to. The fault is the person's; nothing was committed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// It is not known here.
+    #[error("there is no such group here")]
+    NoSuchGroup,
+    /// GRP-4, GRP-8.
+    #[error("this account is not a member of the group any more")]
+    NotAMember,
+    /// GRP-4.
+    #[error("nothing would change: it is so already, too few would stay, or the group cannot be changed any more")]
+    NoEffect,
+    /// GRP-4.
+    #[error("a group can be left if at least {} stay in it", halcyon_content::group::LEFT_BEHIND_MIN)]
+    TooFewStay,
+    /// Nobody is told which.
+    #[error("number {number} is not a member of the group")]
+    NoSuchMember {
+        /// Place among those given, from 1.
+        number: usize,
+    },
+    /// GRP-2.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+}
 
 /// Why a handle was not resolved to devices.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -5,10 +5,13 @@
 
 use std::fmt;
 
-use halcyon_content::{Act, Effect, Naming, Part, ReceiptKind, Subject, Tapback, Target, Text, Typing};
+use halcyon_content::{
+    Act, Effect, Naming, Part, ReceiptKind, Subject, Tapback, Target, Text, Typing, group::GroupName,
+};
 use halcyon_directory::{alert::AlertEvent, resolver};
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, GroupId, Handle, MessageId, SuiteId, Timestamp};
 
+use crate::groups::ShownChange;
 pub use crate::ports::store::{DeliveryState, Origin};
 use crate::repair::ShownRepair;
 
@@ -119,8 +122,12 @@ pub struct ShownMessage {
     pub sender_maybe: Option<String>,
     /// What the person of this account calls the sender (OWN-8).
     pub sender_name: Option<String>,
-    /// Everybody else in the conversation.
+    /// Everybody else in the conversation; nobody where it is a group's.
     pub recipients: Vec<Handle>,
+    /// The group in which it was said (GRP-7).
+    pub group: Option<ShownGroupName>,
+    /// What it changes in that group; none for a message.
+    pub change: Option<ShownChange>,
     /// The sender's device.
     pub sender_device: DeviceId,
     /// What the sender's device is called, if its list is known.
@@ -172,6 +179,15 @@ pub struct ShownReceipt {
     pub kind: ReceiptKind,
     /// When, by that person's clock, but not later than it became known.
     pub at: Timestamp,
+}
+
+/// A group, where something was said in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownGroupName {
+    /// The group.
+    pub id: GroupId,
+    /// What it is called now; empty: nothing.
+    pub name: GroupName,
 }
 
 /// A part of a message, after what was done to it.

@@ -6,8 +6,8 @@ use halcyon_types::{ConversationId, MessageId, Timestamp};
 use crate::{
     client::Client,
     error::ProfileError,
-    event::{Event, ShownDelivery, ShownMessage, ShownPart, ShownReceipt},
-    handles, outbox,
+    event::{Event, ShownDelivery, ShownGroupName, ShownMessage, ShownPart, ShownReceipt},
+    groups, handles, outbox,
     ports::store::{Conversation, Heard, MessageKind, MessageRecord, NewMessage, Origin},
     preferences::Mark,
     repair::{
@@ -105,13 +105,24 @@ pub(crate) fn shown(state: &mut State, record: MessageRecord, gaps: &[Heard]) ->
     // Whatever this version cannot read any more is shown as such, and kept (CON-5).
     let content = halcyon_content::decode(&message.content).ok();
     let recipients = content.as_ref().map(|content| content.members.recipients().to_vec()).unwrap_or_default();
-    let (mut parts, mut said, mut act) = (Vec::new(), Message::default(), None);
+    let (mut parts, mut said, mut act, mut change) = (Vec::new(), Message::default(), None, None);
+    let known = match &content {
+        Some(content) => state.group_of(&content.members)?,
+        None => None,
+    };
+    let group = content.as_ref().and_then(|content| content.members.group()).map(|group| ShownGroupName {
+        id: group.id,
+        name: known.as_ref().map(|known| known.state.name.clone()).unwrap_or_default(),
+    });
     match content.map(|content| content.kind) {
         Some(Kind::Message(message_said)) => {
             parts = state.shown_parts(&message, &message_said)?;
             said = message_said;
         }
         Some(Kind::Act(done)) => act = Some(done),
+        Some(Kind::GroupChange(signed)) => {
+            change = known.map(|known| groups::shown::change(&known, &signed, message.id));
+        }
         _ => {}
     }
     let Message { reply_to, subject, effect, .. } = said;
@@ -154,6 +165,8 @@ pub(crate) fn shown(state: &mut State, record: MessageRecord, gaps: &[Heard]) ->
         subject,
         effect,
         mentions_me,
+        group,
+        change,
         act,
         about: (about > 0).then_some(about),
         missing_before,

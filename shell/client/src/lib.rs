@@ -21,6 +21,7 @@ pub mod error;
 pub mod event;
 mod fanout;
 mod fault;
+mod groups;
 mod handles;
 mod history;
 mod link;
@@ -59,10 +60,12 @@ pub use connection::locked::{LockedConnection, ReceiverParts};
 pub use devices::OwnDevice;
 pub use doctor::{Check, Finding};
 pub use event::{
-    ConnectionState, Event, Notice, RepairStep, SentMessage, ShownAlert, ShownDelivery, ShownEdit, ShownMessage,
-    ShownPart, ShownReceipt, ShownTapback,
+    ConnectionState, Event, Notice, RepairStep, SentMessage, ShownAlert, ShownDelivery, ShownEdit, ShownGroupName,
+    ShownMessage, ShownPart, ShownReceipt, ShownTapback,
 };
 pub use fault::Fault;
+pub use groups::{GroupDeed, ShownChange, ShownDeed, ShownGroup, ShownMember};
+pub use halcyon_content::group::{GroupName, PhotoReference};
 pub use halcyon_content::vcard;
 pub use halcyon_content::{
     Act, Animation, Contact, ContactError, Deed, Denied, Effect, Image, Link, Location, Mention, Naming, Part, Range,

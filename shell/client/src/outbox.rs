@@ -41,6 +41,8 @@ pub(crate) type Targets = BTreeMap<Handle, Resolved>;
 
 /// SND-6, and what the courier keeps for an offline device: a message that nobody got in this time is shown as failed.
 pub(crate) const OUTBOX_AGE_MAX: Duration = Duration::from_days(30);
+/// GRP-8
+const NO_MEMBER: &str = "is not a member of the group any more, or this handle stands for somebody else now";
 /// SND-4: a device that is away for weeks uploads a prekey as soon as it is back.
 const PREKEY_RETRY: Duration = Duration::from_mins(60);
 
@@ -89,6 +91,7 @@ pub(crate) fn seal_job(
     let mut made = Commit::new();
     let kept = state.store().outbox_envelopes(job.message)?;
     let mut envelopes = kept.len();
+    let content = halcyon_content::decode(&job.content).ok().filter(|content| content.members.group().is_some());
     // Sealed for already: two targets may cover one device, and what the store has of its session is used up by the first.
     let mut covered_devices: BTreeSet<DeviceId> = kept.iter().map(|envelope| envelope.device).collect();
     for at in 0..job.targets.len() {
@@ -98,6 +101,12 @@ pub(crate) fn seal_job(
         }
         match resolved.get(&target.handle) {
             None => {}
+            Some(Resolved::Devices(devices, _)) if !may_hear(state, job, content.as_ref(), target, devices)? => {
+                let account = Some(devices.account());
+                let waiting = waiting_devices(state, job, account)?;
+                fail(state, job, account, &waiting, NO_MEMBER, &mut made, &mut events)?;
+                job.targets[at].state = TargetState::GivenUp;
+            }
             Some(Resolved::Devices(devices, _)) => {
                 let mut sealing =
                     Sealing { inner, state: &mut *state, job: &*job, commit: &mut made, events: &mut events };
@@ -138,6 +147,23 @@ pub(crate) fn seal_job(
     });
     commit.append(made); // An envelope is put behind its job.
     Ok(events)
+}
+
+/// GRP-8: whoever is no member any more gets nothing more; but again what was sealed for it before, if that did not come.
+fn may_hear(
+    state: &mut State,
+    job: &OutboxJob,
+    content: Option<&Content>,
+    target: &OutboxTarget,
+    devices: &VerifiedDevices,
+) -> Result<bool, ProfileError> {
+    let Some(content) = content else { return Ok(true) };
+    if let Some(device) = target.only
+        && state.store().repairs().delivery(job.message, device)?.is_some_and(|delivery| delivery.place.is_some())
+    {
+        return Ok(true);
+    }
+    state.may_hear(content, devices.account(), &target.handle)
 }
 
 /// SND-4: puts a target back that was sealed for, and beside it one for each device that could not be sealed for now.

@@ -12,6 +12,7 @@ use halcyon_types::{AccountId, ConversationId, Handle};
 use crate::{
     client::Client,
     error::{ChooseError, ProfileError},
+    groups::known::Known,
     state::State,
 };
 
@@ -211,26 +212,53 @@ impl State {
         Ok(false)
     }
 
-    /// OWN-13: whether somebody is to learn nothing of this device: nobody knows them, nobody wrote to them, nobody let them in.
+    /// Whether somebody is to learn nothing of this device, and nothing is wanted of them (OWN-12, OWN-13).
+    pub(crate) fn tells_nothing(&self, account: AccountId, handle: &Handle) -> Result<bool, ProfileError> {
+        Ok(self.is_blocked(account, handle)? || self.is_apart(account, handle)?)
+    }
+
+    /// OWN-13: whether somebody is unknown: nobody knows them, nobody wrote to them, nobody let them in.
     pub(crate) fn is_apart(&self, account: AccountId, handle: &Handle) -> Result<bool, ProfileError> {
-        if !self.keeps_unknown_apart()? || self.own()?.account == account {
+        if !self.keeps_unknown_apart()? || self.is_known(account, handle)? {
             return Ok(false);
+        }
+        for conversation in self.store().conversations()? {
+            if let Some(group) = self.group_in(conversation.id)?
+                && group.state.member(account).is_some()
+                && self.is_let_in(&group)?
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether somebody is known by themself, whatever groups they are in.
+    fn is_known(&self, account: AccountId, handle: &Handle) -> Result<bool, ProfileError> {
+        if self.own()?.account == account {
+            return Ok(true);
         }
         let mut handles: BTreeSet<Handle> = self.store().own().handles_of(account)?.into_iter().collect();
         handles.insert(handle.clone());
         for handle in &handles {
             if self.is_accepted(handle)? {
-                return Ok(false);
+                return Ok(true);
             }
         }
         for conversation in self.store().conversations()? {
             if conversation.members.iter().any(|member| handles.contains(member))
                 && self.store().own().has_written(conversation.id)?
             {
-                return Ok(false);
+                return Ok(true);
             }
         }
-        Ok(true)
+        Ok(false)
+    }
+
+    /// GRP-15: a group is let in by whoever made this account a member, if that is somebody known: whom else it has is theirs to say.
+    fn is_let_in(&self, group: &Known) -> Result<bool, ProfileError> {
+        let Some(change) = group.state.joined_by(&group.log, self.own()?.account) else { return Ok(false) };
+        self.is_known(change.author(), &change.change().author)
     }
 
     fn is_accepted(&self, handle: &Handle) -> Result<bool, ProfileError> {
@@ -247,6 +275,9 @@ impl State {
     pub(crate) fn is_conversation_apart(&self, id: ConversationId, others: &[Handle]) -> Result<bool, ProfileError> {
         if !self.keeps_unknown_apart()? || self.store().own().has_written(id)? {
             return Ok(false);
+        }
+        if let Some(group) = self.group_in(id)? {
+            return Ok(!self.is_let_in(&group)?);
         }
         for handle in others {
             let apart = match self.known_handle(handle)? {

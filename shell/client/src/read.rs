@@ -76,9 +76,7 @@ fn owe(
     commit: &mut Commit,
 ) -> Result<(), ProfileError> {
     let message = &record.message;
-    let is_silent = state.is_blocked(message.sender_account, &message.sender)?
-        || state.is_apart(message.sender_account, &message.sender)?;
-    if is_silent || message.kind != MessageKind::Message {
+    if state.tells_nothing(message.sender_account, &message.sender)? || message.kind != MessageKind::Message {
         return Ok(());
     }
     let own_handles = state.store().own_handles()?;

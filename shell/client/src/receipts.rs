@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use halcyon_content::{Content, ConversationMembers, Kind, RECEIPT_IDS_MAX, Receipt, ReceiptKind};
-use halcyon_types::{AccountId, DeviceId, Handle, MessageId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, Handle, MessageId, Timestamp};
 
 use crate::{
     client::{Client, Inner},
@@ -159,8 +159,9 @@ pub(crate) fn take_receipt(
     let mut events = Vec::new();
     for id in &receipt.message_ids {
         let Some(message) = state.store().own_message(*id)? else { continue };
-        let conversation = state.store().conversation(message.message.conversation)?;
-        let addressed = conversation.is_some_and(|conversation| conversation.members.contains(handle));
+        let before = state.store().repairs().delivery(*id, device)?;
+        // RCV-7: it was sent to everybody in the conversation, and to whoever was in the group then.
+        let addressed = before.is_some() || state.is_in(message.message.conversation, account, handle)?;
         if !addressed || *handle == message.message.sender {
             continue;
         }
@@ -170,7 +171,6 @@ pub(crate) fn take_receipt(
                 ReceiptRecord { message: *id, account, handle: handle.clone(), kind: receipt.kind, at: at.min(now) };
             events.extend(first_receipt(state, record, commit)?);
         }
-        let before = state.store().repairs().delivery(*id, device)?;
         if before.as_ref().is_some_and(|delivery| matches!(delivery.state, DeliveryState::Delivered(_))) {
             continue;
         }
@@ -180,6 +180,17 @@ pub(crate) fn take_receipt(
         events.push(delivered(state, delivery, commit)?);
     }
     Ok(events)
+}
+
+impl State {
+    /// Says whether somebody is in a conversation now: in a group as an account, by the handle by which it is a member (GRP-13).
+    fn is_in(&self, conversation: ConversationId, account: AccountId, handle: &Handle) -> Result<bool, ProfileError> {
+        if let Some(group) = self.group_in(conversation)? {
+            return Ok(group.has(account, handle));
+        }
+        let conversation = self.store().conversation(conversation)?;
+        Ok(conversation.is_some_and(|conversation| conversation.members.contains(handle)))
+    }
 }
 
 /// Adds to a commit that somebody read or played a message, if that is new, and returns what is to be told (CON-23).

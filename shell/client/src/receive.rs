@@ -28,6 +28,7 @@ use crate::{
     error::{HandlesError, ProfileError},
     event::{Event, Notice},
     fanout::sender_device,
+    groups::take::Said,
     history, naming, own,
     ports::{
         Change, Commit,
@@ -67,7 +68,7 @@ enum OwnHandles {
 struct Taken {
     events: Vec<Event>,
     /// To be shown, once it is committed.
-    shown: Option<NewMessage>,
+    shown: Vec<NewMessage>,
     /// Whether something came that was missing.
     progress: bool,
     /// The epoch that the sender's device remembers of this one (REP-22).
@@ -200,9 +201,10 @@ impl Inner {
             // REP-10: also of what is not for this person any more, or it would be asked for without end.
             progress = self.place(&state, &content, &peer, &mut commit)?;
         }
-        // OWN-12: of whoever is blocked it is noted that it came, and no more.
-        let is_blocked = state.is_blocked(sender.account, &sender.handle)?;
-        if address == Addressed::Here && !is_blocked {
+        // OWN-12: of whoever is blocked it is noted that it came, and no more; but who is in a group is everybody's (GRP-14).
+        let is_heard = matches!(content.kind, Kind::GroupChange(_) | Kind::GroupState(_))
+            || !state.is_blocked(sender.account, &sender.handle)?;
+        if address == Addressed::Here && is_heard {
             let plaintext = &opened.plaintext;
             taken = self.take(&mut state, &content, (sender, &peer), plaintext, &mut session, &mut commit)?;
         }
@@ -212,7 +214,7 @@ impl Inner {
         state.commit(&commit)?;
         hit(Point::ClientReceived);
         state.full_mailboxes.heard_of(sender.device); // SND-3
-        if let Some(message) = taken.shown {
+        for message in taken.shown {
             let number = state.store().repairs().number_of(message.sender_device, message.id)?;
             let heard = match message.place {
                 Some(place) => {
@@ -257,6 +259,12 @@ impl Inner {
         if duplicate {
             return Ok(taken);
         }
+        let is_typing = matches!(content.kind, Kind::Typing(_));
+        if let Some(group) = content.members.group().filter(|_| !is_typing) {
+            let said = Said { content, sender, peer, plaintext: plaintext.expose() };
+            taken.shown = self.take_in_group(state, group, &said, commit)?;
+            return Ok(taken);
+        }
         match &content.kind {
             Kind::Receipt(receipt) => {
                 let from = (&sender.handle, sender.account, sender.device);
@@ -273,10 +281,10 @@ impl Inner {
                 (taken.events, taken.epoch_seen) = (answered.events, answered.epoch);
             }
             Kind::Forward(forward) => {
-                taken.shown = repair::forward::take(self, state, forward, peer, commit)?;
-                taken.progress |= taken.shown.is_some();
+                taken.shown = repair::forward::take(self, state, forward, peer, commit)?.into_iter().collect();
+                taken.progress |= !taken.shown.is_empty();
             }
-            _ => taken.shown = Some(self.add_message(state, content, sender, plaintext, commit)?),
+            _ => taken.shown.push(self.add_message(state, content, sender, plaintext, commit)?),
         }
         Ok(taken)
     }
@@ -309,7 +317,7 @@ impl Inner {
                 .map(|place| StreamPlace { stream: place.stream, number: place.number }),
             target: acts::target(&content.kind),
         };
-        commit.push(Change::AddConversation(send::conversation(&content.members)));
+        send::add_conversation(&content.members, commit);
         commit.push(Change::AddMessage(message.clone()));
         let is_answered = message.origin == MessageOrigin::Peer && message.kind != MessageKind::Unsupported;
         if is_answered && !state.is_apart(sender.account, &sender.handle)? {

@@ -237,7 +237,7 @@ impl Inner {
         if let Some(before) =
             account.filter(|before| state.any_own().is_some_and(|own| own.account == before.account()))
         {
-            alone::serve_new(&state, before.list(), acceptance.known.list(), now, &mut commit)?; // SND-7
+            alone::serve_new(self, &mut state, before.list(), acceptance.known.list(), &mut commit)?; // SND-7
         }
         state.commit_acceptance(handle, &acceptance, commit)?;
         Ok(Ok(acceptance))

@@ -12,12 +12,12 @@ use halcyon_content::{
     Content, ConversationMembers, Effect, EncodeError, Kind, Mention, Message, Part, Styled, Subject, Target, Text,
 };
 use halcyon_failpoint::{Point, hit};
-use halcyon_types::{DeviceId, Handle, MessageId, SuiteId, Timestamp};
+use halcyon_types::{DeviceId, GroupId, Handle, MessageId, SuiteId, Timestamp};
 
 use crate::{
     acts,
     client::{Client, Inner},
-    error::{ProfileError, SendError},
+    error::{GroupError, ProfileError, SendError},
     event::{Event, SentMessage},
     handles, history,
     outbox::{self, Targets},
@@ -32,8 +32,10 @@ use crate::{
 /// A message to be written.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
-    /// To whom, 1 to 32.
+    /// To whom, 1 to 32; nobody in a group.
     pub recipients: Vec<Handle>,
+    /// To which group (GRP-7).
+    pub group: Option<GroupId>,
     /// From which own handle; none: the default one.
     pub from: Option<Handle>,
     /// The text; empty if what else it carries says enough.
@@ -86,9 +88,13 @@ impl Inner {
         let plaintext = halcyon_content::encode(&content)?;
         // 3. Look up every recipient, and the own other devices like anybody's.
         let (asked, suite) = asked.unwrap_or((content.members.recipients(), None));
-        let resolved = self.resolve_members(&content.members, asked).await?;
+        let addressees = self.state().addressees(&content.members)?;
+        let resolved = match content.members.group() {
+            Some(_) => self.resolve_group(&addressees).await?,
+            None => self.resolve_members(&content.members, asked).await?,
+        };
         // 4. Seal for every device, and commit; 5. only then may bytes leave.
-        let job = new_job(&content, plaintext, suite, self.now());
+        let job = new_job(&content, plaintext, suite, addressees, self.now());
         let (sent, events) = self.commit_message(job, content, resolved)?;
         self.tell_all(events);
         self.outbox.notify_one();
@@ -96,21 +102,17 @@ impl Inner {
     }
 
     fn content(&self, draft: &Draft) -> Result<Content, SendError> {
-        let state = self.state();
-        state.own()?;
-        let own_handles = handles::own_handles(state.store())?;
-        let sender = match &draft.from {
-            Some(from) if own_handles.contains(from) => from.clone(),
-            Some(_) => return Err(SendError::NotOwnHandle),
-            None => match state.sends_from(&draft.recipients)? {
-                Some(chosen) => chosen, // OWN-7
-                None => own_handles.first().cloned().ok_or(SendError::NotOwnHandle)?,
-            },
+        let members = match draft.group {
+            Some(group) => self.state().members_in(group)?,
+            None => {
+                let sender = self.own_handle_for(&draft.recipients, draft.from.as_ref())?;
+                ConversationMembers::new(sender, draft.recipients.iter().cloned())?
+            }
         };
         let content = Content {
             message_id: MessageId::from_bytes(self.rng().array()),
             sent: self.now(),
-            members: ConversationMembers::new(sender, draft.recipients.iter().cloned())?,
+            members,
             kind: Kind::Message(message(draft)),
             place: None,
         };
@@ -144,6 +146,12 @@ impl Inner {
         Ok(wanted.into_iter().zip(resolved).collect())
     }
 
+    /// Resolves the members of a group. One who cannot be found does not keep the others from being written to.
+    async fn resolve_group(&self, handles: &[Handle]) -> Result<Targets, SendError> {
+        let resolved = self.resolve(handles, Freshness::Kept).await?;
+        Ok(handles.iter().cloned().zip(resolved).collect())
+    }
+
     /// SND-1: one commit of message, envelopes and sessions.
     fn commit_message(
         &self,
@@ -154,9 +162,9 @@ impl Inner {
         let mut state = self.state();
         state.drop_overtaken(&mut resolved)?;
         let message = new_message(&state, &job, &content, self)?;
-        let mut commit = Commit::new()
-            .with(Change::AddConversation(conversation(&content.members)))
-            .with(Change::AddMessage(message.clone()));
+        let mut commit = Commit::new();
+        add_conversation(&content.members, &mut commit);
+        commit.push(Change::AddMessage(message.clone()));
         let unsealed = outbox::expect_devices(&mut state, &job, &resolved, &mut commit)?;
         outbox::seal_job(self, &mut state, &mut job, &resolved, &mut commit)?;
         hit(Point::ClientSealed);
@@ -198,17 +206,20 @@ fn unknown(handle: &Handle, asked: &[Handle]) -> SendError {
     SendError::Unknown { number: place.map_or(0, |place| place + 1) }
 }
 
-fn new_job(content: &Content, plaintext: Vec<u8>, forced: Option<SuiteId>, now: Timestamp) -> OutboxJob {
-    let members = &content.members;
-    let target = |handle: &Handle| OutboxTarget::new(handle.clone());
-    let own = std::iter::once(members.sender());
+fn new_job(
+    content: &Content,
+    plaintext: Vec<u8>,
+    forced: Option<SuiteId>,
+    addressees: Vec<Handle>,
+    now: Timestamp,
+) -> OutboxJob {
     OutboxJob {
         message: content.message_id,
         silent: false,
-        sender: members.sender().clone(),
+        sender: content.members.sender().clone(),
         content: plaintext.into(),
         forced_suite: forced,
-        targets: members.recipients().iter().chain(own).map(target).collect(),
+        targets: addressees.into_iter().map(OutboxTarget::new).collect(),
         created: now,
     }
 }
@@ -232,12 +243,44 @@ fn new_message(state: &State, job: &OutboxJob, content: &Content, inner: &Inner)
     })
 }
 
-/// CON-6
-pub(crate) fn conversation(members: &ConversationMembers) -> Conversation {
+/// CON-6. That of a group is there since the group is, and has its members.
+pub(crate) fn add_conversation(members: &ConversationMembers, commit: &mut Commit) {
+    if members.group().is_some() {
+        return;
+    }
     let mut handles = members.recipients().to_vec();
     handles.push(members.sender().clone());
     handles.sort();
-    Conversation { id: members.id(), members: handles }
+    commit.push(Change::AddConversation(Conversation { id: members.id(), members: handles }));
+}
+
+impl State {
+    /// Returns whom something is for: everybody else, and the sender's own other devices last.
+    fn addressees(&mut self, members: &ConversationMembers) -> Result<Vec<Handle>, ProfileError> {
+        let mut handles = self.others(members)?;
+        handles.push(members.sender().clone());
+        Ok(handles)
+    }
+
+    /// Returns everybody else.
+    pub(crate) fn others(&mut self, members: &ConversationMembers) -> Result<Vec<Handle>, ProfileError> {
+        let own = self.own()?.account;
+        Ok(match self.group_of(members)? {
+            Some(group) => group.others(own),
+            None => members.recipients().to_vec(),
+        })
+    }
+
+    /// Returns the members of what this account says in a group now (GRP-7).
+    pub(crate) fn members_in(&mut self, group: GroupId) -> Result<ConversationMembers, SendError> {
+        let known = self.group(group)?.ok_or(GroupError::NoSuchGroup)?;
+        let member = known.state.member(self.own()?.account).ok_or(GroupError::NotAMember)?;
+        let own_handles = handles::own_handles(self.store())?;
+        if !own_handles.contains(&member.handle) {
+            return Err(SendError::NotOwnHandle);
+        }
+        Ok(ConversationMembers::in_group(member.handle.clone(), known.reference()))
+    }
 }
 
 impl OutboxJob {

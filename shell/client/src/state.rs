@@ -13,6 +13,7 @@ use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SessionToken, SuiteI
 
 use crate::{
     error::ProfileError,
+    groups::known::Groups,
     outbox::{behind::TriedInVain, full::FullMailboxes},
     ports::{
         Change, Commit, Random, Store, StoreError,
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) full_mailboxes: FullMailboxes,
     /// What was sent again lately, and to whom (REP-18). Not on disk, for the same reason.
     pub(crate) resent: Resent,
+    /// What is decoded of groups.
+    pub(crate) groups: Groups,
     /// Devices of which a watcher was told that something is being repaired.
     pub(crate) shown_repairs: HashSet<DeviceId>,
     /// Who types.
@@ -82,6 +85,7 @@ impl State {
             tried_in_vain: TriedInVain::default(),
             full_mailboxes: FullMailboxes::default(),
             resent: Resent::default(),
+            groups: Groups::default(),
             shown_repairs: HashSet::new(),
             typists: Typists::default(),
         })
@@ -93,7 +97,16 @@ impl State {
 
     /// Commits. What is kept in memory beside the store must be given to the `put_` functions instead.
     pub(crate) fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
-        if commit.is_empty() { Ok(()) } else { self.store.commit(commit) }
+        if commit.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(commit)?;
+        for change in commit.changes() {
+            if let Change::PutGroup(record) = change {
+                self.groups.changed(record.group);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the suites that may be used: those of this build without those that were switched off (SUI-9).

@@ -118,12 +118,13 @@ pub(crate) fn sealed(record: &MessageRecord) -> SealedMessage {
 }
 
 impl State {
-    /// Returns a message that is, or was before it was deleted, part of the history.
+    /// Returns a message, or a change of a group (GRP-16), that is, or was before it was deleted, part of the history.
     pub(crate) fn shown_record(&self, message: SealedMessage) -> Result<Option<MessageRecord>, ProfileError> {
-        use crate::ports::store::MessageKind::{Message, Unsupported};
+        use crate::ports::store::MessageKind::{Change, Message, Unsupported};
         let records = self.store().messages_with(message.message)?;
         let is_it = |record: &MessageRecord| {
-            record.message.sender_device == message.device && matches!(record.message.kind, Message | Unsupported)
+            record.message.sender_device == message.device
+                && matches!(record.message.kind, Message | Unsupported | Change)
         };
         Ok(records.into_iter().find(is_it))
     }

@@ -12,7 +12,7 @@ use halcyon_content::{Content, ConversationMembers, Kind, Place, Typing};
 use halcyon_courier::{envelope::Sender, send::Expiry};
 use halcyon_directory::VerifiedDevices;
 use halcyon_suites::Session;
-use halcyon_types::{AccountId, ConversationId, DeviceId, Duration, Handle, MessageId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, Duration, GroupId, Handle, MessageId, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -20,7 +20,6 @@ use crate::{
     error::{ProfileError, SendError},
     event::Event,
     fanout::FanOut,
-    handles,
     outbox::plan::PlannedSend,
     ports::{
         Change, Commit,
@@ -64,37 +63,38 @@ impl Client {
     /// # Errors
     /// [`SendError`]
     pub async fn typing(&self, people: &[Handle], from: Option<&Handle>, typing: Typing) -> Result<bool, SendError> {
-        let inner = &*self.inner;
-        let Some(content) = inner.typing_content(people, from, typing)? else { return Ok(false) };
-        let resolved = inner.resolve(content.members.recipients(), Freshness::Kept).await?;
-        let found = content.members.recipients().iter().zip(resolved).filter_map(|(handle, found)| match found {
-            Resolved::Devices(devices, _) => Some((handle.clone(), devices)),
-            _ => None,
-        });
-        let Some(answer) = inner.seal_typing(&content, found.collect(), typing)? else { return Ok(false) };
-        inner.outbox.notify_one();
-        // The connection may end first: then nobody is told.
-        Ok(answer.await.is_ok())
+        let sender = self.inner.own_handle_for(people, from)?;
+        self.inner.tell_typing(ConversationMembers::new(sender, people.iter().cloned())?, typing).await
+    }
+
+    /// Tells the same to those of a group.
+    ///
+    /// # Errors
+    /// [`SendError`]; [`SendError::Group`] for one in which this account is not.
+    pub async fn typing_in_group(&self, group: GroupId, typing: Typing) -> Result<bool, SendError> {
+        let members = self.inner.state().members_in(group)?;
+        self.inner.tell_typing(members, typing).await
     }
 }
 
 impl Inner {
+    async fn tell_typing(&self, members: ConversationMembers, typing: Typing) -> Result<bool, SendError> {
+        let Some(content) = self.typing_content(members, typing)? else { return Ok(false) };
+        let others = self.state().others(&content.members)?;
+        let resolved = self.resolve(&others, Freshness::Kept).await?;
+        let found = others.into_iter().zip(resolved).filter_map(|(handle, found)| match found {
+            Resolved::Devices(devices, _) => Some((handle, devices)),
+            _ => None,
+        });
+        let Some(answer) = self.seal_typing(&content, found.collect(), typing)? else { return Ok(false) };
+        self.outbox.notify_one();
+        // The connection may end first: then nobody is told.
+        Ok(answer.await.is_ok())
+    }
+
     /// None if nobody is to be told.
-    fn typing_content(
-        &self,
-        people: &[Handle],
-        from: Option<&Handle>,
-        typing: Typing,
-    ) -> Result<Option<Content>, SendError> {
+    fn typing_content(&self, members: ConversationMembers, typing: Typing) -> Result<Option<Content>, SendError> {
         let state = self.state();
-        state.own()?;
-        let own_handles = handles::own_handles(state.store())?;
-        let sender = match from.cloned().or(state.sends_from(people)?) {
-            Some(from) if own_handles.contains(&from) => from,
-            Some(_) => return Err(SendError::NotOwnHandle),
-            None => own_handles.first().cloned().ok_or(SendError::NotOwnHandle)?,
-        };
-        let members = ConversationMembers::new(sender, people.iter().cloned())?;
         let now = self.now();
         let again = |(told, at): &(Typing, Timestamp)| *told == typing && now.since(*at) < TELL_AGAIN;
         let is_told = state.typists.told.get(&members.id()).is_some_and(again);
@@ -125,7 +125,8 @@ impl Inner {
         let mut envelopes = Vec::new();
         for (to, devices) in found {
             let account = devices.account();
-            if state.is_blocked(account, &to)? || state.is_apart(account, &to)? || account == state.own()?.account {
+            let is_told = state.may_hear(content, account, &to)? && !state.tells_nothing(account, &to)?; // GRP-8
+            if !is_told || account == state.own()?.account {
                 continue;
             }
             let copies = state.present(&devices, &numbering, now)?;
@@ -236,11 +237,18 @@ pub(crate) fn take(
     now: Timestamp,
 ) -> Result<Vec<Event>, ProfileError> {
     let apart = content.sent.since(now).max(now.since(content.sent));
-    let own = state.own()?.account == sender.account;
-    if own || apart > SENT_WITHIN || state.is_apart(sender.account, &sender.handle)? {
+    let own = state.own()?.account;
+    if own == sender.account || apart > SENT_WITHIN || state.is_apart(sender.account, &sender.handle)? {
         return Ok(Vec::new());
     }
     let conversation = content.members.id();
+    // GRP-13: in a group a member of it, as it is known here; nobody is asked because of this.
+    if let Some(group) = content.members.group() {
+        let known = state.group(group.id)?;
+        if !known.is_some_and(|known| known.has(sender.account, &sender.handle) && known.state.member(own).is_some()) {
+            return Ok(Vec::new());
+        }
+    }
     // Whom this person never heard in a conversation does not appear in it by typing.
     if state.store().conversation(conversation)?.is_none() {
         return Ok(Vec::new());

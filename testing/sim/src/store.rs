@@ -5,9 +5,10 @@
 use std::collections::BTreeSet;
 
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
-    KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, Origin, OutboxEnvelope, OutboxJob, OutboxQueries,
-    OwnQueries, PendingReceipt, Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord, WordIndex,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, GroupQueries,
+    KnownAccountRecord, KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, Origin, OutboxEnvelope, OutboxJob,
+    OutboxQueries, OwnQueries, PendingReceipt, Profile, RepairQueries, SeenMark, Store, StoreError, UnopenedRecord,
+    WordIndex,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_directory::lookup::Addresses;
@@ -253,6 +254,10 @@ impl Store for WatchedStore {
 
     fn repairs(&self) -> &dyn RepairQueries {
         self.inner.repairs()
+    }
+
+    fn groups(&self) -> &dyn GroupQueries {
+        self.inner.groups()
     }
 
     fn own(&self) -> &dyn OwnQueries {

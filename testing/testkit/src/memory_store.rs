@@ -9,14 +9,14 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, EARLY_READ, Heard,
-    KnownAccountRecord, KnownHandleRecord, LinkRecord, MessageKind, MessageRecord, NewMessage, Origin, OutboxEnvelope,
-    OutboxHead, OutboxJob, OutboxQueries, OwnQueries, OwnRecord, PendingReceipt, Profile, ReceiptRecord, RepairQueries,
-    RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError, StreamPlace, TargetState, UnopenedHead,
-    UnopenedRecord, UnsealedTarget, WordIndex, deletion, early_read,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, EARLY_READ, GroupQueries,
+    GroupRecord, Heard, HeldMessage, KnownAccountRecord, KnownHandleRecord, LinkRecord, MessageKind, MessageRecord,
+    NewMessage, Origin, OutboxEnvelope, OutboxHead, OutboxJob, OutboxQueries, OwnQueries, OwnRecord, PendingReceipt,
+    Profile, ReceiptRecord, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError,
+    StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget, WordIndex, deletion, early_read,
 };
 use halcyon_crypto::SecretBytes;
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, GroupId, Handle, MessageId, Timestamp};
 
 /// What one profile's disk holds. Cloning shares it.
 #[derive(Clone, Default)]
@@ -46,6 +46,8 @@ struct State {
     handles: BTreeMap<Handle, KnownHandleRecord>,
     addresses: BTreeMap<AccountId, AddressesRecord>,
     conversations: Vec<Conversation>,
+    groups: Vec<GroupRecord>,
+    held: Vec<HeldMessage>,
     words: Vec<(u64, String)>,
     indexed: u64,
     messages: Vec<MessageRecord>,
@@ -257,6 +259,10 @@ impl Store for MemoryStore {
         self
     }
 
+    fn groups(&self) -> &dyn GroupQueries {
+        self
+    }
+
     fn own(&self) -> &dyn OwnQueries {
         self
     }
@@ -283,6 +289,26 @@ impl Store for MemoryStore {
 
     fn seen_before(&self, time: Timestamp) -> Result<u64, StoreError> {
         self.read(|state| state.seen.values().filter(|at| **at < time).count() as u64)
+    }
+}
+
+impl GroupQueries for MemoryStore {
+    fn groups(&self) -> Result<Vec<GroupRecord>, StoreError> {
+        self.read(|state| state.groups.clone())
+    }
+
+    fn group(&self, group: GroupId) -> Result<Option<GroupRecord>, StoreError> {
+        self.read(|state| state.groups.iter().find(|record| record.group == group).cloned())
+    }
+
+    fn group_in(&self, conversation: ConversationId) -> Result<Option<GroupId>, StoreError> {
+        let found = |record: &&GroupRecord| record.conversation == conversation;
+        self.read(|state| state.groups.iter().find(found).map(|record| record.group))
+    }
+
+    fn held(&self, group: Option<GroupId>) -> Result<Vec<HeldMessage>, StoreError> {
+        let is_asked = |held: &&HeldMessage| group.is_none_or(|group| held.group == group);
+        self.read(|state| state.held.iter().filter(is_asked).cloned().collect())
     }
 }
 
@@ -329,6 +355,7 @@ impl OwnQueries for MemoryStore {
             let message = &record.message;
             (message.conversation, message.origin) == (conversation, Origin::Peer)
                 && is_in_history(record)
+                && message.kind != MessageKind::Change
                 && (record.read, record.deleted) == (None, None)
                 && record.number <= up_to
         };
@@ -369,7 +396,7 @@ impl OwnQueries for MemoryStore {
 }
 
 fn is_in_history(record: &MessageRecord) -> bool {
-    matches!(record.message.kind, MessageKind::Message | MessageKind::Unsupported)
+    matches!(record.message.kind, MessageKind::Message | MessageKind::Unsupported | MessageKind::Change)
 }
 
 impl OutboxQueries for MemoryStore {
@@ -630,6 +657,16 @@ impl State {
             Change::PutAddresses(record) => drop(self.addresses.insert(record.account, record)),
             Change::RemoveAddresses(account) => drop(self.addresses.remove(&account)),
             Change::AddConversation(conversation) => add(&mut self.conversations, conversation, |a, b| a.id == b.id),
+            Change::PutConversation(conversation) => put(&mut self.conversations, conversation, |a, b| a.id == b.id),
+            Change::PutGroup(group) => put(&mut self.groups, group, |a, b| a.group == b.group),
+            Change::AddHeld { held, of_device, in_all } => {
+                let device = held.device;
+                add(&mut self.held, held, |a, b| (a.device, a.id) == (b.device, b.id));
+                leave_newest(&mut self.held, of_device, |held| held.device == device);
+                leave_newest(&mut self.held, in_all, |_| true);
+            }
+            Change::RemoveHeld(device, id) => self.held.retain(|held| (held.device, held.id) != (device, id)),
+            Change::ForgetHeldBefore(time) => self.held.retain(|held| held.at >= time),
             Change::AddMessage(message) => {
                 let number = self.messages.last().map_or(1, |record| record.number + 1);
                 let same = |a: &MessageRecord, b: &MessageRecord| {
@@ -744,6 +781,16 @@ impl State {
             }
         }
     }
+}
+
+fn leave_newest<T>(list: &mut Vec<T>, keep: u64, counts: impl Fn(&T) -> bool) {
+    let keep = usize::try_from(keep).unwrap_or(usize::MAX);
+    let mut excess = list.iter().filter(|one| counts(one)).count().saturating_sub(keep);
+    list.retain(|one| {
+        let goes = excess > 0 && counts(one);
+        excess -= usize::from(goes);
+        !goes
+    });
 }
 
 fn is_same_receipt(a: &PendingReceipt, b: &PendingReceipt) -> bool {

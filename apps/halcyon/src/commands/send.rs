@@ -89,7 +89,8 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
         parts.push(Part::Link(link));
     }
     let (recipients, from) = (options.to.clone(), options.from.clone());
-    let draft = Draft { recipients, from, text, parts, styles, mentions, subject, effect, reply_to, suite: None };
+    let draft =
+        Draft { recipients, from, text, parts, styles, mentions, subject, effect, reply_to, suite: None, group: None };
     let sent = client.send(draft).await.map_err(|error| refused(&error, &options.to))?;
     wait_and_show(context, session, &sent, options.wait, preview_line).await
 }

@@ -12,6 +12,8 @@ use crate::output::Output;
 
 fn message(text: Option<&str>) -> ShownMessage {
     ShownMessage {
+        group: None,
+        change: None,
         number: 7,
         id: MessageId::from_bytes([1; 16]),
         conversation: ConversationId::from_bytes([2; 16]),

@@ -8,6 +8,7 @@ mod clock;
 mod clones;
 mod devices;
 mod first_talk;
+mod groups;
 mod handles;
 mod linking;
 mod loss;

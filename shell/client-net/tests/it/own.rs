@@ -5,7 +5,7 @@ use halcyon_client::{
     Draft, Event, LocalContact, Mark, ReceiptKind, SealedMessage, Setting, ShownConversation, Typing, Until,
     ports::{Clock, Store as _},
 };
-use halcyon_types::Duration;
+use halcyon_types::{ConversationId, Duration};
 
 use crate::world::{Device, World, event, until};
 
@@ -24,6 +24,12 @@ impl Device {
 
     fn read_everything(&self) -> usize {
         self.overview().iter().flat_map(|one| one.ids.clone()).map(|id| self.client.read(id, u64::MAX).unwrap()).sum()
+    }
+
+    /// The last number that it knows of what another device said in a conversation.
+    pub(crate) fn heard(&self, of: &Self, conversation: ConversationId) -> u64 {
+        let device = of.disk.open().profile().unwrap().unwrap().device;
+        self.disk.open().repairs().heard_in(device, conversation, 0).unwrap().map_or(0, |heard| heard.high)
     }
 
     /// By whom, and how, what it sent last was read or played.
@@ -177,14 +183,10 @@ async fn whoever_is_blocked_is_not_heard() {
 
     let sent = mallory.say(&phone, "are you there?").await;
     mallory.wait(&sent, Until::Accepted).await;
-    // The server has nothing for them any more: both took it.
     let mail = mallory.say(&phone, "answer me").await;
     mallory.wait(&mail, Until::Accepted).await;
-    let came = |device: &Device| {
-        let heard = device.disk.open().repairs().heard(mail.message.sender_device).unwrap();
-        heard.iter().any(|stream| stream.high == 3)
-    };
-    until("both took it", || came(&phone) && came(&laptop)).await;
+    let conversation = mail.message.conversation;
+    until("both took it", || [&phone, &laptop].iter().all(|device| device.heard(&mallory, conversation) == 3)).await;
     phone.client.set_blocked(&mallory.handle, false).unwrap();
     until("the laptop knows", || laptop.client.blocked().unwrap().is_empty()).await;
     let sent = mallory.say(&phone, "finally").await;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::{
     columns::{self, at, count},
-    outbox, own, repairs,
+    groups, outbox, own, repairs,
     schema::TABLES,
     words,
 };
@@ -54,6 +54,11 @@ pub(super) fn apply(db: &Connection, items: &Items<'_>, change: &Change) -> rusq
             "INSERT OR IGNORE INTO conversation (id, members) VALUES (?1, ?2)",
             params![conversation.id.as_bytes(), columns::join_members(&conversation.members)],
         ),
+        Change::PutConversation(_)
+        | Change::PutGroup(_)
+        | Change::AddHeld { .. }
+        | Change::RemoveHeld(..)
+        | Change::ForgetHeldBefore(_) => groups::apply(db, change),
         Change::AddMessage(message) => add_message(db, message),
         Change::IndexWords { entries, up_to } => words::index(db, entries, *up_to),
         Change::PutDelivery(delivery) => put_delivery(db, delivery),

@@ -28,6 +28,8 @@ pub(super) const ORIGIN_HERE: i64 = 1;
 const ORIGIN_OWN_DEVICE: i64 = 2;
 pub(super) const ORIGIN_PEER: i64 = 3;
 
+/// Shown like a message, so it is among those below [`KIND_ACT`]; but never unread (GRP-16).
+pub(super) const KIND_CHANGE: i64 = 0;
 const KIND_MESSAGE: i64 = 1;
 const KIND_UNSUPPORTED: i64 = 2;
 /// Those from here on are no part of any history; indexes say so, too.
@@ -181,6 +183,7 @@ pub(super) const fn kind(kind: MessageKind) -> i64 {
         MessageKind::Message => KIND_MESSAGE,
         MessageKind::Unsupported => KIND_UNSUPPORTED,
         MessageKind::Act => KIND_ACT,
+        MessageKind::Change => KIND_CHANGE,
         MessageKind::Own => KIND_OWN,
         MessageKind::Gone => KIND_GONE,
     }
@@ -269,6 +272,7 @@ pub(super) fn message(row: &Row<'_>) -> Result<MessageRecord> {
         KIND_MESSAGE => MessageKind::Message,
         KIND_UNSUPPORTED => MessageKind::Unsupported,
         KIND_ACT => MessageKind::Act,
+        KIND_CHANGE => MessageKind::Change,
         KIND_OWN => MessageKind::Own,
         KIND_GONE => MessageKind::Gone,
         _ => return Err(malformed(4)),

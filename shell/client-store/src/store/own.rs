@@ -138,7 +138,7 @@ impl OwnQueries for SqliteStore {
 
     fn unread(&self, conversation: ConversationId) -> Result<u64, StoreError> {
         let sql = "SELECT count(*) FROM message WHERE conversation = ?1
-                   AND origin = 3 AND kind < 3 AND read IS NULL AND deleted IS NULL";
+                   AND origin = 3 AND kind < 3 AND kind > 0 AND read IS NULL AND deleted IS NULL";
         Ok(self.one(sql, [conversation.as_bytes()], |row| number(row, 0))?.unwrap_or(0))
     }
 
@@ -149,8 +149,8 @@ impl OwnQueries for SqliteStore {
         limit: usize,
     ) -> Result<Vec<MessageRecord>, StoreError> {
         let sql = messages!(
-            "WHERE conversation = ?1 AND origin = 3 AND kind < 3 AND read IS NULL AND deleted IS NULL AND number <= ?2
-             ORDER BY number LIMIT ?3"
+            "WHERE conversation = ?1 AND origin = 3 AND kind < 3 AND kind > 0 AND read IS NULL AND deleted IS NULL
+             AND number <= ?2 ORDER BY number LIMIT ?3"
         );
         let (up_to, limit) = (i64::try_from(up_to).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
         self.all(sql, params![conversation.as_bytes(), up_to, limit], columns::message)

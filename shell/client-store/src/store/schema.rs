@@ -14,7 +14,7 @@ use super::{columns, store_error};
 use crate::keys::{self, Items};
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 8] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS, KEYCHAIN, OWN];
+const STEPS: [&str; 9] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS, KEYCHAIN, OWN, GROUPS];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -198,8 +198,23 @@ DROP TABLE IF EXISTS words;
 DELETE FROM setting WHERE name = 'words.indexed';
 ";
 
+/// Groups, and what was said in them by somebody who is not known as a member yet (GRP-11). Not `group`: that is a word of SQL.
+const GROUPS: &str = "
+CREATE TABLE people (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id BLOB NOT NULL UNIQUE, conversation BLOB NOT NULL UNIQUE, log BLOB NOT NULL
+) STRICT;
+CREATE TABLE held (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    people BLOB NOT NULL, id BLOB NOT NULL, account BLOB NOT NULL, device BLOB NOT NULL, suite INTEGER NOT NULL,
+    content BLOB NOT NULL, at INTEGER NOT NULL, UNIQUE (device, id)
+) STRICT;
+CREATE INDEX held_by_people ON held (people, place);
+CREATE INDEX held_by_device ON held (device, place);
+";
+
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
-pub(super) const TABLES: [&str; 26] = [
+pub(super) const TABLES: [&str; 28] = [
     "profile",
     "link",
     "own_handle",
@@ -226,6 +241,8 @@ pub(super) const TABLES: [&str; 26] = [
     "counter",
     "own_entry",
     "receipt",
+    "people",
+    "held",
 ];
 
 /// Takes the steps that are missing, each in its own transaction.

@@ -8,6 +8,7 @@ use halcyon_directory::SignedList;
 use halcyon_types::{DeviceId, Timestamp};
 
 use crate::{
+    client::Inner,
     error::ProfileError,
     ports::{
         Change, Commit,
@@ -27,17 +28,18 @@ pub(crate) fn confirm(state: &State, number: u64, commit: &mut Commit) -> Result
     Ok(())
 }
 
-/// Adds to the commit of a new own list that its new devices get what was sealed for none.
+/// Adds to the commit of a new own list that its new devices get what was sealed for none, and learn of all groups (GRP-12).
 pub(crate) fn serve_new(
-    state: &State,
+    inner: &Inner,
+    state: &mut State,
     before: &SignedList,
     list: &SignedList,
-    now: Timestamp,
     commit: &mut Commit,
 ) -> Result<(), ProfileError> {
-    let own = state.own()?.device;
+    let (own, now) = (state.own()?.device, inner.now());
     let ids = list.devices().iter().map(|device| device.entry().id());
     let new: Vec<DeviceId> = ids.filter(|id| *id != own && before.device(*id).is_none()).collect();
+    inner.introduce_groups(state, &new, commit)?;
     let Some(confirmed) = confirmed_at(state)?.filter(|_| !new.is_empty()) else { return Ok(()) };
     for record in state.store().repairs().stored_since(Timestamp::default(), confirmed, usize::MAX)? {
         if is_alone(state, &record)? {

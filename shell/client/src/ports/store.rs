@@ -10,6 +10,7 @@
 //! Every implementation passes `halcyon_testkit::conformance::store`.
 
 mod change;
+mod group;
 mod outbox;
 mod own;
 mod record;
@@ -19,6 +20,7 @@ mod words;
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 pub use change::{Change, Commit};
+pub use group::{GroupQueries, GroupRecord, HeldMessage};
 pub use outbox::{OutboxHead, OutboxQueries, UnsealedTarget};
 pub use own::{EARLY_READ, OwnQueries, OwnRecord, ReceiptRecord, deletion, early_read};
 pub use record::{
@@ -210,6 +212,9 @@ pub trait Store: Send {
     /// # Errors
     /// [`StoreError`]
     fn session(&self, device: DeviceId) -> Result<Option<SecretBytes>, StoreError>;
+
+    /// Returns the queries of groups.
+    fn groups(&self) -> &dyn GroupQueries;
 
     /// Returns the queries about what was chosen, read and deleted.
     fn own(&self) -> &dyn OwnQueries;

@@ -81,7 +81,7 @@ impl Inner {
     ) -> Result<Answered, ProfileError> {
         let now = self.now();
         // OWN-12, OWN-13: neither does whoever is blocked, or kept apart.
-        let is_silent = state.is_blocked(from.account, &from.handle)? || state.is_apart(from.account, &from.handle)?;
+        let is_silent = state.tells_nothing(from.account, &from.handle)?;
         if is_silent || (!has_talked(state, from)? && !knows_one(state, repair, from)?) {
             return Ok(Answered { events: Vec::new(), epoch: 0 }); // REP-18: a stranger learns nothing, not even that somebody is there
         }

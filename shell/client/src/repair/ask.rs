@@ -51,7 +51,7 @@ impl Inner {
             return leave(state, &record, events);
         }
         // OWN-12, OWN-13: whoever is blocked or kept apart is asked nothing, for now.
-        if state.is_blocked(record.account, &record.handle)? || state.is_apart(record.account, &record.handle)? {
+        if state.tells_nothing(record.account, &record.handle)? {
             let due = now.plus(NOBODY_TO_ASK_PAUSE);
             state.commit(&Commit::new().with(Change::PutRepair(RepairRecord { due, ..record })))?;
             return Ok(Some(due));

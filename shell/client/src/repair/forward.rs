@@ -52,13 +52,13 @@ pub(super) fn jobs(
 /// Adds a forwarded message to a commit; none if it is here already, or is no message.
 pub(crate) fn take(
     inner: &Inner,
-    state: &State,
+    state: &mut State,
     forward: &Forward,
     from: &Peer,
     commit: &mut Commit,
 ) -> Result<Option<NewMessage>, ProfileError> {
-    let own = state.own()?;
-    if own.account != from.account {
+    let own = (state.own()?.account, state.own()?.device);
+    if own.0 != from.account {
         return Ok(None);
     }
     if let Some(record) = state.store().repairs().repair(from.device)?
@@ -70,7 +70,10 @@ pub(crate) fn take(
     if !is_shown(&content) || state.store().has_message(forward.sender_device, content.message_id)? {
         return Ok(None);
     }
-    let origin = match (forward.sender_account == own.account, forward.sender_device == own.device) {
+    if let Some(group) = content.members.group() {
+        inner.forwarded_in_group(state, group, &content, from, commit)?;
+    }
+    let origin = match (forward.sender_account == own.0, forward.sender_device == own.1) {
         (true, true) => Origin::Here,
         (true, false) => Origin::OwnDevice,
         (false, _) => Origin::Peer,
@@ -91,12 +94,12 @@ pub(crate) fn take(
         place: None,
         target: acts::target(&content.kind),
     };
-    commit.push(Change::AddConversation(send::conversation(&content.members)));
+    send::add_conversation(&content.members, commit);
     commit.push(Change::AddMessage(message.clone()));
     Ok(Some(message))
 }
 
 fn is_shown(content: &Content) -> bool {
-    let has_readers = !content.members.recipients().is_empty();
+    let has_readers = !content.members.recipients().is_empty() || content.members.group().is_some();
     has_readers && is_numbered(&content.kind)
 }

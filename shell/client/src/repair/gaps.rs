@@ -202,7 +202,7 @@ fn mend(state: &State, place: &Place, from: &Peer, commit: &mut Commit) -> Resul
 
 /// REP-2: says whether something is for people, or what one of them chose, and so has a number.
 pub(crate) fn is_numbered(kind: &Kind) -> bool {
-    matches!(kind, Kind::Message(_) | Kind::Act(_) | Kind::Own(_) | Kind::Unsupported)
+    matches!(kind, Kind::Message(_) | Kind::Act(_) | Kind::GroupChange(_) | Kind::Own(_) | Kind::Unsupported)
 }
 
 fn miss(heard: &mut Heard, first: u64, last: u64, now: Timestamp) {

@@ -1,5 +1,7 @@
 //! What every implementation of a port must pass.
 
+#[cfg(feature = "client")]
+mod groups;
 #[cfg(feature = "server")]
 pub mod mailboxes;
 #[cfg(feature = "client")]

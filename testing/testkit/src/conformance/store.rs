@@ -42,6 +42,7 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     alerts_are_shown_until_seen(&mut fresh());
     a_later_change_of_a_commit_sees_the_earlier(&mut fresh());
     wiping_leaves_nothing(&mut fresh());
+    super::groups::run(&mut fresh);
     super::own::run(&mut fresh);
     super::outbox::run(&mut fresh);
     super::repairs::run(&mut fresh);

@@ -4,6 +4,7 @@ use halcyon_crypto::SecretBytes;
 use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
 
 use super::{
+    group::{GroupRecord, HeldMessage},
     own::{OwnRecord, ReceiptRecord},
     record::{
         AddressesRecord, AlertRecord, Conversation, Delivery, KnownAccountRecord, KnownHandleRecord, LinkRecord,
@@ -92,6 +93,23 @@ pub enum Change {
 
     /// Adds a conversation; no effect if it is there.
     AddConversation(Conversation),
+    /// Adds a conversation, or replaces its members.
+    PutConversation(Conversation),
+    /// Replaces what is known of a group.
+    PutGroup(GroupRecord),
+    /// Holds something that was said in a group; no effect if it is held. The oldest go where there are too many.
+    AddHeld {
+        /// What was said.
+        held: HeldMessage,
+        /// How many of its device stay.
+        of_device: u64,
+        /// How many stay in all.
+        in_all: u64,
+    },
+    /// Removes what was held of a device, by its id.
+    RemoveHeld(DeviceId, MessageId),
+    /// Removes what was held before a time.
+    ForgetHeldBefore(Timestamp),
     /// Adds a message and gives it the next number. No effect if there is one of the same sending device and message id.
     AddMessage(NewMessage),
     /// Adds texts to the index of words, by the numbers of their messages, and notes that nothing up to a number is missing in it.

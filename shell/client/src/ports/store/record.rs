@@ -122,7 +122,7 @@ impl fmt::Debug for AddressesRecord {
 
 // Conversations and messages.
 
-/// A conversation: its id is made from its members (CON-6).
+/// A conversation: its id is made from its members (CON-6), or from its group, whose members change (GRP-7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
     /// Its id.
@@ -151,6 +151,8 @@ pub enum MessageKind {
     Unsupported,
     /// Something that was done to a part of a message (CON-11). It is no part of the history, but of what it was done to.
     Act,
+    /// A change of a group (GRP-10).
+    Change,
     /// What was told own devices (OWN-1). It is no part of any history.
     Own,
     /// A message that was deleted for good: its ids are left, so that a copy of it stays a duplicate (RCV-4).
