@@ -4,6 +4,7 @@
 //!
 //! - No argument or environment variable has a secret as its value: secrets come from a file, a descriptor, or a prompt.
 
+mod group;
 mod message;
 mod own;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use halcyon_types::Handle;
 
+pub use self::group::{Addressee, Group, GroupAction, GroupCalled};
 pub use self::message::{
     Edit, Export, ExportFormat, History, Listen, Look, MessageName, React, Search, Send, ShareName, Show, Talk, Unsend,
 };
@@ -146,6 +148,8 @@ pub enum Command {
     ShareName(ShareName),
     /// Write what was said to standard output, as JSON lines or as a page to read
     Export(Export),
+    /// Begin groups, list them, and change who is in them and what they are called
+    Group(Group),
     /// List, rename and remove the devices of this account
     Devices(Devices),
     /// List, add and remove the addresses of this account, and choose which one to send from

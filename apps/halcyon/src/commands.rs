@@ -16,6 +16,7 @@ mod counters;
 mod devices;
 mod doctor;
 mod export;
+mod group;
 mod handles;
 mod history;
 mod listen;
@@ -152,6 +153,7 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         Command::ShareName(options) => share_name::run(context, &options).await,
         Command::Show(options) => show::run(context, &options).await,
         Command::Export(options) => export::run(context, &options).await,
+        Command::Group(options) => group::run(context, options).await,
         Command::Devices(options) => devices::run(context, options).await,
         Command::Handles(options) => handles::run(context, options).await,
         Command::Lookup(options) => lookup::run(context, &options).await,

@@ -6,10 +6,12 @@
 //! - Ids are lower-case hex, times are milliseconds since 1970 in UTC (`…_ms`), handles are URIs.
 //! - In words, whatever a peer or server chose is sanitized (CON-3); in JSON it is as it was sent.
 
+pub mod group;
 pub mod message;
 pub mod part;
 mod words;
 
+pub use group::{GroupChangeLine, GroupLine, GroupNameLine};
 pub use message::{ActLine, MessageLine, ReceiptLine};
 pub use part::NamedLine;
 pub(crate) use words::{address as address_words, short as short_id, time as time_words, whose};
@@ -28,6 +30,8 @@ pub enum Line {
     Message(Box<MessageLine>),
     /// Something that was done to a message: one that arrived, or was done on an own device.
     Act(ActLine),
+    /// A change of a group: one that arrived, or was made on an own device.
+    GroupChange(GroupChangeLine),
     /// A message's way to one device.
     Delivery(DeliveryLine),
     /// Somebody said what they want to be called, or takes that back.
@@ -202,9 +206,10 @@ impl Line {
     /// Returns the line of a message, or of an act.
     #[must_use]
     pub fn of_message(message: &ShownMessage) -> Self {
-        match &message.act {
-            Some(act) => Self::Act(ActLine::new(message, act)),
-            None => Self::Message(Box::new(message.into())),
+        match (&message.act, GroupChangeLine::new(message)) {
+            (Some(act), _) => Self::Act(ActLine::new(message, act)),
+            (None, Some(change)) => Self::GroupChange(change),
+            (None, None) => Self::Message(Box::new(message.into())),
         }
     }
 

@@ -8,14 +8,15 @@ use clap::{Args, ValueEnum};
 use halcyon_client::{Effect, Location};
 use halcyon_types::{Handle, MessageId};
 
+use super::Addressee;
 use crate::line::message::effect_name;
 
 /// `halcyon send`
 #[derive(Debug, Args)]
 pub struct Send {
-    /// Whom it is for; several are one conversation.
+    /// Whom it is for; several are one conversation. A group is named as in group:friends.
     #[arg(required = true, value_name = "HANDLE")]
-    pub to: Vec<Handle>,
+    pub to: Vec<Addressee>,
     /// The text; without it, and without something else to send, standard input is sent as one message.
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub text: Option<String>,
@@ -152,9 +153,9 @@ pub struct Listen {
 /// `halcyon talk`
 #[derive(Debug, Args)]
 pub struct Talk {
-    /// Whom lines are for; several are one conversation.
+    /// Whom lines are for; several are one conversation. A group is named as in group:friends.
     #[arg(required = true, value_name = "HANDLE")]
-    pub with: Vec<Handle>,
+    pub with: Vec<Addressee>,
     /// Which of the own addresses to send from.
     #[arg(long, value_name = "HANDLE")]
     pub from: Option<Handle>,
@@ -163,9 +164,9 @@ pub struct Talk {
 /// `halcyon history`
 #[derive(Debug, Args)]
 pub struct History {
-    /// The conversation with these people; without any, all conversations are listed.
+    /// The conversation with these people, or of a group as in group:friends; without any, all conversations are listed.
     #[arg(value_name = "HANDLE")]
-    pub with: Vec<Handle>,
+    pub with: Vec<Addressee>,
     /// The own address in that conversation.
     #[arg(long, value_name = "HANDLE")]
     pub from: Option<Handle>,
@@ -222,9 +223,9 @@ pub struct ShareName {
 /// `halcyon export`
 #[derive(Debug, Args)]
 pub struct Export {
-    /// The conversation with these people; without any, all conversations.
+    /// The conversation with these people, or of a group as in group:friends; without any, all conversations.
     #[arg(value_name = "HANDLE")]
-    pub with: Vec<Handle>,
+    pub with: Vec<Addressee>,
     /// JSON lines, as `history --output json` prints them, or one HTML page.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = ExportFormat::Json)]
     pub format: ExportFormat,

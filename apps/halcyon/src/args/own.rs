@@ -6,15 +6,15 @@ use std::str::FromStr;
 use clap::{Args, Subcommand};
 use halcyon_types::Handle;
 
-use super::MessageName;
+use super::{Addressee, MessageName};
 
 /// A message, or somebody: whatever it reads like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
     /// A message.
     Message(MessageName),
-    /// Somebody; several are one conversation.
-    Handle(Handle),
+    /// Somebody, or a group; several people are one conversation.
+    With(Addressee),
 }
 
 impl FromStr for What {
@@ -22,7 +22,7 @@ impl FromStr for What {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if text.contains(['@', ':', '+']) {
-            return text.parse().map(Self::Handle).map_err(|error: halcyon_types::HandleError| error.to_string());
+            return text.parse().map(Self::With).map_err(|error: halcyon_types::HandleError| error.to_string());
         }
         text.parse().map(Self::Message).map_err(ToString::to_string)
     }
@@ -39,7 +39,7 @@ pub struct Conversations {
 /// `halcyon read`
 #[derive(Debug, Args)]
 pub struct Read {
-    /// The people of a conversation, or a message: everything in its conversation up to it.
+    /// The people of a conversation, a group as in group:friends, or a message: everything in its conversation up to it.
     #[arg(required = true, value_name = "HANDLE|MESSAGE")]
     pub what: Vec<What>,
     /// Say that the message was played, too.
@@ -50,9 +50,9 @@ pub struct Read {
 /// `halcyon typing`
 #[derive(Debug, Args)]
 pub struct Typing {
-    /// The people of the conversation.
+    /// The people of the conversation, or a group as in group:friends.
     #[arg(required = true, value_name = "HANDLE")]
-    pub with: Vec<Handle>,
+    pub with: Vec<Addressee>,
     /// Say that it ended; by itself it ends after a minute.
     #[arg(long)]
     pub stop: bool,
@@ -64,9 +64,9 @@ pub struct Typing {
 /// `halcyon mute`, `halcyon pin`
 #[derive(Debug, Args)]
 pub struct MarkPeople {
-    /// The people of the conversation.
+    /// The people of the conversation, or a group as in group:friends.
     #[arg(required = true, value_name = "HANDLE")]
-    pub with: Vec<Handle>,
+    pub with: Vec<Addressee>,
     /// Take it back.
     #[arg(long)]
     pub undo: bool,
@@ -94,7 +94,7 @@ pub struct Accept {
 /// `halcyon delete`
 #[derive(Debug, Args)]
 pub struct Delete {
-    /// Messages, or the people of a conversation: everything in it.
+    /// Messages, or the people of a conversation, or a group as in group:friends: everything in it.
     #[arg(required = true, value_name = "MESSAGE|HANDLE")]
     pub what: Vec<What>,
     /// Do not ask whether a whole conversation is meant.
@@ -160,9 +160,9 @@ pub enum SettingsAction {
     Get {
         /// read-receipts, link-previews, typing, unknown-senders; with --with also from.
         name: String,
-        /// For the conversation with these people alone: read-receipts and from.
+        /// For the conversation with these people alone, or of a group as in group:friends: read-receipts and from.
         #[arg(long, value_name = "HANDLE")]
-        with: Vec<Handle>,
+        with: Vec<Addressee>,
     },
     /// Choose one, on all devices of this account
     Set {
@@ -170,8 +170,8 @@ pub enum SettingsAction {
         name: String,
         /// on, off; open or apart for unknown-senders; an own address for from; default takes back what was chosen.
         value: String,
-        /// For the conversation with these people alone: read-receipts and from.
+        /// For the conversation with these people alone, or of a group as in group:friends: read-receipts and from.
         #[arg(long, value_name = "HANDLE")]
-        with: Vec<Handle>,
+        with: Vec<Addressee>,
     },
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::Context;
 use crate::args::Conversations;
 use crate::failure::Failure;
-use crate::line::{MessageLine, address_words};
+use crate::line::{GroupNameLine, Line, address_words};
 use crate::output::{Output, Style};
 use crate::session::Session;
 use crate::text::one_line;
@@ -18,6 +18,8 @@ pub(super) struct ConversationLine {
     kind: &'static str,
     /// The ids of all of them, the one with the newest message first.
     conversations: Vec<String>,
+    /// The group that talks in it.
+    group: Option<GroupNameLine>,
     /// The others in it.
     members: Vec<String>,
     /// What each of them is called, in the same order.
@@ -31,8 +33,8 @@ pub(super) struct ConversationLine {
     blocked: bool,
     /// Whether it is kept apart.
     unknown: bool,
-    /// The newest message.
-    last: Option<MessageLine>,
+    /// The newest message, or change of the group.
+    last: Option<Line>,
 }
 
 pub(super) async fn run(context: &mut Context, options: &Conversations) -> Result<(), Failure> {
@@ -65,6 +67,7 @@ impl From<&ShownConversation> for ConversationLine {
         Self {
             kind: "conversation",
             conversations: shown.ids.iter().map(|id| id.to_hex()).collect(),
+            group: shown.group.as_ref().map(GroupNameLine::from),
             members: shown.others.iter().map(ToString::to_string).collect(),
             names: shown.names.clone(),
             own: shown.own.as_ref().map(ToString::to_string),
@@ -73,7 +76,7 @@ impl From<&ShownConversation> for ConversationLine {
             pinned: shown.pinned,
             blocked: shown.blocked,
             unknown: shown.apart,
-            last: shown.last.as_ref().map(MessageLine::from),
+            last: shown.last.as_ref().map(Line::of_message),
         }
     }
 }
@@ -85,6 +88,8 @@ impl ConversationLine {
             None => address_words(handle),
         };
         let people: Vec<String> = self.members.iter().zip(&self.names).map(who).collect();
+        let people = people.join(", ");
+        let people = self.group.as_ref().map_or(people.clone(), |group| format!("{}: {people}", group.words()));
         let marks =
             [(self.pinned, "pinned"), (self.muted, "muted"), (self.blocked, "blocked"), (self.unknown, "unknown")];
         let mut marks: Vec<String> =
@@ -94,7 +99,7 @@ impl ConversationLine {
         }
         let marks = if marks.is_empty() { String::new() } else { format!("  ({})", marks.join(", ")) };
         let last = self.last.as_ref().map(|last| format!("\n    {}", last.words(output).replace('\n', "\n    ")));
-        format!("{}{marks}{}", output.styled(Style::Strong, people.join(", ")), last.unwrap_or_default())
+        format!("{}{marks}{}", output.styled(Style::Strong, people), last.unwrap_or_default())
     }
 }
 
@@ -109,6 +114,7 @@ mod tests {
         let line = ConversationLine {
             kind: "conversation",
             conversations: vec!["02".repeat(16)],
+            group: None,
             members: vec!["mailto:bob@example.org".into(), "tel:+491701234567".into()],
             names: vec![Some("Bob\u{1b}[2J".into()), None],
             own: Some("mailto:alice@example.org".into()),
@@ -120,6 +126,6 @@ mod tests {
             last: None,
         };
         insta::assert_snapshot!(line.words(&Output::plain(Format::Text)), @"Bob�[2J <bob@example.org>, +491701234567  (2 new, pinned, muted)");
-        insta::assert_snapshot!(serde_json::to_string(&line).unwrap(), @r#"{"type":"conversation","conversations":["02020202020202020202020202020202"],"members":["mailto:bob@example.org","tel:+491701234567"],"names":["Bob\u001b[2J",null],"own":"mailto:alice@example.org","unread":2,"muted":true,"pinned":true,"blocked":false,"unknown":false,"last":null}"#);
+        insta::assert_snapshot!(serde_json::to_string(&line).unwrap(), @r#"{"type":"conversation","conversations":["02020202020202020202020202020202"],"group":null,"members":["mailto:bob@example.org","tel:+491701234567"],"names":["Bob\u001b[2J",null],"own":"mailto:alice@example.org","unread":2,"muted":true,"pinned":true,"blocked":false,"unknown":false,"last":null}"#);
     }
 }

@@ -10,10 +10,11 @@ use halcyon_client::Client;
 use halcyon_client::ports::store::Conversation;
 use halcyon_types::{ConversationId, Handle};
 
+use super::group::With;
 use super::{Context, history};
 use crate::args::{Export, ExportFormat};
 use crate::failure::Failure;
-use crate::line::{GapLine, Line, MessageLine};
+use crate::line::{GapLine, GroupLine, Line};
 use crate::session::Session;
 
 /// Messages read at once.
@@ -28,10 +29,11 @@ pub(super) async fn run(context: &mut Context, options: &Export) -> Result<(), F
 
 fn export(context: &Context, session: &Session, options: &Export) -> Result<(), Failure> {
     let own: BTreeSet<Handle> = session.account()?.handles.into_iter().collect();
-    let with: BTreeSet<Handle> = options.with.iter().cloned().collect();
+    let with = With::find(session, &options.with)?;
+    let groups = history::groups(session)?;
     let mut conversations = session.client().conversations()?;
-    if !with.is_empty() {
-        conversations.retain(|conversation| history::is_with(conversation, &with, &own, None));
+    if !options.with.is_empty() {
+        conversations.retain(|conversation| history::is_with(conversation, &groups, &with, &own));
         if conversations.is_empty() {
             return Err(Failure::user("there is no conversation with these people")
                 .next("`halcyon history` lists the conversations"));
@@ -44,17 +46,24 @@ fn export(context: &Context, session: &Session, options: &Export) -> Result<(), 
                 context.output.result(&line, |_| serde_json::to_string(&line).unwrap_or_default())
             })
         }),
-        ExportFormat::Html => page(context, session.client(), &conversations),
+        ExportFormat::Html => page(context, session.client(), &conversations, &groups),
     }
 }
 
-fn page(context: &Context, client: &Client, conversations: &[Conversation]) -> Result<(), Failure> {
+fn page(
+    context: &Context,
+    client: &Client,
+    conversations: &[Conversation],
+    groups: &history::Groups,
+) -> Result<(), Failure> {
     let write = |html: String| context.output.result(&serde_json::json!({"type": "html", "html": html}), |_| html);
     write(html::head())?;
     for conversation in conversations {
-        write(html::conversation(&conversation.members))?;
+        let group = groups.get(&conversation.id).map(|group| GroupLine::from(group).called());
+        write(html::conversation(&conversation.members, group.as_deref()))?;
         each(client, conversation.id, |line| match &line {
             Line::Message(message) => write(html::message(message)),
+            Line::GroupChange(change) => write(html::change(change)),
             Line::Gap(gap) => write(html::gap(gap)),
             _ => Ok(()),
         })?;
@@ -82,7 +91,7 @@ fn each(
             if let Some(gap) = GapLine::before(&message) {
                 take(Line::Gap(gap))?;
             }
-            take(Line::Message(Box::new(MessageLine::from(&message))))?;
+            take(Line::of_message(&message))?;
         }
     }
     client.gaps_at_end(conversation)?.iter().try_for_each(|gap| take(Line::Gap(gap.into())))

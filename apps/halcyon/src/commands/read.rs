@@ -4,7 +4,7 @@ use halcyon_client::SealedMessage;
 use serde::Serialize;
 
 use super::{Context, act, history};
-use crate::args::{MessageName, Read, What};
+use crate::args::{Addressee, MessageName, Read, What};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -52,13 +52,13 @@ fn read(context: &Context, session: &Session, options: &Read) -> Result<(), Fail
     })
 }
 
-/// Returns the messages, and the people of one conversation.
-pub(super) fn split(what: &[What]) -> (Vec<&MessageName>, Vec<halcyon_types::Handle>) {
+/// Returns the messages, and the people or the group of one conversation.
+pub(super) fn split(what: &[What]) -> (Vec<&MessageName>, Vec<Addressee>) {
     let mut named = (Vec::new(), Vec::new());
     for one in what {
         match one {
             What::Message(name) => named.0.push(name),
-            What::Handle(handle) => named.1.push(handle.clone()),
+            What::With(with) => named.1.push(with.clone()),
         }
     }
     named

@@ -6,17 +6,18 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use halcyon_client::error::SendError;
+use halcyon_client::error::{GroupError, SendError};
 use halcyon_client::event::DeliveryState;
 use halcyon_client::{Contact, Draft, Part, Preview, SentMessage, ShownDelivery, Subject, Text, Until, WebAddress};
 use halcyon_types::Handle;
 use serde::Serialize;
 
+use super::group::With;
 use super::{Context, act};
 use crate::args::{Look, Send};
 use crate::failure::{Failure, Kind};
 use crate::line::message::effect_named;
-use crate::line::{ActLine, DeliveryLine, MessageLine};
+use crate::line::{ActLine, DeliveryLine, GroupChangeLine, MessageLine};
 use crate::markup;
 use crate::native;
 use crate::output::Style;
@@ -53,6 +54,7 @@ pub(super) struct PreviewLine {
 enum SentLine {
     Message(Box<MessageLine>),
     Act(Box<ActLine>),
+    Change(Box<GroupChangeLine>),
 }
 
 pub(super) async fn run(context: &mut Context, options: Send) -> Result<(), Failure> {
@@ -71,6 +73,7 @@ fn is_typed(options: &Send) -> bool {
 }
 
 async fn send(context: &mut Context, session: &Session, options: &Send) -> Result<(), Failure> {
+    let with = With::find(session, &options.to)?;
     let mut parts = parts(options)?;
     let typed = if is_typed(options) { text(context, None).await? } else { options.text.clone().unwrap_or_default() };
     let Text { text, styles, mentions } = look(typed, &options.look)?;
@@ -88,10 +91,9 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
     if let Preview::Made(link) = preview {
         parts.push(Part::Link(link));
     }
-    let (recipients, from) = (options.to.clone(), options.from.clone());
-    let draft =
-        Draft { recipients, from, text, parts, styles, mentions, subject, effect, reply_to, suite: None, group: None };
-    let sent = client.send(draft).await.map_err(|error| refused(&error, &options.to))?;
+    let from = options.from.clone();
+    let draft = Draft { from, text, parts, styles, mentions, subject, effect, reply_to, ..with.draft() };
+    let sent = client.send(draft).await.map_err(|error| refused(&error, with.people()))?;
     wait_and_show(context, session, &sent, options.wait, preview_line).await
 }
 
@@ -204,6 +206,11 @@ pub(super) async fn wait_and_show(
 /// The client does not repeat handles in its errors, but whoever typed them wants to know which one it is.
 pub(super) fn refused(error: &SendError, to: &[Handle]) -> Failure {
     match error {
+        SendError::Group(GroupError::NoSuchMember { number }) => {
+            let handle = number.checked_sub(1).and_then(|index| to.get(index));
+            let who = handle.map_or("one of these people", |handle| handle.address());
+            Failure::user(format!("{who} is not in the group")).next("`halcyon group show` says who is")
+        }
         SendError::Unknown { number } => {
             let handle = number.checked_sub(1).and_then(|index| to.get(index));
             let who = handle.map_or("a recipient", |handle| handle.address());
@@ -277,9 +284,10 @@ fn show(
     let line = Line {
         kind: "sent",
         done,
-        message: match &sent.message.act {
-            Some(act) => SentLine::Act(Box::new(ActLine::new(&sent.message, act))),
-            None => SentLine::Message(Box::new((&sent.message).into())),
+        message: match (&sent.message.act, GroupChangeLine::new(&sent.message)) {
+            (Some(act), _) => SentLine::Act(Box::new(ActLine::new(&sent.message, act))),
+            (None, Some(change)) => SentLine::Change(Box::new(change)),
+            (None, None) => SentLine::Message(Box::new((&sent.message).into())),
         },
         unsealed: sent.unsealed.iter().map(ToString::to_string).collect(),
         deliveries: deliveries.iter().map(|delivery| DeliveryLine::new(&id, delivery)).collect(),

@@ -5,7 +5,7 @@ use halcyon_types::Handle;
 use serde::Serialize;
 
 use super::{Context, history};
-use crate::args::{Settings, SettingsAction};
+use crate::args::{Addressee, Settings, SettingsAction};
 use crate::failure::Failure;
 use crate::output::Style;
 use crate::session::Session;
@@ -69,13 +69,13 @@ fn only_two() -> Failure {
         .next("read-receipts and from are; leave --with out for the others")
 }
 
-fn set_with(session: &Session, name: &str, value: &str, with: &[Handle]) -> Result<(), Failure> {
+fn set_with(session: &Session, name: &str, value: &str, with: &[Addressee]) -> Result<(), Failure> {
     let client = session.client();
     match (name, value) {
-        (FROM, DEFAULT) => Ok(client.set_sends_from(with, None)?),
+        (FROM, DEFAULT) => Ok(client.set_sends_from(&people(with)?, None)?),
         (FROM, own) => {
             let own = own.parse::<Handle>().map_err(|error| Failure::user(error.to_string()))?;
-            Ok(client.set_sends_from(with, Some(&own))?)
+            Ok(client.set_sends_from(&people(with)?, Some(&own))?)
         }
         ("read-receipts", "on" | "off" | DEFAULT) => {
             let on = (value != DEFAULT).then_some(value == "on");
@@ -87,18 +87,28 @@ fn set_with(session: &Session, name: &str, value: &str, with: &[Handle]) -> Resu
     }
 }
 
+/// OWN-7: in a group somebody is by one handle, which is not chosen for it.
+fn people(with: &[Addressee]) -> Result<Vec<Handle>, Failure> {
+    let person = |one: &Addressee| match one {
+        Addressee::Person(handle) => Ok(handle.clone()),
+        Addressee::Group(_) => Err(Failure::user("a group is written to from the address that is in it")
+            .next("leave it, and have yourself added by another address")),
+    };
+    with.iter().map(person).collect()
+}
+
 fn show(context: &Context, client: &Client, setting: Setting) -> Result<(), Failure> {
     let value = Some(client.setting(setting)?.to_owned());
     let default = Some(setting.values()[0].to_owned());
     print(context, Line { kind: "setting", name: setting.name(), value, default, with: Vec::new() })
 }
 
-fn show_with(context: &Context, session: &Session, name: &str, with: &[Handle]) -> Result<(), Failure> {
+fn show_with(context: &Context, session: &Session, name: &str, with: &[Addressee]) -> Result<(), Failure> {
     let client = session.client();
     let (name, value, default) = match name {
         FROM => {
             let default = session.account()?.handles.into_iter().next();
-            (FROM, client.sends_from(with)?.map(|own| own.to_string()), default.map(|own| own.to_string()))
+            (FROM, client.sends_from(&people(with)?)?.map(|own| own.to_string()), default.map(|own| own.to_string()))
         }
         "read-receipts" => {
             let id = history::conversation_with(session, with)?.ids[0];

@@ -8,6 +8,7 @@ use halcyon_client::event::DeliveryState;
 use halcyon_client::{Client, Draft, Event};
 
 use super::Context;
+use super::group::With;
 use super::listen::Listener;
 use crate::args::{Format, Listen, Talk};
 use crate::failure::Failure;
@@ -18,12 +19,13 @@ const POLL: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(context: &mut Context, options: &Talk) -> Result<(), Failure> {
     let session = Session::open(context).await?;
-    let result = talk(context, session.client(), options).await;
+    let result = talk(context, &session, options).await;
     session.close().await;
     result
 }
 
-async fn talk(context: &mut Context, client: &Client, options: &Talk) -> Result<(), Failure> {
+async fn talk(context: &mut Context, session: &Session, options: &Talk) -> Result<(), Failure> {
+    let (client, with) = (session.client(), With::find(session, &options.with)?);
     let mut listener = Listener::new(context, client, &Listen::default())?;
     listener.catch_up()?;
     listener.go_on_repairing()?;
@@ -44,9 +46,9 @@ async fn talk(context: &mut Context, client: &Client, options: &Talk) -> Result<
             line = context.input.next_line(None) => match line? {
                 Some(line) if line.trim().is_empty() => {}
                 Some(line) => {
-                    let draft = Draft { recipients: options.with.clone(), from: options.from.clone(), text: line, ..Draft::default() };
+                    let draft = Draft { from: options.from.clone(), text: line, ..with.draft() };
                     if let Err(error) = client.send(draft).await {
-                        let failure = super::send::refused(&error, &options.with);
+                        let failure = super::send::refused(&error, with.people());
                         context.output.note(&failure);
                         refused = Some(failure);
                     }

@@ -3,6 +3,7 @@
 use halcyon_client::Typing;
 use serde::Serialize;
 
+use super::group::With;
 use super::{Context, send};
 use crate::args::Typing as Options;
 use crate::failure::Failure;
@@ -28,9 +29,15 @@ async fn tell(context: &Context, session: &Session, options: &Options) -> Result
     client.go_online();
     context.in_time("there is no connection to the server", client.wait_online()).await?;
     let typing = if options.stop { Typing::Stopped } else { Typing::Started };
-    let tell = client.typing(&options.with, options.from.as_ref(), typing);
+    let with = With::find(session, &options.with)?;
+    let tell = async {
+        match &with {
+            With::Group(group) => client.typing_in_group(group.id, typing).await,
+            With::People(people) => client.typing(people, options.from.as_ref(), typing).await,
+        }
+    };
     let told = context.in_time("the server does not answer", tell).await?;
-    let told = told.map_err(|error| send::refused(&error, &options.with))?;
+    let told = told.map_err(|error| send::refused(&error, with.people()))?;
     context.output.result(&Line { kind: "typing-told", told }, |_| {
         let words = if told {
             "whoever is there was told"

@@ -4,6 +4,7 @@ use halcyon_client::event::{Origin, ShownMessage, ShownPart, ShownReceipt};
 use halcyon_client::{Act, Deed, Effect, Mention, ReceiptKind, Style, Styled, Tapback, Target, Text};
 use serde::Serialize;
 
+use super::GroupNameLine;
 use super::part::Carried;
 use crate::markup::ANIMATIONS;
 
@@ -28,8 +29,10 @@ pub struct MessageLine {
     pub sender_device: String,
     /// Its name, if known.
     pub sender_device_name: Option<String>,
-    /// Everybody else in the conversation.
+    /// Everybody else in the conversation; nobody where it is a group's.
     pub recipients: Vec<String>,
+    /// The group in which it was said.
+    pub group: Option<GroupNameLine>,
     /// The suite that it arrived in; null for one written here.
     pub suite: Option<String>,
     /// By the sender's clock.
@@ -330,6 +333,7 @@ impl From<&ShownMessage> for MessageLine {
             sender_device: message.sender_device.to_hex(),
             sender_device_name: message.sender_device_name.clone(),
             recipients: message.recipients.iter().map(ToString::to_string).collect(),
+            group: message.group.as_ref().map(GroupNameLine::from),
             suite: message.suite.map(|suite| suite.to_string()),
             sent_ms: message.sent.as_millis(),
             stored_ms: message.stored.as_millis(),
@@ -391,7 +395,7 @@ impl ActLine {
     }
 }
 
-fn origin(origin: Origin) -> &'static str {
+pub(super) fn origin(origin: Origin) -> &'static str {
     match origin {
         Origin::Here => "here",
         Origin::OwnDevice => "own-device",

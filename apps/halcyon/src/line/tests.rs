@@ -1,10 +1,11 @@
-use halcyon_client::event::Origin;
+use halcyon_client::event::{Origin, ShownGroupName};
 use halcyon_client::{
-    Act, Animation, Contact, Deed, Effect, Image, Link, Location, Mention, Naming, Part, Range, ReceiptKind, ShownEdit,
-    ShownPart, ShownReceipt, ShownTapback, Style, Styled, Subject, Tapback, Target, Text, Typing, WebAddress,
+    Act, Animation, Contact, Deed, Effect, GroupName, Image, Link, Location, Mention, Naming, Part, PhotoReference,
+    Range, ReceiptKind, ShownChange, ShownDeed, ShownEdit, ShownPart, ShownReceipt, ShownTapback, Style, Styled,
+    Subject, Tapback, Target, Text, Typing, WebAddress,
 };
 use halcyon_directory::alert::DeviceNotice;
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, SuiteId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, GroupId, Handle, MessageId, SuiteId, Timestamp};
 
 use super::*;
 use crate::args::Format;
@@ -12,8 +13,6 @@ use crate::output::Output;
 
 fn message(text: Option<&str>) -> ShownMessage {
     ShownMessage {
-        group: None,
-        change: None,
         number: 7,
         id: MessageId::from_bytes([1; 16]),
         conversation: ConversationId::from_bytes([2; 16]),
@@ -33,6 +32,8 @@ fn message(text: Option<&str>) -> ShownMessage {
         subject: None,
         effect: None,
         mentions_me: false,
+        group: None,
+        change: None,
         act: None,
         about: None,
         missing_before: 0,
@@ -43,6 +44,31 @@ fn message(text: Option<&str>) -> ShownMessage {
         muted: false,
         apart: false,
     }
+}
+
+fn in_group(change: Option<(ShownDeed, bool)>) -> ShownMessage {
+    let group = ShownGroupName { id: GroupId::from_bytes([9; 16]), name: GroupName::new("friends").unwrap() };
+    let change = change.map(|(deed, counts)| ShownChange { deed, counts });
+    let text = if change.is_none() { Some("hello, all") } else { None };
+    ShownMessage { recipients: Vec::new(), group: Some(group), change, ..message(text) }
+}
+
+fn group_changes() -> Vec<Event> {
+    let name = |text: &str| GroupName::new(text).unwrap();
+    let bob = || vec![Handle::parse("bob@example.org").unwrap(), Handle::parse("carol@example.org").unwrap()];
+    let deeds = [
+        (ShownDeed::Created(name("friends"), bob()), true),
+        (ShownDeed::Added(bob()), true),
+        (ShownDeed::Removed(bob()), false),
+        (ShownDeed::Left, true),
+        (ShownDeed::Renamed(name("")), true),
+        (ShownDeed::Renamed(name("best \u{202e}friends")), true),
+        (ShownDeed::Photo(PhotoReference::new("https://example.org/us.jpeg")), true),
+        (ShownDeed::Photo(None), true),
+        (ShownDeed::Other, false),
+    ];
+    let changes = deeds.into_iter().map(|deed| Event::Message(in_group(Some(deed))));
+    std::iter::once(Event::Message(in_group(None))).chain(changes).collect()
 }
 
 fn repair(step: RepairStep, (unopened, missing, lost): (usize, u64, u64), stuck: Option<&str>) -> Event {
@@ -246,7 +272,8 @@ fn events() -> Vec<Event> {
 }
 
 fn lines() -> Vec<Line> {
-    let of_events = events().iter().map(|event| Line::of_event(event).unwrap()).collect::<Vec<_>>();
+    let events: Vec<Event> = events().into_iter().chain(group_changes()).collect();
+    let of_events = events.iter().map(|event| Line::of_event(event).unwrap()).collect::<Vec<_>>();
     of_events.into_iter().chain(gaps().into_iter().map(Line::Gap)).collect()
 }
 

@@ -21,6 +21,7 @@ impl Line {
         match self {
             Self::Message(message) => message.words(output),
             Self::Act(act) => act.words(output),
+            Self::GroupChange(change) => change.words(output),
             Self::Delivery(delivery) => delivery.words(output),
             Self::Named(named) => named.words(output),
             Self::Receipt { message, receipt } => {
@@ -74,10 +75,10 @@ impl MessageLine {
         let sender = output.styled(Style::Strong, who);
         let recipients: Vec<String> = self.recipients.iter().map(|handle| address(handle)).collect();
         // Between two people, who it is for goes without saying when it came from the other one.
-        let to = if self.origin == "peer" && recipients.len() == 1 {
-            String::new()
-        } else {
-            format!(" to {}", recipients.join(", "))
+        let to = match &self.group {
+            Some(group) => format!(" in {}", group.words()),
+            None if self.origin == "peer" && recipients.len() == 1 => String::new(),
+            None => format!(" to {}", recipients.join(", ")),
         };
         let carried = self.carried.words();
         let text = match &self.text {

@@ -264,3 +264,131 @@ fn a_text_has_styles_and_names() {
     let (code, errors) = alice.fails(&["send", &bob.handle, "--text", "hi", "--mention", &bob.handle]);
     assert!(code == 1 && errors.contains("write @bob in it"), "{errors}");
 }
+
+/// GRP-1, GRP-10: a group by the command line alone: begun, talked in, changed; all see the same, and it is named by its name or its id.
+#[test]
+fn a_group_talks() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let (bob, carol) = (world.registered("bob", "phone"), world.registered("carol", "phone"));
+    let dave = world.registered("dave", "phone");
+    let created = alice.json(&["group", "create", "friends", &bob.handle, &carol.handle]);
+    let id = created[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!((&created[0]["type"], &created[0]["members"].as_array().unwrap().len()), (&"group".into(), &3));
+    assert_eq!((&created[1]["message"]["change"], &created[1]["done"]), (&"created".into(), &true.into()));
+    assert_eq!(alice.json(&["send", "group:friends", "--text", "hello, all"])[0]["done"], true);
+
+    let heard = bob.json(&["listen", "--count", "2", "--for", "60"]);
+    let change = heard.iter().find(|line| line["type"] == "group-change").unwrap();
+    assert_eq!(
+        (&change["change"], &change["group"]["id"], &change["name"]),
+        (&"created".into(), &id[..].into(), &"friends".into())
+    );
+    let message = heard.iter().find(|line| line["type"] == "message").unwrap();
+    assert_eq!((&message["text"], &message["group"]["name"]), (&"hello, all".into(), &"friends".into()));
+    let number = message["number"].to_string();
+    bob.json(&["react", &number, "love"]);
+    bob.json(&["send", "group:friends", "--reply-to", &number, "--text", "hello yourself"]);
+    bob.json(&["group", "rename", "friends", "best friends"]);
+    bob.json(&["group", "add", &id[..8], &dave.handle]);
+    dave.json(&["listen", "--count", "1", "--for", "60"]);
+    dave.json(&["send", "group:best friends", "--text", "thank you"]);
+
+    // Each listens until nothing is missing.
+    let told = |person: &crate::world::Person, named: &str| -> Vec<serde_json::Value> {
+        let fields = ["type", "text", "change", "name", "members", "sender", "counts"];
+        let line = |line: &serde_json::Value| fields.iter().map(|field| line[field].clone()).collect();
+        person.json(&["history", named]).iter().map(line).collect()
+    };
+    let named = "group:best friends";
+    let mut expected = told(&bob, named);
+    for person in [&bob, &alice, &carol, &dave, &bob] {
+        for _ in 0..20 {
+            let list = person.json(&["group", "list"]);
+            let is_called_so = list.iter().any(|group| group["name"] == "best friends");
+            if is_called_so && told(person, named).last().is_some_and(|line| line[1] == "thank you") {
+                break;
+            }
+            person.json(&["listen", "--for", "1"]);
+        }
+        let history = told(person, named);
+        if person.handle == bob.handle {
+            expected = history;
+        } else if person.handle == dave.handle {
+            assert_eq!(history, expected[expected.len() - 2..], "from then on");
+        } else {
+            assert_eq!(history.len(), 6, "{history:?}");
+        }
+    }
+    for person in [&alice, &carol] {
+        assert_eq!(told(person, &format!("group:{id}")), expected);
+    }
+    let words = text(&carol.run(&["history", named]).stdout);
+    for part in [
+        "began friends with bob@example.org, carol@example.org",
+        "alice@example.org in best friends (phone, pq3): hello, all",
+        "called the group best friends",
+        "added dave@example.org to best friends",
+    ] {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    let words = text(&carol.run(&["group", "show", named]).stdout);
+    assert!(
+        words.starts_with("best friends\n    alice@example.org, bob@example.org, carol@example.org (you), dave"),
+        "{words}"
+    );
+    let words = text(&carol.run(&["history"]).stdout);
+    assert!(words.contains("best friends: alice@example.org, bob@example.org"), "{words}");
+    let words = text(&carol.run(&["export", "--format", "html"]).stdout);
+    assert!(words.contains("<h2>best friends</h2>") && words.contains("called the group best friends"), "{words}");
+    assert_eq!(carol.json(&["search", "yourself"])[0]["group"]["id"], id[..]);
+    choosing_for_a_group(&carol, named, &id);
+
+    alice.json(&["group", "remove", named, &dave.handle]);
+    let (code, words) = alice.fails(&["group", "remove", named, &dave.handle]);
+    assert!(code == 1 && words.contains("dave@example.org is not in the group"), "{code} {words}");
+    let (code, words) = alice.fails(&["group", "leave", named]);
+    assert!(code == 1 && words.contains("at least 3 stay"), "{code} {words}");
+    let (code, words) = alice.fails(&["send", "group:nobody", "--text", "hi"]);
+    assert!(code == 1 && words.contains("no such group"), "{code} {words}");
+    let (code, words) = alice.fails(&["send", named, &bob.handle, "--text", "hi"]);
+    assert!(code == 1 && words.contains("named alone"), "{code} {words}");
+    for _ in 0..20 {
+        if dave.json(&["group", "show", named])[0]["is_member"] == false {
+            break;
+        }
+        dave.json(&["listen", "--for", "1"]);
+    }
+    let (code, words) = dave.fails(&["send", named, "--text", "let me in"]);
+    assert!(code == 1 && words.contains("not a member of the group"), "{code} {words}");
+}
+
+/// GRP-13, GRP-16: what is chosen for a conversation is chosen for a group by its name.
+fn choosing_for_a_group(carol: &crate::world::Person, named: &str, id: &str) {
+    let listed = carol.json(&["mute", named]);
+    assert_eq!(
+        (&listed[0]["group"]["id"], &listed[0]["muted"], &listed[0]["unread"]),
+        (&id.into(), &true.into(), &3.into())
+    );
+    assert_eq!(listed[0]["last"]["type"], "message");
+    let words = text(&carol.run(&["conversations"]).stdout);
+    assert!(
+        words.starts_with("best friends: alice@example.org, bob@example.org, dave@example.org  (3 new, muted)"),
+        "{words}"
+    );
+    assert_eq!(carol.json(&["read", named]), [serde_json::json!({"type": "read", "messages": 3})]);
+    let set = carol.json(&["settings", "set", "read-receipts", "on", "--with", named]);
+    assert_eq!((&set[0]["value"], &set[0]["with"][0]), (&"on".into(), &named.into()));
+    let (code, words) = carol.fails(&["settings", "set", "from", &carol.handle, "--with", named]);
+    assert!(code == 1 && words.contains("the address that is in it"), "{code} {words}");
+    let told = carol.json(&["typing", named]);
+    assert_eq!(told[0]["type"], "typing-told", "{told:?}");
+    let lines = carol.json(&["history", named]).len() as u64;
+    assert_eq!(carol.json(&["delete", named, "--yes"])[0]["messages"], lines);
+    let deleted = carol.json(&["history", "--deleted", named]);
+    assert_eq!((deleted.len() as u64, &deleted[0]["type"]), (lines, &"group-change".into()));
+    for line in deleted {
+        carol.json(&["restore", line["id"].as_str().unwrap()]);
+    }
+    assert_eq!(carol.json(&["history", named]).len() as u64, lines);
+}

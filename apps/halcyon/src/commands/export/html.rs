@@ -7,7 +7,7 @@ use std::fmt::Write;
 use halcyon_types::Handle;
 
 use crate::line::message::{MentionLine, StyleLine};
-use crate::line::{GapLine, MessageLine, time_words};
+use crate::line::{GapLine, GroupChangeLine, MessageLine, time_words};
 use crate::output::Output;
 use crate::text::sanitize;
 
@@ -27,14 +27,25 @@ pub(super) fn foot() -> String {
     "</html>".to_owned()
 }
 
-pub(super) fn conversation(members: &[Handle]) -> String {
+pub(super) fn conversation(members: &[Handle], group: Option<&str>) -> String {
     let members: Vec<&str> = members.iter().map(Handle::address).collect();
-    format!("<h2>{}</h2>", escaped(&members.join(", ")))
+    let members = escaped(&members.join(", "));
+    match group {
+        Some(name) => format!("<h2>{}</h2><p>{members}</p>", escaped(name)),
+        None => format!("<h2>{members}</h2>"),
+    }
 }
 
 pub(super) fn gap(gap: &GapLine) -> String {
-    let words = gap.words(&Output::plain(crate::args::Format::Text));
-    format!("<p class=\"gap\">{}</p>", escaped(&words))
+    note(&gap.words(&Output::plain(crate::args::Format::Text)))
+}
+
+pub(super) fn change(change: &GroupChangeLine) -> String {
+    note(&change.words(&Output::plain(crate::args::Format::Text)))
+}
+
+fn note(words: &str) -> String {
+    format!("<p class=\"gap\">{}</p>", escaped(words))
 }
 
 pub(super) fn message(message: &MessageLine) -> String {
