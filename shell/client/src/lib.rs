@@ -87,3 +87,4 @@ pub use send::Draft;
 pub use server_address::{ServerAddress, ServerAddressError};
 pub use settings::APP_SETTING_PREFIX;
 pub use suites::{DeviceSecurity, Security, SuiteUse};
+pub use trash::DeletedConversation;

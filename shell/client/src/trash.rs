@@ -1,7 +1,9 @@
 //! What was deleted for the person of this account alone: 30 days in which it can be restored, on every device. Spec: 52-own-devices.md
-//! (OWN-20 to OWN-22).
+//! (OWN-20 to OWN-23).
 //!
 //! Owns what deleting means here. Nobody else learns of it.
+
+use std::collections::BTreeMap;
 
 use halcyon_content::{OwnEntry, OwnKey, OwnValue, SealedMessage};
 use halcyon_types::{ConversationId, Duration, Timestamp};
@@ -11,6 +13,7 @@ use crate::{
     error::{ChooseError, ProfileError},
     event::ShownMessage,
     history,
+    overview::ShownConversation,
     own::Choices,
     ports::{Change, Commit, store::MessageRecord},
     search,
@@ -23,6 +26,19 @@ pub(crate) const RESTORABLE_FOR: Duration = Duration::from_days(30);
 const TOLD_FOR: Duration = Duration::from_days(31);
 /// Messages of a conversation that are deleted in one commit.
 const PAGE: usize = 500;
+
+/// A conversation in which something was deleted that can be restored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeletedConversation {
+    /// The conversation, with what is left of it.
+    pub conversation: ShownConversation,
+    /// What was deleted in it, in the order in which it was stored; never nothing.
+    pub messages: Vec<ShownMessage>,
+    /// When something was deleted in it last.
+    pub deleted: Timestamp,
+    /// Until when all of it can be restored.
+    pub until: Timestamp,
+}
 
 impl Client {
     /// Deletes a message for this person alone, on all of their devices. It can be restored for 30 days.
@@ -74,6 +90,44 @@ impl Client {
         records.into_iter().map(|record| history::shown(&mut state, record, &[])).collect()
     }
 
+    /// Returns the conversations in which something was deleted that can be restored, the last one to be deleted from first.
+    ///
+    /// # Errors
+    /// [`ProfileError`]
+    pub fn deleted_conversations(&self) -> Result<Vec<DeletedConversation>, ProfileError> {
+        let mut messages: BTreeMap<ConversationId, Vec<ShownMessage>> = BTreeMap::new();
+        for message in self.deleted()? {
+            messages.entry(message.conversation).or_default().push(message);
+        }
+        let listed = self.overview()?.into_iter();
+        let with_messages = listed.filter_map(|conversation| {
+            let of_it = conversation.ids.iter().filter_map(|id| messages.remove(id)).flatten().collect();
+            DeletedConversation::new(conversation, of_it)
+        });
+        let mut conversations: Vec<DeletedConversation> = with_messages.collect();
+        conversations.sort_by_key(|one| std::cmp::Reverse(one.deleted));
+        Ok(conversations)
+    }
+
+    /// Restores everything that was deleted in a conversation, and returns how many messages that were.
+    ///
+    /// # Errors
+    /// [`ChooseError`]
+    pub fn restore_conversation(&self, conversation: ConversationId) -> Result<usize, ChooseError> {
+        let inner = &*self.inner;
+        let mut state = inner.state();
+        let mut records = state.store().own().deleted()?;
+        records.retain(|record| record.message.conversation == conversation);
+        for page in records.chunks(PAGE) {
+            let mut choices = Choices::default();
+            for record in page {
+                choices.choose(inner, &state, OwnKey::Deleted(sealed(record)), OwnValue::default())?;
+            }
+            inner.commit_choices(&mut state, choices, Commit::new())?;
+        }
+        Ok(records.len())
+    }
+
     fn set_deleted(&self, message: SealedMessage, value: &str) -> Result<(), ChooseError> {
         let inner = &*self.inner;
         let mut state = inner.state();
@@ -83,6 +137,17 @@ impl Client {
         let mut choices = Choices::default();
         choices.choose(inner, &state, OwnKey::Deleted(message), OwnValue::new(value).unwrap_or_default())?;
         Ok(inner.commit_choices(&mut state, choices, Commit::new())?)
+    }
+}
+
+impl DeletedConversation {
+    /// None without messages.
+    fn new(conversation: ShownConversation, mut messages: Vec<ShownMessage>) -> Option<Self> {
+        messages.sort_by_key(|message| message.number);
+        let times = || messages.iter().filter_map(|message| message.deleted);
+        let (first, last) = (times().min()?, times().max()?);
+        // OWN-21
+        Some(Self { conversation, deleted: last, until: first.plus(RESTORABLE_FOR), messages })
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Conversations {
     /// Those that are kept apart, since nobody in them is known; see `halcyon settings`.
     #[arg(long)]
     pub unknown: bool,
+    /// Those in which something was deleted, and can be restored.
+    #[arg(long, conflicts_with = "unknown")]
+    pub deleted: bool,
 }
 
 /// `halcyon read`
@@ -105,9 +108,10 @@ pub struct Delete {
 /// `halcyon restore`
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// The messages: `halcyon history --deleted` lists them.
-    #[arg(required = true, value_name = "MESSAGE")]
-    pub messages: Vec<MessageName>,
+    /// Messages, which `halcyon history --deleted` lists, or the people of a conversation, or a group as in group:friends:
+    /// everything that was deleted in it.
+    #[arg(required = true, value_name = "MESSAGE|HANDLE")]
+    pub messages: Vec<What>,
 }
 
 /// `halcyon contacts`

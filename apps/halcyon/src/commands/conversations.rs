@@ -1,12 +1,12 @@
 //! `conversations`: with whom there is one, what was said last, what was not read.
 
-use halcyon_client::ShownConversation;
+use halcyon_client::{DeletedConversation, ShownConversation};
 use serde::Serialize;
 
 use super::Context;
 use crate::args::Conversations;
 use crate::failure::Failure;
-use crate::line::{GroupNameLine, Line, address_words};
+use crate::line::{GroupNameLine, Line, address_words, time_words};
 use crate::output::{Output, Style};
 use crate::session::Session;
 use crate::text::one_line;
@@ -37,6 +37,28 @@ pub(super) struct ConversationLine {
     last: Option<Line>,
 }
 
+/// A conversation in which something was deleted that can be restored.
+#[derive(Serialize)]
+struct DeletedLine {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    conversations: Vec<String>,
+    group: Option<GroupNameLine>,
+    members: Vec<String>,
+    names: Vec<Option<String>>,
+    own: Option<String>,
+    /// How many of its messages were deleted.
+    messages: usize,
+    /// When the last of them was.
+    deleted_ms: u64,
+    /// Until when all of them can be restored.
+    until_ms: u64,
+    /// Whether nothing else is left of it.
+    whole: bool,
+    /// The newest of them.
+    last: Option<Line>,
+}
+
 pub(super) async fn run(context: &mut Context, options: &Conversations) -> Result<(), Failure> {
     let session = Session::open(context).await?;
     let result = list(context, &session, options);
@@ -45,12 +67,28 @@ pub(super) async fn run(context: &mut Context, options: &Conversations) -> Resul
 }
 
 fn list(context: &Context, session: &Session, options: &Conversations) -> Result<(), Failure> {
+    if options.deleted {
+        return deleted(context, session);
+    }
     let mut listed = session.client().overview()?;
-    listed.retain(|one| one.apart == options.unknown);
+    // OWN-23: of which nothing is left, it is listed among what was deleted.
+    listed.retain(|one| one.apart == options.unknown && (one.last.is_some() || one.pinned));
     if listed.is_empty() {
         context.output.note(if options.unknown { "Nobody is kept apart." } else { "There is no conversation yet." });
     }
     listed.iter().try_for_each(|one| show(context, one))
+}
+
+/// OWN-23
+fn deleted(context: &Context, session: &Session) -> Result<(), Failure> {
+    let listed = session.client().deleted_conversations()?;
+    if listed.is_empty() {
+        context.output.note("Nothing that was deleted can be restored.");
+    }
+    listed.iter().try_for_each(|one| {
+        let line = DeletedLine::from(one);
+        context.output.result(&line, |output| line.words(output))
+    })
 }
 
 /// Prints a conversation.
@@ -81,15 +119,54 @@ impl From<&ShownConversation> for ConversationLine {
     }
 }
 
+impl From<&DeletedConversation> for DeletedLine {
+    fn from(deleted: &DeletedConversation) -> Self {
+        let ConversationLine { conversations, group, members, names, own, last, .. } = (&deleted.conversation).into();
+        Self {
+            kind: "deleted-conversation",
+            conversations,
+            group,
+            members,
+            names,
+            own,
+            messages: deleted.messages.len(),
+            deleted_ms: deleted.deleted.as_millis(),
+            until_ms: deleted.until.as_millis(),
+            whole: last.is_none(),
+            last: deleted.messages.last().map(Line::of_message),
+        }
+    }
+}
+
+impl DeletedLine {
+    fn words(&self, output: &Output) -> String {
+        let Self { messages, whole, .. } = self;
+        let count = if *messages == 1 { "1 message".to_owned() } else { format!("{messages} messages") };
+        let what = if *whole { format!("all of it, {count}") } else { count };
+        let until = time_words(self.until_ms);
+        let last = last_words(self.last.as_ref(), output);
+        let people = output.styled(Style::Strong, people_words(self.group.as_ref(), &self.members, &self.names));
+        format!("{people}  ({what}, can be restored until {until}){last}")
+    }
+}
+
+/// Who the others are, behind the name of their group.
+fn people_words(group: Option<&GroupNameLine>, members: &[String], names: &[Option<String>]) -> String {
+    let who = |(handle, name): (&String, &Option<String>)| match name {
+        Some(name) => format!("{} <{}>", one_line(name), address_words(handle)),
+        None => address_words(handle),
+    };
+    let people = members.iter().zip(names).map(who).collect::<Vec<_>>().join(", ");
+    group.map_or(people.clone(), |group| format!("{}: {people}", group.words()))
+}
+
+/// The newest message, on a line of its own.
+fn last_words(last: Option<&Line>, output: &Output) -> String {
+    last.map(|last| format!("\n    {}", last.words(output).replace('\n', "\n    "))).unwrap_or_default()
+}
+
 impl ConversationLine {
     fn words(&self, output: &Output) -> String {
-        let who = |(handle, name): (&String, &Option<String>)| match name {
-            Some(name) => format!("{} <{}>", one_line(name), address_words(handle)),
-            None => address_words(handle),
-        };
-        let people: Vec<String> = self.members.iter().zip(&self.names).map(who).collect();
-        let people = people.join(", ");
-        let people = self.group.as_ref().map_or(people.clone(), |group| format!("{}: {people}", group.words()));
         let marks =
             [(self.pinned, "pinned"), (self.muted, "muted"), (self.blocked, "blocked"), (self.unknown, "unknown")];
         let mut marks: Vec<String> =
@@ -98,8 +175,8 @@ impl ConversationLine {
             marks.insert(0, output.styled(Style::Good, format!("{} new", self.unread)));
         }
         let marks = if marks.is_empty() { String::new() } else { format!("  ({})", marks.join(", ")) };
-        let last = self.last.as_ref().map(|last| format!("\n    {}", last.words(output).replace('\n', "\n    ")));
-        format!("{}{marks}{}", output.styled(Style::Strong, people), last.unwrap_or_default())
+        let people = output.styled(Style::Strong, people_words(self.group.as_ref(), &self.members, &self.names));
+        format!("{people}{marks}{}", last_words(self.last.as_ref(), output))
     }
 }
 
@@ -127,5 +204,27 @@ mod tests {
         };
         insta::assert_snapshot!(line.words(&Output::plain(Format::Text)), @"Bob�[2J <bob@example.org>, +491701234567  (2 new, pinned, muted)");
         insta::assert_snapshot!(serde_json::to_string(&line).unwrap(), @r#"{"type":"conversation","conversations":["02020202020202020202020202020202"],"group":null,"members":["mailto:bob@example.org","tel:+491701234567"],"names":["Bob\u001b[2J",null],"own":"mailto:alice@example.org","unread":2,"muted":true,"pinned":true,"blocked":false,"unknown":false,"last":null}"#);
+    }
+
+    /// OWN-23: what can be restored of a conversation, and until when.
+    #[test]
+    fn a_deleted_conversation_reads_well() {
+        let mut line = DeletedLine {
+            kind: "deleted-conversation",
+            conversations: vec!["02".repeat(16)],
+            group: None,
+            members: vec!["mailto:bob@example.org".into()],
+            names: vec![Some("Bob".into())],
+            own: Some("mailto:alice@example.org".into()),
+            messages: 2,
+            deleted_ms: 1_700_000_000_000,
+            until_ms: 1_702_592_000_000,
+            whole: true,
+            last: None,
+        };
+        insta::assert_snapshot!(line.words(&Output::plain(Format::Text)), @"Bob <bob@example.org>  (all of it, 2 messages, can be restored until 2023-12-14 22:13:20Z)");
+        insta::assert_snapshot!(serde_json::to_string(&line).unwrap(), @r#"{"type":"deleted-conversation","conversations":["02020202020202020202020202020202"],"group":null,"members":["mailto:bob@example.org"],"names":["Bob"],"own":"mailto:alice@example.org","messages":2,"deleted_ms":1700000000000,"until_ms":1702592000000,"whole":true,"last":null}"#);
+        (line.whole, line.messages) = (false, 1);
+        insta::assert_snapshot!(line.words(&Output::plain(Format::Text)), @"Bob <bob@example.org>  (1 message, can be restored until 2023-12-14 22:13:20Z)");
     }
 }

@@ -54,8 +54,11 @@ pub(super) async fn restore(context: &mut Context, options: &Restore) -> Result<
 }
 
 fn restore_all(context: &Context, session: &Session, options: &Restore) -> Result<(), Failure> {
-    let deleted = session.client().deleted()?;
-    for name in &options.messages {
+    let client = session.client();
+    let deleted = client.deleted()?;
+    let (names, people) = read::split(&options.messages);
+    let mut messages = names.len();
+    for name in names {
         let is_it = |message: &&ShownMessage| match name {
             MessageName::Number(number) => message.number == *number,
             MessageName::Id(id) => message.id == *id,
@@ -64,9 +67,14 @@ fn restore_all(context: &Context, session: &Session, options: &Restore) -> Resul
             Failure::user("this message was not deleted, or its 30 days are over")
                 .next("`halcyon history --deleted` lists what can be restored")
         })?;
-        session.client().restore(sealed(message))?;
+        client.restore(sealed(message))?;
     }
-    show(context, "restored", options.messages.len(), "")
+    if !people.is_empty() {
+        for id in history::conversation_with(session, &people)?.ids {
+            messages += client.restore_conversation(id)?;
+        }
+    }
+    show(context, "restored", messages, "")
 }
 
 fn sealed(message: &ShownMessage) -> SealedMessage {

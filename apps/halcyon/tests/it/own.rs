@@ -72,11 +72,31 @@ fn a_person_chooses_on_one_device_for_both() {
     let (code, said) = laptop.fails(&["delete", &bob.handle]);
     assert!(code == 1 && said.contains("yes or no"), "{said}");
     assert_eq!(laptop.json(&["delete", &bob.handle, "--yes"]), [json!({"type": "deleted", "messages": 2})]);
+    assert_eq!(laptop.json(&["conversations"]).len() + laptop.json(&["history"]).len(), 1, "it is pinned");
+    laptop.json(&["pin", &bob.handle, "--undo"]);
+    assert_eq!(laptop.json(&["conversations"]), [] as [Value; 0]);
     laptop.json(&["block", &bob.handle]);
     phone.json(&["listen", "--for", "5"]);
     assert_eq!(phone.json(&["block"]), [json!({"type": "blocked", "handle": "mailto:bob@example.org"})]);
     assert_eq!(phone.json(&["history", "--deleted"]).len(), 2);
     assert_eq!(phone.json(&["contacts"]), [] as [Value; 0]);
+
+    // OWN-23: all of it is listed, and comes back, by the other device.
+    let deleted = phone.json(&["conversations", "--deleted"]);
+    let [one] = deleted.as_slice() else { panic!("{deleted:?}") };
+    assert_eq!((&one["type"], &one["messages"]), (&"deleted-conversation".into(), &2.into()));
+    assert_eq!((&one["members"], &one["whole"]), (&json!(["mailto:bob@example.org"]), &true.into()));
+    assert_eq!(one["last"]["text"], "second");
+    let first = phone.json(&["history", "--deleted"])[0]["deleted_ms"].as_u64().unwrap();
+    assert_eq!(one["until_ms"].as_u64().unwrap(), first + 30 * 24 * 3_600_000);
+    let words = text(&phone.run(&["conversations", "--deleted"]).stdout);
+    assert!(words.starts_with("bob@example.org  (all of it, 2 messages, can be restored until "), "{words}");
+    assert_eq!(phone.json(&["restore", &bob.handle]), [json!({"type": "restored", "messages": 2})]);
+    assert_eq!(phone.json(&["conversations", "--deleted"]), [] as [Value; 0]);
+    laptop.json(&["listen", "--for", "5"]);
+    assert_eq!(laptop.json(&["conversations"])[0]["last"]["text"], "second");
+    let (code, said) = phone.fails(&["conversations", "--deleted", "--unknown"]);
+    assert!(code == 1 && said.contains("--unknown"), "{said}");
 }
 
 /// CON-28 to CON-30, OWN-13: who is there sees that somebody types; who is unknown is listed apart, until accepted.

@@ -285,6 +285,53 @@ async fn what_is_deleted_can_be_restored_for_thirty_days() {
     assert_eq!(phone.texts(), [] as [&str; 0]);
 }
 
+/// OWN-23: a conversation that was deleted is listed as such, with what is left of it; it comes back at once, on all devices.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_conversation_is_restored_at_once() {
+    let world = World::start().await;
+    let (phone, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let carol = world.register("carol", "phone").await;
+    let laptop = world.link(&phone, "laptop").await;
+    for (from, said) in [(&bob, "one"), (&bob, "two"), (&carol, "three")] {
+        let sent = from.say(&phone, said).await;
+        from.wait(&sent, Until::Delivered).await;
+    }
+    let [one, two, three] = <[_; 3]>::try_from(phone.has(3).await).unwrap();
+    laptop.has(3).await;
+    let deleted = |device: &Device| device.client.deleted_conversations().unwrap();
+    assert_eq!(deleted(&phone), []);
+    let at = world.clock.now();
+    phone.client.delete(sealed(&one)).unwrap();
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(phone.client.delete_conversation(three.conversation).unwrap(), 1);
+    world.clock.advance(Duration::from_mins(1));
+    assert_eq!(phone.client.delete_conversation(two.conversation).unwrap(), 1);
+    for device in [&phone, &laptop] {
+        until("both conversations are deleted", || device.texts().is_empty()).await;
+        let listed = deleted(device);
+        let of = |one: &halcyon_client::DeletedConversation| {
+            (one.conversation.others.clone(), one.messages.iter().map(|one| one.id).collect::<Vec<_>>())
+        };
+        let [bobs, carols] = listed.as_slice() else { panic!("{listed:?}") };
+        assert_eq!(of(bobs), (vec![bob.handle.clone()], vec![one.id, two.id]));
+        assert_eq!(of(carols), (vec![carol.handle.clone()], vec![three.id]));
+        assert!(bobs.conversation.last.is_none() && bobs.deleted > carols.deleted);
+        assert_eq!(bobs.until.since(at), Duration::from_days(30), "as long as its first one");
+    }
+
+    // What is said anew stays when the rest comes back, and when it does not.
+    let again = bob.say(&phone, "four").await;
+    bob.wait(&again, Until::Delivered).await;
+    laptop.has(1).await;
+    assert!(deleted(&laptop)[0].conversation.last.is_some());
+    assert_eq!(laptop.client.restore_conversation(two.conversation).unwrap(), 2);
+    assert_eq!(laptop.client.restore_conversation(two.conversation).unwrap(), 0);
+    for device in [&phone, &laptop] {
+        until("it is back", || device.texts() == ["one", "two", "four"]).await;
+        assert_eq!(deleted(device).len(), 1, "carol's stays where it is");
+    }
+}
+
 /// CON-28 to CON-31: who is there sees that somebody types; it ends by itself; it leaves nothing behind.
 #[tokio::test(flavor = "multi_thread")]
 async fn typing_is_seen_and_ends() {
