@@ -6,12 +6,14 @@
 //! - A value of these types is well-formed: parsing is the only way in.
 //! - `Debug` of everything that points at a person (handles, tokens) is redacted, so that it cannot reach a log (I9).
 
+mod display;
 mod handle;
 mod id;
 mod suite;
 mod time;
 mod topic;
 
+pub use display::for_display;
 pub use handle::{Handle, HandleError, HandleKind};
 pub use id::{
     AccountId, ConversationId, DeviceId, EnvelopeId, GroupChangeId, GroupHash, GroupId, IdError, LinkId, MessageId,

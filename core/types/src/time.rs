@@ -54,6 +54,29 @@ impl Timestamp {
     pub const fn distance(self, other: Self) -> Duration {
         Duration(self.0.abs_diff(other.0))
     }
+
+    /// Returns this point for people, as `2026-05-04 09:30:00Z`.
+    #[must_use]
+    pub fn to_utc(self) -> String {
+        let seconds = self.as_secs();
+        let (year, month, day) = civil(seconds / 86_400);
+        let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+        format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
+/// Days since 1970 to the Gregorian calendar: counts in years that begin in March, so that the leap day comes last.
+fn civil(days: u64) -> (u64, u64, u64) {
+    const DAYS_OF_400_YEARS: u64 = 146_097;
+    const DAYS_FROM_MARCH_0000: u64 = 719_468;
+    let days = days.saturating_add(DAYS_FROM_MARCH_0000);
+    let (era, day_of_era) = (days / DAYS_OF_400_YEARS, days % DAYS_OF_400_YEARS);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 impl Duration {
@@ -124,6 +147,16 @@ mod tests {
         assert_eq!(Timestamp::default().minus(Duration::from_secs(1)), Timestamp::default());
         assert_eq!(Timestamp::default().since(end), Duration::default());
         assert_eq!(Duration::from_days(u64::MAX).as_millis(), u64::MAX);
+    }
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        let time = |millis| Timestamp::from_millis(millis).to_utc();
+        assert_eq!(time(0), "1970-01-01 00:00:00Z");
+        assert_eq!(time(951_827_696_000), "2000-02-29 12:34:56Z");
+        assert_eq!(time(1_767_225_599_999), "2025-12-31 23:59:59Z");
+        // IDN-9: a peer's time may be anything, and must not panic.
+        assert!(time(u64::MAX).ends_with('Z'));
     }
 
     #[test]
