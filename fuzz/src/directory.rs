@@ -19,13 +19,14 @@ use halcyon_directory::{
     list::DEVICES_MAX,
     lookup::{Addresses, LookupRequest, ServedAccount, ServedAddress, encode_response},
     prekeys::{self, Prekey},
+    report::{Report, ReportedPart, SignedReport},
     request::{RequestTarget, SignedRequest},
     resolver::{self, Acceptance, Change, Known},
     session::{SESSION_LIFETIME, SessionKey},
     wire,
 };
 use halcyon_suites::{PairIdentity, pair_ec::SignedPrekey};
-use halcyon_types::{AccountId, LinkId, SuiteId, Timestamp};
+use halcyon_types::{AccountId, LinkId, MessageId, SuiteId, Timestamp};
 use prost::Message as _;
 
 use crate::{
@@ -36,7 +37,7 @@ use crate::{
 /// Reads the first byte as the choice of a structure, and the rest as it.
 pub fn target(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.choice(14) {
+    match input.choice(15) {
         0 => entry(input.rest()),
         1 => countersigned(&mut input),
         2 => signed_list(input.rest()),
@@ -50,7 +51,8 @@ pub fn target(data: &[u8]) {
         10 => session_token(input.rest()),
         11 => request(&mut input),
         12 => kept(&mut input),
-        _ => pair_identity(input.rest()),
+        13 => pair_identity(input.rest()),
+        _ => report(&mut input),
     }
 }
 
@@ -217,6 +219,24 @@ fn alert(bytes: &[u8]) {
     assert_eq!(Alert::decode(alert.encode()), Ok(alert), "an alert decodes to itself");
 }
 
+/// ACC-60: what a device says is believed of that device alone, is safe to print, and can be said again.
+fn report(input: &mut Input<'_>) {
+    let phone = &ALICE.phone.keys.device;
+    let bytes = if input.choice(2) == 0 {
+        Bytes::copy_from_slice(input.rest())
+    } else {
+        let report = Bytes::copy_from_slice(input.rest());
+        let signature = Bytes::copy_from_slice(phone.sign(Label::Report, &[&report]).as_bytes());
+        wire::SignedReport { report, signature }.encode_to_vec().into()
+    };
+    let Ok(signed) = SignedReport::verify(bytes.clone(), phone.verifying_key()) else { return };
+    assert!(SignedReport::verify(bytes, BOB.phone.keys.device.verifying_key()).is_err(), "believed of somebody else");
+    let said = signed.report();
+    assert!(said.parts.iter().all(|part| !part.text.contains(['\u{1b}', '\u{202e}'])), "a text moves the cursor");
+    let again = SignedReport::sign(said.clone(), phone).expect("what is known of a report is no larger than all of it");
+    assert_eq!(again.report(), said);
+}
+
 /// DIR-31: the only token that gives Alice the right to write to Bob is the one that was made for that.
 fn session_token(token: &[u8]) {
     let key = SessionKey::from_secret(secret(9));
@@ -313,6 +333,27 @@ fn prekey(device: &crate::people::Device) -> Prekey {
     Prekey { suite: SuiteId::PAIR_EC, record: Bytes::copy_from_slice(device.keys.prekeys.record()) }
 }
 
+/// What Alice's phone says of a message of Bob's.
+pub(crate) fn honest_report() -> SignedReport {
+    let report = Report {
+        account: ALICE.account(),
+        device: ALICE.phone.id(),
+        reported: NOW,
+        note: "again".into(),
+        message: MessageId::from_bytes([1; 16]),
+        sender: BOB.handle.clone(),
+        sender_account: BOB.account(),
+        sender_device: BOB.phone.id(),
+        recipient: Some(ALICE.handle.clone()),
+        suite: Some(SuiteId::PQ3),
+        sent: NOW,
+        received: NOW,
+        subject: "you".into(),
+        parts: vec![ReportedPart { kind: "text".into(), text: "worse".into(), earlier: vec!["bad".into()] }],
+    };
+    SignedReport::sign(report, &ALICE.phone.keys.device).unwrap()
+}
+
 /// One honest structure of each kind, and some that only a signature away from honest.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
@@ -367,5 +408,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
     add(12, &[&[1], &believed.handle.encode()]);
     add(12, &[&[2], &believed.addresses.encode()]);
     add(13, &[phone.keys.pair.as_ref().unwrap().identity().as_bytes()]);
+    let report = honest_report().encode();
+    add(14, &[&[0], &report]);
+    add(14, &[&[1], &wire::SignedReport::decode(report).unwrap().report]);
     seeds
 }

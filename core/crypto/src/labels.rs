@@ -20,6 +20,8 @@ pub enum Label {
     CourierGrant,
     /// A device's proof of possession on an authenticated HTTPS request (ACC-1).
     Request,
+    /// A device's statement about a message that it got, for its server's operator (ACC-60).
+    Report,
     /// The commitment that opens the approval of a new device (LNK-1).
     ApprovalCommit,
     /// The transcript from which both devices take their six digits (LNK-6).
@@ -68,12 +70,13 @@ pub enum Label {
 
 impl Label {
     /// Every label, for tests that feed each one's output to every other's verifier.
-    pub const ALL: [Label; 27] = [
+    pub const ALL: [Label; 28] = [
         Label::DeviceList,
         Label::DeviceEntry,
         Label::CourierConnect,
         Label::CourierGrant,
         Label::Request,
+        Label::Report,
         Label::ApprovalCommit,
         Label::ApprovalSas,
         Label::SessionToken,
@@ -113,6 +116,7 @@ impl Label {
             Label::CourierConnect => "halcyon courier connect v1",
             Label::CourierGrant => "halcyon courier grant v1",
             Label::Request => "halcyon request v1",
+            Label::Report => "halcyon report v1",
             Label::ApprovalCommit => "halcyon approval commit v1",
             Label::ApprovalSas => "halcyon approval sas v1",
             Label::SessionToken => "halcyon session token v1",

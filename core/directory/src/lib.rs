@@ -21,6 +21,7 @@ pub mod lookup;
 mod pair_identity;
 pub mod prekeys;
 pub mod query;
+pub mod report;
 pub mod request;
 pub mod resolver;
 pub mod session;

@@ -27,8 +27,10 @@ use halcyon_directory::{
     CountersignedEntry, DeviceEntry, SignedList, account_id, device_id,
     prekeys::{self, Prekey},
     query::QueryKey,
+    report::{Report, SignedReport},
     request::{HEADER_SIGNATURE, RequestTarget, SignedRequest},
     session::SessionKey,
+    wire::SignedReport as SignedReportWire,
 };
 use halcyon_suites::{
     Session, Suite,
@@ -188,6 +190,15 @@ fn signed_by_the_device() -> Vec<Row> {
         halcyon_content::decode(&told.encode_to_vec())
     };
 
+    let report = SignedReport::sign(report(account, device), &key).unwrap().encode();
+    let report_key = public.clone();
+    let made_report = SignedReportWire::decode(report.clone()).unwrap().signature;
+    let verify_report = move |tag: &[u8]| {
+        let mut wire = SignedReportWire::decode(report.clone()).unwrap();
+        wire.signature = Bytes::copy_from_slice(tag);
+        SignedReport::verify(wire.encode_to_vec().into(), &report_key).is_ok()
+    };
+
     vec![
         row("device list", Domain::Label(Label::DeviceList), &list.to_wire().signature, move |tag| {
             SignedList::verify(list_bytes.clone(), tag).is_ok()
@@ -202,7 +213,27 @@ fn signed_by_the_device() -> Vec<Row> {
         row("courier connect", Domain::Label(Label::CourierConnect), &made_connect, verify_connect),
         row("courier grant", Domain::Label(Label::CourierGrant), &made_grant, verify_grant),
         row("signed request", Domain::Label(Label::Request), &made_request, verify_request),
+        row("report", Domain::Label(Label::Report), &made_report, verify_report),
     ]
+}
+
+fn report(account: AccountId, device: DeviceId) -> Report {
+    Report {
+        account,
+        device,
+        reported: NOW,
+        note: "look".to_owned(),
+        message: MessageId::from_bytes([1; 16]),
+        sender: Handle::parse("mallory@example.org").unwrap(),
+        sender_account: AccountId::from_bytes([2; 16]),
+        sender_device: DeviceId::from_bytes([3; 16]),
+        recipient: None,
+        suite: Some(SuiteId::PQ3),
+        sent: NOW,
+        received: NOW,
+        subject: String::new(),
+        parts: Vec::new(),
+    }
 }
 
 fn connect_tag(connect: Connect) -> Vec<u8> {
@@ -509,8 +540,11 @@ fn no_structure_is_read_as_another() {
     let sessions = SessionKey::from_secret(secret());
     let token = sessions.mint(account, account, NOW).token.as_bytes().to_vec();
 
+    let report = SignedReport::sign(report(account, device), &key).unwrap().encode().to_vec();
+
     type Reader<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
-    let structures: [(&str, Vec<u8>, Reader<'_>); 9] = [
+    let structures: [(&str, Vec<u8>, Reader<'_>); 10] = [
+        ("report", report, Box::new(|bytes| SignedReport::verify(Bytes::copy_from_slice(bytes), &public).is_ok())),
         ("list", list.encode().to_vec(), Box::new(|bytes| SignedList::decode(Bytes::copy_from_slice(bytes)).is_ok())),
         (
             "entry",
