@@ -174,6 +174,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             "/v1/links/{id}/complete" => json!({ "device_list": base64(&third.encode()), "sealed": base64(&[7; 50]) }),
             "/v1/lookup" => return asked.encode().to_vec(),
             "/v1/device-list" => return third.encode().to_vec(),
+            "/v1/reports" => return crate::directory::honest_report().encode().to_vec(),
             "/v1/prekeys" => return Prekey::encode_upload(std::slice::from_ref(&upload)).to_vec(),
             _ => return Vec::new(),
         };

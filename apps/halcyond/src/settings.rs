@@ -274,6 +274,7 @@ fn limits(config: &Config) -> Limits {
         sign_ins_per_handle_hour: number("limits.sign_ins_per_handle_hour"),
         lookups_per_day: number("limits.lookups_per_day"),
         lookups_burst: number("limits.lookups_burst"),
+        reports_per_day: number("limits.reports_per_day"),
         handles_per_account: number("limits.handles_per_account"),
         open_links_per_account: number("limits.open_links_per_account"),
         limit_loopback: config.is_on("limits.limit_loopback"),

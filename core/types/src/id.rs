@@ -128,6 +128,10 @@ id!(
     LinkId, 16, shown
 );
 id!(
+    /// A report that an operator has: 16 random bytes drawn by the server (ACC-61).
+    ReportId, 16, shown
+);
+id!(
     /// Where the courier delivers to: 32 opaque bytes made by the server for one device (IDN-7). It is a capability, so it
     /// is redacted.
     PushToken, 32, redacted

@@ -17,7 +17,7 @@ pub use display::for_display;
 pub use handle::{Handle, HandleError, HandleKind};
 pub use id::{
     AccountId, ConversationId, DeviceId, EnvelopeId, GroupChangeId, GroupHash, GroupId, IdError, LinkId, MessageId,
-    PushToken, SessionToken,
+    PushToken, ReportId, SessionToken,
 };
 pub use suite::SuiteId;
 pub use time::{Duration, Timestamp};

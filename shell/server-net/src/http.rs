@@ -14,6 +14,7 @@ pub mod page;
 pub mod private;
 pub mod problem;
 pub mod registrations;
+pub mod reports;
 pub mod request;
 pub mod routes;
 pub mod server;
@@ -56,6 +57,7 @@ pub fn router(api: Api, courier: Router<Api>) -> Router {
         .merge(account::routes())
         .merge(links::routes())
         .merge(directory::routes())
+        .merge(reports::routes())
         .merge(page::routes())
         .merge(openapi::routes())
         .merge(server::routes())

@@ -1,4 +1,4 @@
-//! Accounts, lists, verifications, links, query log and limits in SQLite (`directory.db`).
+//! Accounts, lists, verifications, links, reports, query log and limits in SQLite (`directory.db`).
 //!
 //! Owns the file, its schema and its connections: one writer on a thread of its own, a few readers.
 //! Does not know what the rows are for, other than what the ports of `halcyon_server` say.
@@ -16,6 +16,7 @@ mod limits;
 mod links;
 mod lists;
 mod readers;
+mod reports;
 mod schema;
 mod verifications;
 mod writer;
@@ -30,6 +31,7 @@ use crate::Execution;
 use readers::Readers;
 use writer::Writer;
 
+pub use reports::{KeptReport, ReportsError, ReportsFile};
 pub use schema::SCHEMA_VERSION;
 
 /// The open database.
@@ -139,6 +141,7 @@ impl DirectoryDb {
             verifications: this.clone(),
             links: this.clone(),
             lookups: this.clone(),
+            reports: this.clone(),
             limits: this.clone(),
             aftermath: this.clone(),
             housekeeping: this,

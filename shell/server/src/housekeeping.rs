@@ -1,4 +1,4 @@
-//! Removal of what has lived long enough. Spec: 11-directory.md §6 (DIR-50), lifetimes of ACC-21, ACC-41, LNK-1.
+//! Removal of what has lived long enough. Spec: 11-directory.md §6 (DIR-50), lifetimes of ACC-21, ACC-41, ACC-62, LNK-1.
 
 use std::sync::Arc;
 

@@ -8,5 +8,6 @@ pub mod housekeeping;
 pub mod linking;
 pub mod ports;
 pub mod query_log;
+pub mod reports;
 pub mod secrets;
 pub mod services;

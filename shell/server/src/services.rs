@@ -20,6 +20,7 @@ use crate::housekeeping::Housekeeper;
 use crate::linking::{LinkParts, Links};
 use crate::ports::{Clock, DirectoryStore, Notifier, Random, Recipients};
 use crate::query_log::QueryLog;
+use crate::reports::Reports;
 use crate::secrets::ServerSecrets;
 
 /// What the services stand on.
@@ -64,6 +65,8 @@ pub struct Services {
     pub lookups: Lookups,
     /// Linking.
     pub links: Links,
+    /// Reports for the operator.
+    pub reports: Reports,
     /// Alerts.
     pub alerts: Arc<Alerts>,
     /// Sweeping.
@@ -95,6 +98,7 @@ impl Services {
             random.clone(),
         ));
         let log = QueryLog::new(store.lookups.clone(), meter.clone(), &secrets, clock.clone());
+        let reports = Reports::new(store.reports, directory.clone(), meter.clone(), clock.clone(), random.clone());
         Self {
             verifications: Verifications::new(VerificationParts {
                 store: store.verifications.clone(),
@@ -133,6 +137,7 @@ impl Services {
             housekeeper: Housekeeper::new(store.housekeeping, sign_ins.clone(), clock),
             auth,
             sign_ins,
+            reports,
             alerts,
         }
     }

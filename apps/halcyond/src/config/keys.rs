@@ -216,6 +216,13 @@ pub(crate) const KEYS: &[Key] = &[
         meaning: "How many of them at once (DIR-23).",
     },
     Key {
+        name: "limits.reports_per_day",
+        form: LIMIT,
+        default: Default::Is("20"),
+        example: "",
+        meaning: "Messages that an account may report to you in a day (ACC-62).",
+    },
+    Key {
         name: "limits.handles_per_account",
         form: LIMIT,
         default: Default::Is("20"),

@@ -20,6 +20,7 @@ use halcyon_server::directory::lookup::LookupError;
 use halcyon_server::directory::prekeys::UploadError;
 use halcyon_server::linking::LinkError;
 use halcyon_server::ports::DirectoryStoreError;
+use halcyon_server::reports::TakeError;
 use halcyon_types::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -269,6 +270,21 @@ impl From<UploadError> for Problem {
             UploadError::Revoked => AuthError::Refused(RequestError::Unauthenticated).into(),
             UploadError::Directory(error) => Self::directory(error),
             UploadError::Store(error) => error.into(),
+            other => Self::directory(other),
+        }
+    }
+}
+
+impl From<TakeError> for Problem {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Invalid(_) | TakeError::Foreign => Self::new(StatusCode::BAD_REQUEST, "invalid_report", error),
+            TakeError::Revoked => AuthError::Refused(RequestError::Unauthenticated).into(),
+            TakeError::Limited(limited) => Self::limited("report_limit", limited),
+            TakeError::TooMany => Self::new(StatusCode::CONFLICT, "too_many_reports", error),
+            TakeError::Full => Self::busy(error, 86_400),
+            TakeError::Directory(error) => Self::directory(error),
+            TakeError::Store(error) => error.into(),
             other => Self::directory(other),
         }
     }

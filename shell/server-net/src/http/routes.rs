@@ -116,6 +116,7 @@ pub const ROUTES: &[Route] = &[
     route(("POST", "/v1/lookup"), Member, (Protobuf, Protobuf), 200, ("DIR-20", "Looks handles up.")),
     route(("PUT", "/v1/device-list"), Member, (Protobuf, None), 204, ("DIR-4", "Replaces the device list.")),
     route(("PUT", "/v1/prekeys"), Member, (Protobuf, None), 204, ("DIR-10", "Replaces the device's prekeys.")),
+    route(("POST", "/v1/reports"), Member, (Protobuf, Json), 201, ("ACC-61", "Reports a message to the operator.")),
     route(
         ("GET", "/v1/courier"),
         Anyone,

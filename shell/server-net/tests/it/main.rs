@@ -14,6 +14,7 @@ mod lookups;
 mod operation;
 mod people;
 mod registration;
+mod reports;
 mod requests;
 mod sign_in;
 mod verification;

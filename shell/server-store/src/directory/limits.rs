@@ -74,6 +74,7 @@ impl Housekeeping for DirectoryDb {
                     "DELETE FROM verifications WHERE expires_ms <= ?1",
                     "DELETE FROM tickets WHERE expires_ms <= ?1",
                     "DELETE FROM links WHERE expires_ms <= ?1",
+                    "DELETE FROM reports WHERE expires_ms <= ?1",
                     "DELETE FROM limits WHERE full_ms <= ?1",
                     "DELETE FROM nonces WHERE until_ms <= ?1",
                 ] {

@@ -11,7 +11,8 @@ use super::{FILE, OpenError, opening};
 pub const SCHEMA_VERSION: u32 = MIGRATIONS.len() as u32;
 
 /// Never edited, only appended to.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE accounts (
         account      BLOB PRIMARY KEY CHECK (length(account) = 16),
         account_key  BLOB NOT NULL CHECK (length(account_key) = 32),
@@ -104,7 +105,24 @@ const MIGRATIONS: &[&str] = &["
         alert     BLOB,
         device    BLOB
     );
-"];
+",
+    "
+    CREATE TABLE reports (
+        position      INTEGER PRIMARY KEY,
+        report        BLOB NOT NULL UNIQUE CHECK (length(report) = 16),
+        account       BLOB NOT NULL,
+        device        BLOB NOT NULL,
+        device_key    BLOB NOT NULL CHECK (length(device_key) = 32),
+        message       BLOB NOT NULL,
+        sender_device BLOB NOT NULL,
+        signed        BLOB NOT NULL,
+        stored_ms     INTEGER NOT NULL,
+        expires_ms    INTEGER NOT NULL,
+        UNIQUE (account, sender_device, message)
+    );
+    CREATE INDEX reports_by_expiry ON reports (expires_ms);
+",
+];
 
 /// Brings a file to [`SCHEMA_VERSION`].
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), OpenError> {

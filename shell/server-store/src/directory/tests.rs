@@ -1,8 +1,8 @@
 use halcyon_server::ports::{
-    Admitted, Aftermath, AftermathId, Charge, Deed, LimitKey, NewVerification, Rate, VerificationId,
-    VerificationPurpose, VerifyAttempt, VerifyOutcome,
+    Admitted, Aftermath, AftermathId, Charge, Deed, LimitKey, NewReport, NewVerification, Rate, ReportKept, ReportRoom,
+    VerificationId, VerificationPurpose, VerifyAttempt, VerifyOutcome,
 };
-use halcyon_types::{AccountId, DeviceId, Duration, Handle, Timestamp};
+use halcyon_types::{AccountId, DeviceId, Duration, Handle, MessageId, ReportId, Timestamp};
 
 use super::*;
 
@@ -129,12 +129,12 @@ fn garbage_is_not_a_database() {
 
 /// The schema is what other versions of this program find: a change to it is a new migration.
 #[test]
-fn the_first_migration_is_pinned() {
+fn the_migrations_are_pinned() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!((version, SCHEMA_VERSION), (1, 1));
+    assert_eq!((version, SCHEMA_VERSION), (2, 2));
     let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
     let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let expected = [
@@ -148,6 +148,7 @@ fn the_first_migration_is_pinned() {
         "nonces",
         "prekeys",
         "query_log",
+        "reports",
         "tickets",
         "verifications",
     ];
@@ -181,4 +182,69 @@ async fn a_full_disk_refuses_changes_alone() {
     assert_eq!(db.ports().accounts.find(&Handle::parse("alice@example.org").unwrap()).await.unwrap(), None);
     assert_eq!(db.ports().housekeeping.expire(until, 0).await.unwrap(), kept);
     assert!(limits.use_nonce(DeviceId::from_bytes([1; 16]), [9; 16], until).await.unwrap());
+}
+
+fn report(account: u8, message: u8, stored: Timestamp) -> NewReport {
+    NewReport {
+        id: ReportId::from_bytes([account ^ message.rotate_left(4); 16]),
+        account: AccountId::from_bytes([account; 16]),
+        device: DeviceId::from_bytes([account; 16]),
+        device_key: [7; 32],
+        message: MessageId::from_bytes([message; 16]),
+        sender_device: DeviceId::from_bytes([5; 16]),
+        signed: vec![message; 9].into(),
+        stored,
+        expires: stored.plus(Duration::from_days(90)),
+    }
+}
+
+/// ACC-62: so many of one account, and so many in all; one that is said anew needs no more room, and what expired takes none.
+#[tokio::test]
+async fn reports_have_room_and_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    let reports = db.ports().reports;
+    let room = ReportRoom { per_account: 2, in_all: 3 };
+    let keep = async |account, message, at| reports.keep(report(account, message, at), room).await.unwrap();
+    let kept = |account, message| ReportKept::Kept(report(account, message, NOON).id);
+    assert_eq!(keep(1, 1, NOON).await, kept(1, 1));
+    assert_eq!(keep(1, 2, NOON).await, kept(1, 2));
+    assert_eq!(keep(1, 3, NOON).await, ReportKept::TooMany);
+    assert_eq!(keep(2, 1, NOON).await, kept(2, 1), "another account's of the same message");
+    assert_eq!(keep(2, 2, NOON).await, ReportKept::Full);
+    let renamed = NewReport { id: ReportId::from_bytes([0; 16]), signed: vec![9; 9].into(), ..report(1, 2, NOON) };
+    assert_eq!(reports.keep(renamed, room).await.unwrap(), kept(1, 2), "said anew, under its name");
+    let other_sender = NewReport { sender_device: DeviceId::from_bytes([6; 16]), ..report(1, 2, NOON) };
+    assert_eq!(reports.keep(other_sender, room).await.unwrap(), ReportKept::TooMany, "an id is anybody's to use");
+    let file = ReportsFile::open(folder.path()).unwrap();
+    let mut found = Vec::new();
+    file.each(NOON, |one| found.push((one.account.as_bytes()[0], one.signed[0]))).unwrap();
+    found.sort_unstable();
+    assert_eq!(found, [(1, 1), (1, 9), (2, 1)]);
+
+    let later = NOON.plus(Duration::from_days(90));
+    assert_eq!(keep(1, 3, later).await, kept(1, 3));
+    found.clear();
+    file.each(later, |one| found.push((one.account.as_bytes()[0], one.signed[0]))).unwrap();
+    assert_eq!(found, [(1, 3)]);
+    assert_eq!(file.find(report(1, 1, NOON).id, later).unwrap(), None);
+    assert_eq!(db.ports().housekeeping.expire(later, 0).await.unwrap(), 3);
+    assert_eq!(file.find(report(1, 3, NOON).id, later).unwrap().map(|one| one.stored), Some(later));
+}
+
+/// A directory of before reports opens, and has room for them; the operator's tool leaves it to the server to bring it there.
+#[tokio::test]
+async fn an_older_directory_learns_of_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(ReportsFile::open(folder.path()), Err(ReportsError::Missing)));
+    drop(open(folder.path()));
+    let connection = Connection::open(folder.path().join(FILE)).unwrap();
+    connection.execute_batch("DROP TABLE reports; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+    assert!(matches!(ReportsFile::open(folder.path()), Err(ReportsError::OtherVersion { found: 1 })));
+    let db = open(folder.path());
+    let room = ReportRoom { per_account: 1, in_all: 1 };
+    let kept = db.ports().reports.keep(report(1, 1, NOON), room).await.unwrap();
+    assert!(matches!(kept, ReportKept::Kept(_)));
+    assert!(ReportsFile::open(folder.path()).is_ok());
 }

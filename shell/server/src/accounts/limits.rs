@@ -1,4 +1,4 @@
-//! How often one may ask. Spec: 20-accounts.md §1 (ACC-4), 11-directory.md §3 (DIR-23).
+//! How often one may ask. Spec: 20-accounts.md §1 (ACC-4), §6 (ACC-62), 11-directory.md §3 (DIR-23).
 //!
 //! Owns the numbers and what they count for. Does not keep the counts: the store does, so they survive a restart.
 //!
@@ -27,6 +27,8 @@ pub struct Limits {
     pub lookups_per_day: u32,
     /// Such lookups at once (DIR-23).
     pub lookups_burst: u32,
+    /// Reports a day of one account, all of them at once if it likes (ACC-62).
+    pub reports_per_day: u32,
     /// Handles of one account (ACC-51).
     pub handles_per_account: u32,
     /// Open links of one account (LNK-1).
@@ -45,6 +47,7 @@ impl Default for Limits {
             sign_ins_per_handle_hour: 10,
             lookups_per_day: 200,
             lookups_burst: 50,
+            reports_per_day: 20,
             handles_per_account: 20,
             open_links_per_account: 5,
             limit_loopback: false,
@@ -91,6 +94,7 @@ enum Kind {
     VerificationHandle = 3,
     SignInHandle = 4,
     Lookup = 5,
+    Report = 6,
 }
 
 impl Meter {
@@ -139,6 +143,15 @@ impl Meter {
     pub fn lookup(&self, asker: AccountId) -> Charge {
         let rate = Rate::per(self.limits.lookups_per_day, DAY, self.limits.lookups_burst);
         Charge { key: self.subject(Kind::Lookup, asker.as_bytes()), rate, cost: 1 }
+    }
+
+    /// Counts one report of an account (ACC-62).
+    ///
+    /// # Errors
+    /// [`ChargeError`]; nothing was counted.
+    pub async fn report(&self, reporter: AccountId) -> Result<(), ChargeError> {
+        let rate = Rate::per(self.limits.reports_per_day, DAY, self.limits.reports_per_day);
+        self.charge([Some((self.subject(Kind::Report, reporter.as_bytes()), rate)), None]).await
     }
 
     async fn charge(&self, charges: [Option<(LimitKey, Rate)>; 2]) -> Result<(), ChargeError> {

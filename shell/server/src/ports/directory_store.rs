@@ -10,6 +10,7 @@ mod aftermath;
 mod links;
 mod lists;
 mod lookups;
+mod reports;
 mod verifications;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ pub use lists::{
     SnapshotOf, StoredList, StoredPrekey,
 };
 pub use lookups::{Admitted, Charge, LimitKey, LimitStore, LookupStore, Rate};
+pub use reports::{NewReport, ReportKept, ReportRoom, ReportStore};
 pub use verifications::{
     NewVerification, Verification, VerificationId, VerificationPurpose, VerificationState, VerificationStore,
     VerifyAttempt, VerifyOutcome,
@@ -54,6 +56,8 @@ pub struct DirectoryStore {
     pub links: Arc<dyn LinkStore>,
     /// The query log.
     pub lookups: Arc<dyn LookupStore>,
+    /// Reports for the operator.
+    pub reports: Arc<dyn ReportStore>,
     /// Rate limits and used nonces.
     pub limits: Arc<dyn LimitStore>,
     /// What is still to be done after a commit.
@@ -65,7 +69,7 @@ pub struct DirectoryStore {
 /// Removes what has lived long enough.
 #[async_trait::async_trait]
 pub trait Housekeeping: Send + Sync {
-    /// Deletes, on disk too, expired verifications, tickets, links, nonces, limits that are full again, and records of the
+    /// Deletes, on disk too, expired verifications, tickets, links, reports, nonces, limits that are full again, and records of the
     /// query log from before `query_log_from_hour`. Returns how many rows.
     ///
     /// # Errors

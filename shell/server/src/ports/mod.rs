@@ -12,9 +12,9 @@ pub use directory_store::{
     AccountProfile, AccountSnapshot, AccountStore, Admitted, Advanced, Aftermath, AftermathId, AftermathStore, Charge,
     Completed, Created, Deed, DeviceAddress, DeviceRow, DirectoryStore, DirectoryStoreError, FoundAccount,
     HandleRemoved, Housekeeping, LimitKey, LimitStore, Link, LinkOpened, LinkState, LinkStore, ListChange,
-    ListReplaced, ListStore, LookupStore, NewAccount, NewDevice, NewLink, NewVerification, Rate, SnapshotOf,
-    StoredList, StoredPrekey, Verification, VerificationId, VerificationPurpose, VerificationState, VerificationStore,
-    VerifyAttempt, VerifyOutcome,
+    ListReplaced, ListStore, LookupStore, NewAccount, NewDevice, NewLink, NewReport, NewVerification, Rate, ReportKept,
+    ReportRoom, ReportStore, SnapshotOf, StoredList, StoredPrekey, Verification, VerificationId, VerificationPurpose,
+    VerificationState, VerificationStore, VerifyAttempt, VerifyOutcome,
 };
 pub use mailboxes::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, ShownEpoch, StoredEnvelope};
 pub use recipients::{KnownDevice, Notifier, Recipient, Recipients, RecipientsError};

@@ -6,6 +6,7 @@ use halcyon_directory::SignedList;
 use halcyon_directory::link_approval::newcomer::Newcomer;
 use halcyon_directory::lookup::LookupRequest;
 use halcyon_directory::prekeys::Prekey;
+use halcyon_directory::report::SignedReport;
 use halcyon_server::ports::Clock;
 use halcyon_types::{DeviceId, Duration, Handle};
 use http::Request;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::http::{Answer, Signer};
 use crate::people::{Device, Linking, PASSWORD, Person, Registration, base64, from_base64, sign_in, verify};
+use crate::reports::report;
 use crate::world::World;
 
 /// Who signs a request, and with what.
@@ -249,6 +251,11 @@ impl Cast {
             ("PUT", "/v1/prekeys") => {
                 let upload = Prekey::encode_upload(&[self.alice.devices[0].prekey()]);
                 return self.protobuf(world, method, path, upload, None);
+            }
+            ("POST", "/v1/reports") => {
+                let phone = &self.alice.devices[0];
+                let signed = SignedReport::sign(report(world, &self.alice, phone, 1, ""), &phone.key).unwrap();
+                return self.protobuf(world, method, path, signed.encode(), None);
             }
             ("GET", "/v1/courier") => {
                 let mut prepared = self.json(world, method, path, Value::Null);

@@ -38,6 +38,7 @@ POST   /v1/links/{id}/complete      204     409      401   404     401      401 
 POST   /v1/lookup                   200     200      401   200     401      401    401     401     401      401    401
 PUT    /v1/device-list              204     204      401   403     401      401    401     401     401      401    401
 PUT    /v1/prekeys                  204     400      401   400     401      401    401     401     401      401    401
+POST   /v1/reports                  201     400      401   400     401      401    401     401     401      401    401
 GET    /v1/courier                  101     101      101   101     101      101    101     101     101      101    101
 GET    /v1/server                   200     200      200   200     200      200    200     200     200      200    200
 GET    /v1/openapi.json             200     200      200   200     200      200    200     200     200      200    200
@@ -92,6 +93,7 @@ async fn every_endpoint_as_every_caller() {
         settings.limits.sign_ins_per_handle_hour = 100_000;
         settings.limits.open_links_per_account = 10_000;
         settings.limits.lookups_burst = 10_000;
+        settings.limits.reports_per_day = 10_000;
     })
     .await;
     let mut cast = Cast::assemble(&world).await;
