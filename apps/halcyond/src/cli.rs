@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command, value_parser};
+use halcyon_types::ReportId;
 
 use crate::config::Said;
 use crate::config::keys::{Default, KEYS, Key};
@@ -32,6 +33,7 @@ pub(crate) fn command() -> Command {
                 ))
                 .subcommand(Command::new("example").about("Prints a documented configuration file")),
         )
+        .subcommand(reports())
         .subcommand(
             Command::new("completions")
                 .about("Prints the completions for a shell")
@@ -46,7 +48,11 @@ pub(crate) fn command() -> Command {
 
 /// Returns what the operator said, from flags and environment.
 pub(crate) fn said(matches: &ArgMatches) -> Said {
-    let flag = |key: &Key| Some((key.name.to_owned(), matches.get_one::<String>(key.name)?.clone()));
+    // A subcommand has the flags of some keys, or of all.
+    let flag = |key: &Key| {
+        let given = matches.try_get_one::<String>(key.name).ok().flatten()?;
+        Some((key.name.to_owned(), given.clone()))
+    };
     Said {
         file: matches.get_one::<PathBuf>("config").cloned(),
         variables: std::env::vars_os()
@@ -73,15 +79,49 @@ pub(crate) fn write_man_pages(matches: &ArgMatches) -> io::Result<()> {
     clap_mangen::generate_to(command(), folder)
 }
 
+/// ACC-63
+fn reports() -> Command {
+    let with_place = |command: Command| {
+        let folder = KEYS.iter().filter(|key| key.name == "data_folder").map(argument);
+        let output = Arg::new("output")
+            .long("output")
+            .value_name("FORMAT")
+            .default_value("text")
+            .value_parser(["text", "json"])
+            .help("For people, or JSON, one object a line");
+        command.arg(config_file()).args(folder).arg(output)
+    };
+    let ids = || {
+        let parsed = |text: &str| text.parse::<ReportId>().map_err(|error| error.to_string());
+        Arg::new("report").value_name("REPORT").required(true).num_args(1..).value_parser(parsed).help("Their ids")
+    };
+    Command::new("reports")
+        .about("Shows what people reported to you, and drops it; a server may run meanwhile")
+        .long_about(
+            "Shows what people reported to you, and drops it; a server may run meanwhile. A report is what a device says of a message: \
+             it proves that the device said so, and nothing about whoever is said to have sent the message. Nobody else was told.",
+        )
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(with_place(Command::new("list").about("Lists the reports, oldest first")))
+        .subcommand(with_place(Command::new("show").about("Prints everything that reports say").arg(ids())))
+        .subcommand(with_place(
+            Command::new("drop").about("Forgets reports, on disk too; after 90 days that happens by itself").arg(ids()),
+        ))
+}
+
 fn with_settings(command: Command) -> Command {
-    let file = Arg::new("config")
+    command.arg(config_file()).args(KEYS.iter().map(argument))
+}
+
+fn config_file() -> Arg {
+    Arg::new("config")
         .long("config")
         .value_name("FILE")
         .env("HALCYOND_CONFIG")
         .hide_env_values(true)
         .value_parser(value_parser!(PathBuf))
-        .help("Configuration file, in TOML");
-    command.arg(file).args(KEYS.iter().map(argument))
+        .help("Configuration file, in TOML")
 }
 
 fn argument(key: &Key) -> Arg {

@@ -5,6 +5,8 @@
 use std::fmt;
 
 use halcyon_server_net::serve::StartError;
+use halcyon_server_store::directory::ReportsError;
+use halcyon_types::ReportId;
 
 use crate::config::Problem;
 
@@ -24,6 +26,10 @@ pub(crate) enum Failure {
     Start(StartError),
     /// The operating system refused.
     Machine(std::io::Error),
+    /// The reports cannot be read or changed.
+    Reports(ReportsError),
+    /// There is none of this name, or it expired.
+    NoSuchReport(ReportId),
     /// The server did not end in time. Everything that it accepted is on disk.
     Stuck,
 }
@@ -32,10 +38,11 @@ impl Failure {
     /// Returns the exit code.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Configuration(_) => USER,
+            Self::Configuration(_) | Self::NoSuchReport(_) => USER,
+            Self::Reports(ReportsError::Missing | ReportsError::OtherVersion { .. }) => USER,
             // Files that are there, but are not what the configuration says they are.
             Self::Start(StartError::Tls(_) | StartError::Smtp(_)) => USER,
-            Self::Start(_) | Self::Machine(_) => MACHINE,
+            Self::Start(_) | Self::Machine(_) | Self::Reports(_) => MACHINE,
             Self::Stuck => UNEXPECTED,
         }
     }
@@ -54,6 +61,13 @@ impl fmt::Display for Failure {
             }
             Self::Start(error) => write!(f, "halcyond: {error}"),
             Self::Machine(error) => write!(f, "halcyond: the operating system refused: {error}"),
+            Self::Reports(error) => write!(f, "halcyond: {error}"),
+            Self::NoSuchReport(id) => {
+                write!(
+                    f,
+                    "halcyond: there is no report {id}, or its 90 days are over; `halcyond reports list` has those that are there"
+                )
+            }
             Self::Stuck => write!(
                 f,
                 "halcyond: some connections did not end in time; what was accepted is on disk, and the next start goes on"

@@ -12,6 +12,7 @@ mod config;
 mod failure;
 mod log;
 mod notify;
+mod reports;
 mod serve;
 mod settings;
 
@@ -47,6 +48,7 @@ fn run(matches: &clap::ArgMatches) -> Result<(), Failure> {
                 Ok(())
             }
         },
+        Some(("reports", matches)) => reports::run(matches),
         Some(("completions", matches)) => {
             cli::print_completions(matches);
             Ok(())

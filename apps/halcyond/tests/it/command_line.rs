@@ -13,6 +13,7 @@ fn prints(arguments: &[&str]) -> String {
 #[test]
 fn help() {
     insta::assert_snapshot!("help", prints(&["--help"]));
+    insta::assert_snapshot!("reports_help", prints(&["reports", "--help"]) + &prints(&["reports", "show", "--help"]));
     insta::assert_snapshot!("serve_help", prints(&["serve", "--help"]));
 }
 
