@@ -18,7 +18,7 @@ pub use self::message::{
     Edit, Export, ExportFormat, History, Listen, Look, MessageName, React, Search, Send, ShareName, Show, Talk, Unsend,
 };
 pub use self::own::{
-    Accept, Block, Contacts, ContactsAction, Conversations, Delete, MarkPeople, Read, Restore, Settings,
+    Accept, Block, Contacts, ContactsAction, Conversations, Delete, MarkPeople, Read, ReportMessage, Restore, Settings,
     SettingsAction, Typing, What,
 };
 use crate::profile::ProfileName;
@@ -132,6 +132,8 @@ pub enum Command {
     Block(Block),
     /// Let somebody in who was kept apart as unknown
     Accept(Accept),
+    /// Show what you would tell the operator of your server of a message, and tell it
+    Report(ReportMessage),
     /// Delete messages for yourself; for 30 days they can be restored
     Delete(Delete),
     /// Restore messages that were deleted

@@ -7,7 +7,7 @@ use std::error::Error;
 use halcyon_client::Fault;
 use halcyon_client::error::{
     ApiError, ApproveError, ChooseError, DevicesError, HandlesError, LinkError, LookupError, ProfileError,
-    RegisterError, SendError, VerificationError,
+    RegisterError, ReportError, SendError, VerificationError,
 };
 
 use crate::failure::{Failure, Kind};
@@ -97,6 +97,7 @@ failures!(
     LookupError => Self::Api(error) => error,
     DevicesError => Self::Api(error) => error,
     HandlesError => Self::Api(error) => error,
+    ReportError => Self::Api(error) => error,
 );
 
 impl From<halcyon_client_store::ProfileError> for Failure {

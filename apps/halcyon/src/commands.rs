@@ -24,6 +24,7 @@ mod lookup;
 mod manual;
 mod people;
 mod read;
+mod report;
 mod search;
 mod security;
 mod send;
@@ -144,6 +145,7 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         Command::Pin(options) => people::mark(context, &options, halcyon_client::Mark::Pinned).await,
         Command::Block(options) => people::block(context, &options).await,
         Command::Accept(options) => people::accept(context, &options).await,
+        Command::Report(options) => report::run(context, &options).await,
         Command::Delete(options) => trash::delete(context, &options).await,
         Command::Restore(options) => trash::restore(context, &options).await,
         Command::Contacts(options) => contacts::run(context, options).await,

@@ -9,6 +9,7 @@ mod accounts;
 mod codec;
 mod directory;
 mod links;
+mod reports;
 mod server;
 
 use std::sync::Arc;

@@ -6,6 +6,7 @@ use halcyon_content::{Denied, EncodeError, MembersError, group::ChangeError};
 use halcyon_directory::{
     EntryError, ListError,
     link_approval::{approver::ApproverError, newcomer::NewcomerError},
+    report::NOTE_BYTES_MAX,
     resolver::Refusal,
 };
 use halcyon_suites::StateError;
@@ -346,6 +347,59 @@ pub enum GroupError {
     /// GRP-2.
     #[error(transparent)]
     Change(#[from] ChangeError),
+}
+
+/// Why the operator was not told of a message. Unless the server's answer got lost, nothing left; trying again is safe in any case.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// The profile.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// The server.
+    #[error(transparent)]
+    Api(ApiError),
+    /// There is none, or it was deleted here.
+    #[error("there is no such message here, or it was deleted")]
+    NoSuchMessage,
+    /// ACC-64
+    #[error("this message is your own account's; only somebody else's can be reported")]
+    Own,
+    /// ACC-60
+    #[error("a note has at most {NOTE_BYTES_MAX} bytes")]
+    Note,
+    /// ACC-60
+    #[error("the report cannot be made: {0}")]
+    Report(#[from] halcyon_directory::report::ReportError),
+    /// ACC-61: it is of before there were reports.
+    #[error("this server takes no reports; its operator has to upgrade it")]
+    Unsupported,
+    /// ACC-62
+    #[error("the operator has not looked at your earlier reports yet, and the server keeps no more of this account")]
+    TooMany,
+}
+fault_of!(ReportError,
+    Self::Profile(error) => error.fault(),
+    Self::Api(error) => error.fault(),
+    Self::NoSuchMessage | Self::Own | Self::Note | Self::TooMany => Fault::User,
+    Self::Unsupported => Fault::Io,
+    Self::Report(_) => Fault::Unexpected,
+);
+
+impl ReportError {
+    pub(crate) fn of_api(error: ApiError) -> Self {
+        match error.code() {
+            Some("not_found") => Self::Unsupported,
+            Some("too_many_reports") => Self::TooMany,
+            _ => Self::Api(error),
+        }
+    }
+}
+
+impl From<StoreError> for ReportError {
+    fn from(error: StoreError) -> Self {
+        Self::Profile(error.into())
+    }
 }
 
 /// Why a handle was not resolved to devices.

@@ -40,6 +40,7 @@ mod receive;
 mod receiver;
 mod register;
 mod repair;
+mod report;
 mod resolve;
 mod search;
 mod send;
@@ -71,6 +72,7 @@ pub use halcyon_content::{
     Act, Animation, Contact, ContactError, Deed, Denied, Effect, Image, Link, Location, Mention, Naming, Part, Range,
     ReceiptKind, SealedMessage, Style, Styled, Subject, Tapback, Target, Text, Typing, WebAddress, address_book,
 };
+pub use halcyon_directory::report::{NOTE_BYTES_MAX, Report, ReportedPart};
 pub use handles::AddedHandle;
 pub use link::{LinkDraft, PendingLink};
 pub use naming::SharedName;
@@ -82,6 +84,7 @@ pub use receipts::Until;
 pub use receiver::{Kept, Receiver};
 pub use register::{Registration, Verification};
 pub use repair::{Counter, SessionHealth, SessionShown, ShownGap, ShownRepair};
+pub use report::{ReportDraft, Reported};
 pub use resolve::{LookedUp, LookedUpDevice};
 pub use send::Draft;
 pub use server_address::{ServerAddress, ServerAddressError};

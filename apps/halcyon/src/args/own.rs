@@ -114,6 +114,20 @@ pub struct Restore {
     pub messages: Vec<What>,
 }
 
+/// `halcyon report`
+#[derive(Debug, Args)]
+pub struct ReportMessage {
+    /// The message: its number, as `halcyon history` shows it, or its id.
+    #[arg(value_name = "MESSAGE")]
+    pub message: MessageName,
+    /// What else the operator is to know.
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Do not ask whether what is shown is to be told.
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// `halcyon contacts`
 #[derive(Debug, Args)]
 pub struct Contacts {

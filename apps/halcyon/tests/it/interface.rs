@@ -22,6 +22,7 @@ fn help_is_stable() {
         &["accept"],
         &["delete"],
         &["restore"],
+        &["report"],
         &["contacts"],
         &["settings"],
         &["settings", "set"],

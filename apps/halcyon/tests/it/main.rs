@@ -14,5 +14,6 @@ mod own;
 #[cfg(unix)]
 mod programs;
 mod repairing;
+mod reporting;
 mod talking;
 mod world;

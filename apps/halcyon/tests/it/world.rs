@@ -80,6 +80,11 @@ impl World {
         format!("https://localhost:{}", self.settings.https_listen.port())
     }
 
+    /// The server's folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.settings.data.clone()
+    }
+
     pub(crate) fn authority(&self) -> PathBuf {
         self.settings.data.join("authority").join("authority.pem")
     }
