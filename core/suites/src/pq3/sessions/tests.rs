@@ -561,6 +561,39 @@ fn a_device_that_comes_back_late_is_reached() {
     turn(&mut bob, &mut alice);
 }
 
+/// PQ3-31: a session in which Alice only wrote is in use as long as she writes, so the late answer to it opens 62 days after it began.
+#[test]
+fn writing_keeps_a_session() {
+    let (mut alice, mut bob) = alice_and_bob();
+    alice.seal(&bob, "lost");
+    alice.now = NOW.plus(Duration::from_days(29));
+    bob.now = alice.now;
+    let sealed = alice.seal(&bob, "is anybody there?");
+    assert_eq!(bob.open(&alice, &sealed).unwrap(), "is anybody there?");
+    let late = bob.seal(&alice, "yes");
+    // PQ3-17: she begins anew, and Bob goes with her.
+    (alice.now, bob.now) = (NOW.plus(Duration::from_days(30)), NOW.plus(Duration::from_days(30)));
+    let anew = alice.seal(&bob, "anew");
+    assert_eq!(bob.open(&alice, &anew).unwrap(), "anew");
+    let answer = bob.seal(&alice, "here");
+    alice.now = NOW.plus(Duration::from_days(62));
+    assert_eq!(alice.open(&bob, &answer).unwrap(), "here");
+    assert_eq!(alice.open(&bob, &late).unwrap(), "yes");
+}
+
+/// PQ3-8, PQ3-32: a state of before forks were looked for remembers the newest bundle, too: the directory cannot go back over an upgrade.
+#[test]
+fn an_old_state_remembers_the_newest_bundle() {
+    let (mut alice, mut bob) = alice_and_bob();
+    alice.seal(&bob, "hello");
+    let stored = bytes(&alice.sessions);
+    // What that version wrote ends where the rest begins.
+    alice.sessions = Sessions::read_without_opened(&mut Reader::new(stored.expose(), 1).unwrap()).unwrap();
+    alice.sessions.restart();
+    bob.ring = PrekeyRing::generate(&mut bob.rng, &bob.key, NOW.minus(Duration::from_days(3)));
+    assert_eq!(alice.try_seal(&bob, b"x").unwrap_err(), SealError::PrekeyRolledBack);
+}
+
 /// A crash after sealing, before the commit: the old state seals again, and both copies open once.
 #[test]
 fn an_old_state_goes_on() {

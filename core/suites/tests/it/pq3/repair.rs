@@ -377,6 +377,10 @@ fn a_summary_says_how_it_stands() {
     let summary = alice.session.summary();
     assert!(!summary.unanswered);
     assert_eq!((summary.last_used, summary.ratcheted), (Some(days(3)), Some(days(3))));
+    // Her own turn is a ratchet, too.
+    (alice.now, bob.now) = (days(5), days(5));
+    turn(&mut alice, &mut bob);
+    assert_eq!(alice.session.summary().ratcheted, Some(days(5)));
     alice.restarts();
     assert!(alice.session.summary().restarts_next && !alice.session.summary().unanswered);
 }
