@@ -105,7 +105,10 @@ fn an_operator_reads_and_drops_reports() {
     insta::assert_snapshot!("reports_list", prints(folder.path(), &["list"]));
     let first = "01".repeat(16);
     insta::assert_snapshot!("reports_show", prints(folder.path(), &["show", &first]));
-    let json: Value = serde_json::from_str(&prints(folder.path(), &["show", "--output", "json", &first])).unwrap();
+    let mut json: Value = serde_json::from_str(&prints(folder.path(), &["show", "--output", "json", &first])).unwrap();
+    // What was signed is there for whoever wants to check it; a signature is another one each time.
+    let bytes = hex::decode(json["signed"].take().as_str().unwrap()).unwrap();
+    assert!(SignedReport::verify(bytes.into(), key().verifying_key()).is_ok());
     insta::assert_snapshot!("reports_json", serde_json::to_string_pretty(&json).unwrap());
     let changed = prints(folder.path(), &["show", &"03".repeat(16), &"04".repeat(16)]);
     assert!(changed.matches("the file was changed").count() == 2 && !changed.contains("Mallory"), "{changed}");
