@@ -26,6 +26,8 @@ const LOCK_FILE: &str = "agent.lock";
 const CLAIM_PATIENCE: Duration = Duration::from_secs(1);
 /// An agent that has just begun does not listen yet.
 const FIND_PATIENCE: Duration = Duration::from_secs(5);
+/// How long one may take to end that said that it does: it closes its store, and its calls have ended.
+const END_PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 /// Nothing longer is the path of a socket.
 const PATH_BYTES_MAX: u64 = 4096;
@@ -112,6 +114,22 @@ pub(crate) async fn connect(profile: &Path) -> Result<Option<UnixStream>, Failur
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Waits until no agent has the profile in a folder any more: whoever asks for something then is not sent to one that ends.
+///
+/// # Errors
+/// [`Failure`] if it goes on.
+pub(crate) async fn ended(profile: &Path) -> Result<(), Failure> {
+    let since = Instant::now();
+    while find(&profile.join(LOCK_FILE))?.is_some() {
+        if since.elapsed() > END_PATIENCE {
+            return Err(Failure::network("the agent said that it would end, and still runs")
+                .next("`halcyon agent status` shows its process; kill it, nothing is lost by that"));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+    Ok(())
 }
 
 /// Connects to the agent that was just begun for the profile in a folder, or to one that another command began; nothing if it ended at once.

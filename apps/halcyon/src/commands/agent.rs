@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use super::Context;
-use crate::agent::endpoint::Endpoint;
+use crate::agent::endpoint::{self, Endpoint};
 use crate::agent::front::Agent;
 use crate::agent::http::Http;
 use crate::agent::schema;
@@ -81,6 +81,7 @@ pub(super) async fn lock(context: &mut Context, options: &args::Lock) -> Result<
 async fn ask(context: &Context, method: &str, params: Value) -> Result<(), Failure> {
     let status = running(context).await?.ask(method, params).await?;
     if method == "agent.stop" {
+        endpoint::ended(&session::folder(context)?).await?;
         return context.output.result(&json!({"type": "agent", "state": "stopped"}), |_| "The agent ended.".to_owned());
     }
     show(context, &status)
