@@ -169,21 +169,21 @@ pub(crate) fn arguments(call: &Call) -> Result<Arguments, CallError> {
     line.extend(call.method.split('.').map(OsString::from));
     let mut positional: Vec<(usize, String)> = Vec::new();
     for (name, value) in &call.params {
-        let argument = known.iter().find(|argument| argument.get_id() == name.as_str()).ok_or_else(|| {
+        let place = known.iter().position(|argument| argument.get_id() == name.as_str()).ok_or_else(|| {
             let names: Vec<&str> = known.iter().map(|argument| argument.get_id().as_str()).collect();
             CallError::Params(format!("{} takes no `{name}`; it takes: {}", call.method, names.join(", ")))
         })?;
+        let argument = &known[place];
         for value in values(argument, value)? {
             match (argument.get_long(), value) {
                 (Some(long), None) => line.push(format!("--{long}").into()),
                 (Some(long), Some(value)) => line.push(format!("--{long}={value}").into()),
-                (None, value) => {
-                    positional.push((argument.get_index().unwrap_or(usize::MAX), value.unwrap_or_default()))
-                }
+                // Words stand in the order in which the command defines them, whatever that of the parameters is.
+                (None, value) => positional.push((place, value.unwrap_or_default())),
             }
         }
     }
-    positional.sort_by_key(|(index, _)| *index);
+    positional.sort_by_key(|(place, _)| *place);
     line.push("--".into());
     line.extend(positional.into_iter().map(|(_, value)| OsString::from(value)));
     Arguments::try_parse_from(line).map_err(|error| CallError::Params(first_words(&error)))
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_command_line_becomes_a_call_and_the_same_command() {
-        let lines: [(&[&str], &str, Value); 6] = [
+        let lines: [(&[&str], &str, Value); 7] = [
             (
                 &["halcyon", "send", "bob@example.org", "carol@example.org", "--text", "-hi- there", "--wait"],
                 "send",
@@ -270,6 +270,11 @@ mod tests {
             ),
             (&["halcyon", "sessions", "reset", "--yes"], "sessions.reset", json!({"yes": true})),
             (&["halcyon", "listen", "--count", "3"], "listen", json!({"count": "3"})),
+            (
+                &["halcyon", "contacts", "add", "Bob Builder", "bob@example.org", "tel:+491701234567"],
+                "contacts.add",
+                json!({"handles": ["bob@example.org", "tel:+491701234567"], "name": "Bob Builder"}),
+            ),
         ];
         for (line, method, params) in lines {
             let call = typed_line(line);
