@@ -26,6 +26,9 @@ pub struct Send {
     /// The message that this one answers.
     #[arg(long, value_name = "MESSAGE")]
     pub reply_to: Option<MessageName>,
+    /// The part of it that is answered, from 0.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, requires = "reply_to")]
+    pub part: u32,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub look: Look,

@@ -79,7 +79,7 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
     let Text { text, styles, mentions } = look(typed, &options.look)?;
     let subject = options.subject.as_deref().map(subject).transpose()?;
     let effect = options.effect.as_deref().and_then(effect_named);
-    let reply_to = options.reply_to.as_ref().map(|name| act::target(session, name, 0)).transpose()?;
+    let reply_to = options.reply_to.as_ref().map(|name| act::target(session, name, options.part)).transpose()?;
     let client = session.client();
     client.go_online();
     let preview = match WebAddress::at_end_of(&text) {

@@ -8,7 +8,7 @@ use crate::world::{World, text};
 
 const CARD: &str = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Jane Doe\r\nORG:Boats\r\nEMAIL;TYPE=HOME:jane@example.org\r\nTEL:030 1\r\nNOTE:not shown\r\nEND:VCARD\r\n";
 
-/// CON-40 to CON-44: shown, found, written to a file and exported, on both sides.
+/// CON-15, CON-40 to CON-44: shown, found, written to a file, exported and answered, on both sides.
 #[test]
 fn places_and_cards_are_sent_and_kept() {
     let world = World::new();
@@ -24,6 +24,12 @@ fn places_and_cards_are_sent_and_kept() {
     assert_eq!((&contact["text"], &contact["contacts"][0]["part"]), (&json!("call her"), &json!(1)));
     assert_eq!(contact["contacts"][0]["handles"], json!(["mailto:jane@example.org"]));
     assert_eq!(contact["contacts"][0]["vcard"], json!(CARD));
+
+    let answer = ["--reply-to", contact["id"].as_str().unwrap(), "--part", "1", "--text", "I did"];
+    let sent = bob.json(&[&["send", &alice.handle], &answer[..]].concat());
+    let answered = &sent[0]["message"]["reply_to"];
+    assert_eq!((&answered["message"], &answered["part"]), (&contact["id"], &json!(1)));
+    alice.json(&["listen", "--count", "1", "--for", "60"]);
 
     for person in [&alice, &bob] {
         let other = if person.handle == alice.handle { &bob } else { &alice };
