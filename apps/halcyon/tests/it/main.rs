@@ -12,6 +12,8 @@ mod linking;
 mod looking;
 mod own;
 #[cfg(unix)]
+mod play;
+#[cfg(unix)]
 mod programs;
 mod repairing;
 mod reporting;
