@@ -24,7 +24,8 @@ use crate::{
     client::{Client, Inner},
     error::{GroupError, SendError},
     event::SentMessage,
-    handles, history, outbox,
+    handles, history,
+    outbox::{self, Targets},
     ports::{Commit, store::MessageRecord},
     resolve::{Freshness, Resolved},
     state::State,
@@ -68,9 +69,9 @@ impl Client {
         let members = inner.members_of(others).await?;
         let mut portions = portions(members).into_iter();
         let first = portions.next().unwrap_or_default();
-        let (group, sent) = inner.begin_group(name, first, author)?;
+        let (group, sent) = inner.begin_group(name, first, author).await?;
         for portion in portions {
-            inner.commit_change(group, Op::Add(portion))?;
+            inner.commit_change(group, Op::Add(portion)).await?;
         }
         Ok((group, sent))
     }
@@ -87,7 +88,7 @@ impl Client {
                 let mut portions = portions(inner.members_of(&others).await?);
                 let last = portions.pop().unwrap_or_default();
                 for portion in portions {
-                    inner.commit_change(group, Op::Add(portion))?;
+                    inner.commit_change(group, Op::Add(portion)).await?;
                 }
                 Op::Add(last)
             }
@@ -96,7 +97,7 @@ impl Client {
             GroupDeed::Rename(name) => Op::Rename(name),
             GroupDeed::Photo(photo) => Op::Photo(photo),
         };
-        inner.commit_change(group, op)
+        inner.commit_change(group, op).await
     }
 }
 
@@ -132,23 +133,27 @@ impl Inner {
         Ok(members)
     }
 
-    fn begin_group(
+    async fn begin_group(
         &self,
         name: GroupName,
         members: Vec<Member>,
         author: Handle,
     ) -> Result<(GroupId, SentMessage), SendError> {
+        let hearers = members.iter().map(|member| member.handle.clone()).chain([author.clone()]);
+        let resolved = self.resolve_group(&hearers.collect::<Vec<_>>()).await?;
         let mut state = self.state();
         let op = Op::Create { name, members };
         let ChangeDraft { device, made, nonce, .. } = self.change_draft(&state)?;
         let change = GroupChange { group: None, parents: Vec::new(), author, device, made, nonce, op };
         let signed = SignedChange::sign(change, &state.own()?.account_key).map_err(GroupError::from)?;
         let group = signed.group();
-        Ok((group, self.commit_signed(&mut state, signed)?))
+        Ok((group, self.commit_signed(&mut state, signed, resolved)?))
     }
 
     /// Commits a change of this account, and what has to be told of it.
-    fn commit_change(&self, group: GroupId, op: Op) -> Result<SentMessage, SendError> {
+    async fn commit_change(&self, group: GroupId, op: Op) -> Result<SentMessage, SendError> {
+        let members = self.state().group(group)?.ok_or(GroupError::NoSuchGroup)?.handles();
+        let resolved = self.resolve_group(&members).await?;
         let mut state = self.state();
         let known = state.group(group)?.ok_or(GroupError::NoSuchGroup)?;
         let own = state.own()?;
@@ -157,7 +162,7 @@ impl Inner {
         let no_effect = || if leaves { GroupError::TooFewStay } else { GroupError::NoEffect };
         let change = known.log.next(self.change_draft(&state)?, op).ok_or_else(no_effect)?;
         let signed = SignedChange::sign(change, &own.account_key).map_err(GroupError::from)?;
-        self.commit_signed(&mut state, signed)
+        self.commit_signed(&mut state, signed, resolved)
     }
 
     fn change_draft(&self, state: &State) -> Result<ChangeDraft, SendError> {
@@ -165,7 +170,13 @@ impl Inner {
         Ok(ChangeDraft { account: own.account, device: own.device, made: self.now(), nonce: self.rng().array() })
     }
 
-    fn commit_signed(&self, state: &mut State, signed: SignedChange) -> Result<SentMessage, SendError> {
+    /// The change is sealed in the commit that makes it, so that what is said after it has later numbers and stands behind it (GRP-9).
+    fn commit_signed(
+        &self,
+        state: &mut State,
+        signed: SignedChange,
+        mut resolved: Targets,
+    ) -> Result<SentMessage, SendError> {
         let change = signed.verify().ok_or(GroupError::NoEffect)?;
         let before = state.group(change.group())?;
         let mut commit = Commit::new();
@@ -173,7 +184,10 @@ impl Inner {
         let after = after.ok_or(GroupError::NoEffect)?.now;
         let line = take::line(self, state, &after, &change, None)?;
         commit.push(crate::ports::Change::AddMessage(line.clone()));
-        self.tell_change(state, &line, before.as_deref(), &after, &mut commit)?;
+        let mut job = self.tell_change(state, &line, before.as_deref(), &after, &mut commit)?;
+        state.drop_overtaken(&mut resolved)?;
+        let unsealed = outbox::expect_devices(state, &job, &resolved, &mut commit)?;
+        outbox::seal_job(self, state, &mut job, &resolved, &mut commit)?;
         state.commit(&commit)?;
         let number = state.store().own_message(line.id)?.map_or(0, |record| record.number);
         let record = MessageRecord { number, message: line, read: None, deleted: None };
@@ -182,7 +196,7 @@ impl Inner {
         let told = history::told(state, shown.clone())?;
         self.tell(told);
         self.outbox.notify_one();
-        Ok(SentMessage { message: shown, unsealed: Vec::new(), deliveries })
+        Ok(SentMessage { message: shown, unsealed, deliveries })
     }
 }
 

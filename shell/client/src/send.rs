@@ -147,7 +147,7 @@ impl Inner {
     }
 
     /// Resolves the members of a group. One who cannot be found does not keep the others from being written to.
-    async fn resolve_group(&self, handles: &[Handle]) -> Result<Targets, SendError> {
+    pub(crate) async fn resolve_group(&self, handles: &[Handle]) -> Result<Targets, SendError> {
         let resolved = self.resolve(handles, Freshness::Kept).await?;
         Ok(handles.iter().cloned().zip(resolved).collect())
     }

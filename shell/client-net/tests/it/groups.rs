@@ -151,6 +151,7 @@ async fn three_people_with_five_devices() {
     let six = [&phone, &laptop, &bob, &tablet, &carol, &dave];
     all_see(&six, group, "best friends", &[&phone, &bob, &carol, &dave]).await;
     carol.says(group, "welcome, dave").await;
+    all_told(&[&dave], group, &["* bob added dave", "welcome, dave"]).await;
     dave.says(group, "thank you").await;
     let since = ["* bob added dave", "welcome, dave", "thank you"];
     all_told(&[&dave], group, &since).await;
@@ -194,12 +195,14 @@ async fn three_people_with_five_devices() {
     }
 }
 
-/// Removes somebody's handle from what waits to be sealed, as if a server had lost it on its way.
+/// Takes what is sealed for somebody out of the outbox, as if a server had lost it on its way.
 fn loses(device: &Device, sent: MessageId, to: &Device) {
     let mut disk = device.disk.open();
-    let mut job = disk.outbox_job(sent).unwrap().unwrap();
-    job.targets.retain(|target| target.handle != to.handle);
-    disk.commit(&Commit::new().with(Change::PutOutboxJob(job))).unwrap();
+    let mut envelopes = disk.outbox_envelopes(sent).unwrap();
+    envelopes.retain(|envelope| envelope.handle == to.handle);
+    assert!(!envelopes.is_empty());
+    let lost = envelopes.into_iter().map(|envelope| Change::RemoveOutboxEnvelope(envelope.id));
+    disk.commit(&lost.fold(Commit::new(), Commit::with)).unwrap();
 }
 
 /// GRP-9: a change that did not come is noticed by the next thing that is said, whoever says it, and asked for.
@@ -363,6 +366,24 @@ async fn a_stranger_gets_nowhere() {
     // Made a member after all, what she said is shown, and she may speak.
     carol.changes(group, GroupDeed::Add(vec![eve.handle.clone()])).await;
     until("what was held", || bob.told(group).contains(&"I am one of you".to_owned())).await;
+}
+
+/// GRP-9: what is said right after a change, before anybody has it, stands behind it everywhere; also on own other devices, to which nothing
+/// was ever sealed before.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_change_stands_behind_it() {
+    let world = World::start().await;
+    let alice = world.register("alice", "phone").await;
+    let laptop = world.link(&alice, "laptop").await;
+    let (bob, carol) = (world.register("bob", "phone").await, world.register("carol", "phone").await);
+    let others = [bob.handle.clone(), carol.handle.clone()];
+    let (group, _) = alice.client.create_group(name("friends"), &others, None).await.unwrap();
+    alice.says(group, "hello").await;
+    alice.client.change_group(group, GroupDeed::Rename(name("best friends"))).await.unwrap();
+    alice.says(group, "is that all right?").await;
+    let story =
+        ["* alice created friends with bob carol", "hello", "* alice renamed to best friends", "is that all right?"];
+    all_told(&[&alice, &laptop, &bob, &carol], group, &story).await;
 }
 
 /// GRP-8: what waits in the outbox of somebody who was offline is not sealed for one who was removed meanwhile.

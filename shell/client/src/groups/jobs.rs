@@ -1,7 +1,7 @@
 //! What is told of groups, and to whom. Spec: 51-groups.md §3 (GRP-8, GRP-9, GRP-12).
 //!
-//! Owns the jobs of changes, of what is known, and of questions. They wait in the outbox to be sealed like everything else, so each is
-//! sealed for those who may have it then.
+//! Owns the jobs of changes, of what is known, and of questions. A change is sealed by whoever commits it; the others wait in the outbox to
+//! be sealed. Each is sealed for those who may have it then.
 
 use halcyon_content::{
     CONTENT_BYTES_MAX, Content, ConversationMembers, GROUP_STATE_CHANGES_MAX, Kind,
@@ -28,8 +28,8 @@ const STATE_BYTES_MAX: usize = CONTENT_BYTES_MAX - 700;
 const NOTHING: GroupHash = GroupHash::from_bytes([0; GroupHash::LEN]);
 
 impl Inner {
-    /// Adds to a commit what tells a change of this account: the change itself to everybody who was a member or is one, and all that is
-    /// known to those whom it made members.
+    /// Returns what tells a change of this account to everybody who was a member or is one, to be sealed; and adds to a commit what tells
+    /// all that is known to those whom it made members.
     pub(super) fn tell_change(
         &self,
         state: &State,
@@ -37,7 +37,7 @@ impl Inner {
         before: Option<&Known>,
         after: &Known,
         commit: &mut Commit,
-    ) -> Result<(), ProfileError> {
+    ) -> Result<OutboxJob, ProfileError> {
         let own = state.own()?.account;
         let sender = line.sender.clone();
         // A new group is told by the change that begins it.
@@ -53,8 +53,7 @@ impl Inner {
             }
         }
         let job = OutboxJob::again(line.id, sender, line.content.clone(), self.now());
-        commit.push(Change::PutOutboxJob(OutboxJob { targets, ..job }));
-        Ok(())
+        Ok(OutboxJob { targets, ..job })
     }
 
     /// Returns jobs that tell all changes of a group.

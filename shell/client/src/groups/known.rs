@@ -82,6 +82,11 @@ impl Known {
         self.state.member(account).is_some_and(|member| member.handle == *handle)
     }
 
+    /// Returns the handles of everybody.
+    pub(crate) fn handles(&self) -> Vec<Handle> {
+        self.state.members.iter().map(|member| member.handle.clone()).collect()
+    }
+
     /// Returns the handles of everybody but one account.
     pub(crate) fn others(&self, than: AccountId) -> Vec<Handle> {
         let others = self.state.members.iter().filter(|member| member.account != than);
