@@ -2,6 +2,7 @@
 //!
 //! `cargo run -p halcyon-bench --release -- courier --json`
 
+mod all;
 mod courier;
 mod dudect;
 mod instructions;
@@ -22,6 +23,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
+    /// Everything in one run: courier, idle devices, mailboxes, directory, suites.
+    All(all::Arguments),
     /// Sends, deliveries and idle connections, over TLS against a server process, beside a bare echo and a bare commit.
     Courier(courier::Arguments),
     /// What each rudeness does to the p99 of honest messages, against the program `halcyond`.
@@ -43,6 +46,7 @@ enum Bench {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().bench {
+        Bench::All(arguments) => all::run(&arguments),
         Bench::Courier(arguments) => courier::run(&arguments),
         Bench::Rude(arguments) => rude::run(&arguments),
         Bench::RudeClient(arguments) => rude::client::run(&arguments),

@@ -1,5 +1,6 @@
 //! Connections of the bench's devices: TLS as any client makes it, and the courier's handshake.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -52,12 +53,17 @@ impl Clients {
     }
 
     pub(crate) async fn echo(&self) -> Result<TlsStream<TcpStream>> {
-        dial(&self.echo, self.ports.echo).await
+        dial(&self.echo, Ipv4Addr::LOCALHOST, self.ports.echo).await
     }
 
     /// Connects a device and makes the courier's handshake (COU-10 to COU-13).
     pub(crate) async fn connect(&self, person: Person) -> Result<Device> {
-        let stream = dial(&self.courier, self.ports.courier).await?;
+        self.connect_from(Ipv4Addr::LOCALHOST, person).await
+    }
+
+    /// Connects a device from one of the many addresses of this machine: one address has 28,000 ports.
+    pub(crate) async fn connect_from(&self, source: Ipv4Addr, person: Person) -> Result<Device> {
+        let stream = dial(&self.courier, source, self.ports.courier).await?;
         let exported = stream.get_ref().1.export_keying_material([0; 32], EXPORTER_LABEL, None)?;
         let mut device = Device { stream, input: BytesMut::new(), output: BytesMut::new() };
         let ServerFrame::Hello(hello) = device.receive().await? else { bail!("no hello") };
@@ -73,8 +79,12 @@ impl Clients {
     }
 }
 
-async fn dial(connector: &TlsConnector, port: u16) -> Result<TlsStream<TcpStream>> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+async fn dial(connector: &TlsConnector, source: Ipv4Addr, port: u16) -> Result<TlsStream<TcpStream>> {
+    let socket = TcpSocket::new_v4()?;
+    if source != Ipv4Addr::LOCALHOST {
+        socket.bind((source, 0).into())?;
+    }
+    let stream = socket.connect((Ipv4Addr::LOCALHOST, port).into()).await?;
     stream.set_nodelay(true)?;
     Ok(connector.connect(ServerName::try_from(HOST)?, stream).await?)
 }

@@ -1,14 +1,15 @@
 //! What the devices do: wait, send, receive; and the same sizes through a bare echo.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use halcyon_courier::send::Expiry;
-use halcyon_courier::{ClientFrame, Destination, Part, Sealed, SendRequest, ServerFrame, Status};
+use halcyon_courier::{ClientFrame, Destination, Envelope, Part, Sealed, SendRequest, ServerFrame, Status};
 use halcyon_server::ports::Clock;
 use halcyon_server_net::world::SystemClock;
 use halcyon_types::{Duration as Span, EnvelopeId, Handle, SuiteId, Topic};
@@ -18,29 +19,17 @@ use tokio::task::JoinSet;
 
 use super::Arguments;
 use super::clients::{Clients, Device};
+use super::course::{Course, Measured, histogram, stamped};
 use super::people::{HANDLE, LIST_VERSION, Person, session_key};
-
-/// What came out of a load.
-pub(crate) struct Measured {
-    pub(crate) accepted_per_s: f64,
-    pub(crate) delivered_per_s: f64,
-    /// Send to answer, in microseconds.
-    pub(crate) latency: Histogram<u64>,
-}
-
-/// Who does what in a load, and since when it counts.
-struct Course {
-    counting: AtomicBool,
-    over: AtomicBool,
-    accepted: AtomicU64,
-    delivered: AtomicU64,
-}
 
 /// Connects the silent devices.
 pub(crate) async fn connect_idle(clients: &Clients, arguments: &Arguments) -> Result<Vec<Device>> {
     let first = arguments.senders + arguments.receivers;
     stream::iter(first..first + arguments.idle)
-        .map(|number| clients.connect(Person::numbered(number)))
+        .map(|number| {
+            let source = Ipv4Addr::new(127, 0, 0, 1 + u8::try_from(number % SOURCES).unwrap_or(0));
+            clients.connect_from(source, Person::numbered(number))
+        })
         .buffer_unordered(HANDSHAKES_AT_A_TIME)
         .try_collect()
         .await
@@ -51,25 +40,31 @@ pub(crate) async fn connect_idle(clients: &Clients, arguments: &Arguments) -> Re
 pub(crate) async fn courier(clients: &Clients, arguments: &Arguments, length: Duration) -> Result<Measured> {
     ensure!(arguments.senders > 0 && arguments.receivers > 0, "there must be somebody to send and somebody to receive");
     let course = Arc::new(Course::new());
-    let mut receivers = JoinSet::new();
-    for number in 0..arguments.receivers {
-        let device = clients.connect(Person::numbered(number)).await?;
-        receivers.spawn(receive(device, course.clone()));
-    }
+    let receivers = Receivers::start(clients, arguments, &course).await?;
     let mut senders = JoinSet::new();
     for number in 0..arguments.senders {
         let (me, peer) =
             (Person::numbered(arguments.receivers + number), Person::numbered(number % arguments.receivers));
         let device = clients.connect(me).await?;
-        senders.spawn(send(device, template(me, peer, arguments.payload)?, arguments.in_flight, course.clone()));
+        senders.spawn(send(device, Template::new(me, peer, arguments.payload)?, arguments.in_flight, course.clone()));
     }
     let seconds = course.run(length).await;
     let mut latency = histogram()?;
     while let Some(sender) = senders.join_next().await {
         latency.add(sender??)?;
     }
-    receivers.shutdown().await;
-    Ok(course.measured(seconds, latency))
+    Ok(course.measured(seconds, latency, receivers.end().await?))
+}
+
+/// Sends one message and waits until it is accepted.
+pub(crate) async fn one_accepted(clients: &Clients, arguments: &Arguments) -> Result<()> {
+    let (me, peer) = (Person::numbered(arguments.receivers), Person::numbered(0));
+    let mut device = clients.connect(me).await?;
+    let now = Instant::now();
+    device.queue(Template::new(me, peer, arguments.payload)?.send(1, now));
+    device.flush().await?;
+    let frame = device.receive().await?;
+    answered(frame, &mut VecDeque::from([(1, now)])).map(drop)
 }
 
 /// Loads the bare echo with as many connections and messages under way as senders have.
@@ -84,7 +79,7 @@ pub(crate) async fn echo(clients: &Clients, arguments: &Arguments, length: Durat
             let (message, mut buffer) = (vec![7; bytes], vec![0; 16 * bytes]);
             let mut under_way = VecDeque::new();
             let (mut latency, mut received) = (histogram()?, 0);
-            while !course.over.load(Ordering::Relaxed) {
+            while !course.is_over() {
                 let free = in_flight - under_way.len();
                 stream.write_all(&message.repeat(free)).await?;
                 stream.flush().await?;
@@ -106,17 +101,52 @@ pub(crate) async fn echo(clients: &Clients, arguments: &Arguments, length: Durat
     while let Some(sender) = senders.join_next().await {
         latency.add(sender??)?;
     }
-    Ok(course.measured(seconds, latency))
+    Ok(course.measured(seconds, latency, histogram()?))
 }
 
-async fn receive(mut device: Device, course: Arc<Course>) -> Result<()> {
+/// The devices that receive, and acknowledge what they get.
+pub(super) struct Receivers {
+    tasks: JoinSet<Result<()>>,
+    deliveries: Vec<Arc<Mutex<Histogram<u64>>>>,
+}
+
+impl Receivers {
+    pub(super) async fn start(clients: &Clients, arguments: &Arguments, course: &Arc<Course>) -> Result<Self> {
+        let (mut tasks, mut deliveries) = (JoinSet::new(), Vec::new());
+        for number in 0..arguments.receivers {
+            let device = clients.connect(Person::numbered(number)).await?;
+            let delivery = Arc::new(Mutex::new(histogram()?));
+            deliveries.push(delivery.clone());
+            tasks.spawn(receive(device, course.clone(), delivery));
+        }
+        Ok(Self { tasks, deliveries })
+    }
+
+    /// Hangs up, and returns how long deliveries took.
+    pub(super) async fn end(mut self) -> Result<Histogram<u64>> {
+        while let Some(ended) = self.tasks.try_join_next() {
+            // None ends by itself unless something went wrong.
+            ended??;
+        }
+        self.tasks.shutdown().await;
+        let mut all = histogram()?;
+        for delivery in self.deliveries {
+            all.add(&*delivery.lock().unwrap_or_else(PoisonError::into_inner))?;
+        }
+        Ok(all)
+    }
+}
+
+async fn receive(mut device: Device, course: Arc<Course>, delivery: Arc<Mutex<Histogram<u64>>>) -> Result<()> {
     loop {
         let mut newest = None;
         while let Some(frame) = device.received()? {
             match frame {
                 ServerFrame::Deliver(deliver) => {
                     newest = Some(deliver.seq);
-                    course.count(&course.delivered);
+                    let envelope = Envelope::decode(deliver.envelope)?;
+                    let mut delivery = delivery.lock().unwrap_or_else(PoisonError::into_inner);
+                    course.note_delivery(&envelope.payload, &mut delivery);
                 }
                 other => bail!("unexpected: {other:?}"),
             }
@@ -131,107 +161,83 @@ async fn receive(mut device: Device, course: Arc<Course>) -> Result<()> {
 
 async fn send(
     mut device: Device,
-    mut request: SendRequest,
+    mut request: Template,
     in_flight: usize,
     course: Arc<Course>,
 ) -> Result<Histogram<u64>> {
     let mut latency = histogram()?;
     let mut under_way = VecDeque::new();
     let mut id = 0;
-    while !course.over.load(Ordering::Relaxed) || !under_way.is_empty() {
-        while under_way.len() < in_flight && !course.over.load(Ordering::Relaxed) {
+    while !course.is_over() || !under_way.is_empty() {
+        while under_way.len() < in_flight && !course.is_over() {
             id += 1;
-            request.id = id;
-            device.queue(ClientFrame::Send(request.clone().into_unchecked()));
-            under_way.push_back((id, Instant::now()));
+            let now = Instant::now();
+            device.queue(request.send(id, now));
+            under_way.push_back((id, now));
         }
         device.flush().await?;
         device.fill().await?;
         while let Some(frame) = device.received()? {
-            let ServerFrame::Sent(sent) = frame else { bail!("unexpected: {frame:?}") };
-            ensure!(sent.parts.iter().all(|part| part.status == Status::Accepted), "refused: {sent:?}");
-            let (expected, begun) = under_way.pop_front().context("an answer to nothing")?;
-            ensure!(sent.id == expected, "answers came out of order");
-            course.note(begun, &mut latency);
+            course.note(answered(frame, &mut under_way)?, &mut latency);
         }
     }
     Ok(latency)
 }
 
+/// Takes what a frame answers off the sends under way; returns when that was sent.
+pub(super) fn answered(frame: ServerFrame, under_way: &mut VecDeque<(u64, Instant)>) -> Result<Instant> {
+    let ServerFrame::Sent(sent) = frame else { bail!("unexpected: {frame:?}") };
+    ensure!(sent.parts.iter().all(|part| part.status == Status::Accepted), "refused: {sent:?}");
+    let (expected, begun) = under_way.pop_front().context("an answer to nothing")?;
+    ensure!(sent.id == expected, "answers came out of order");
+    Ok(begun)
+}
+
 /// The send that one sender makes again and again.
-fn template(me: Person, peer: Person, payload: usize) -> Result<SendRequest> {
-    let now = SystemClock.now();
-    let sealed = Sealed {
-        id: EnvelopeId::from_bytes([1; 16]),
-        push_token: peer.push_token,
-        suite: SuiteId::from_u32(2),
-        payload: vec![7; payload].into(),
-    };
-    let destination = Destination {
-        session_token: session_key().mint(me.account, peer.account, now).token.as_bytes().to_vec().into(),
-        list_version: LIST_VERSION,
-        parts: vec![Part::new(sealed)],
-    };
-    Ok(SendRequest {
-        id: 0,
-        topic: Topic::message(),
-        sender_handle: Handle::parse(HANDLE)?,
-        sender_list_version: LIST_VERSION,
-        expiry: Expiry::At(now.plus(Span::from_days(1))),
-        epoch: 0,
-        destinations: vec![destination],
-    })
+pub(super) struct Template {
+    request: SendRequest,
+    sealed: Sealed,
+    payload: usize,
 }
 
-impl Course {
-    fn new() -> Self {
-        Self {
-            counting: AtomicBool::new(false),
-            over: AtomicBool::new(false),
-            accepted: AtomicU64::new(0),
-            delivered: AtomicU64::new(0),
+impl Template {
+    pub(super) fn new(me: Person, peer: Person, payload: usize) -> Result<Self> {
+        let now = SystemClock.now();
+        let sealed = Sealed {
+            id: EnvelopeId::from_bytes([1; 16]),
+            push_token: peer.push_token,
+            suite: SuiteId::from_u32(2),
+            payload: Bytes::new(),
+        };
+        let destination = Destination {
+            session_token: session_key().mint(me.account, peer.account, now).token.as_bytes().to_vec().into(),
+            list_version: LIST_VERSION,
+            parts: Vec::new(),
+        };
+        let request = SendRequest {
+            id: 0,
+            topic: Topic::message(),
+            sender_handle: Handle::parse(HANDLE)?,
+            sender_list_version: LIST_VERSION,
+            expiry: Expiry::At(now.plus(Span::from_days(1))),
+            epoch: 0,
+            destinations: vec![destination],
+        };
+        Ok(Self { request, sealed, payload })
+    }
+
+    /// Returns the frame of one send, which says when it is sent.
+    pub(super) fn send(&mut self, id: u64, at: Instant) -> ClientFrame {
+        let sealed = Sealed { payload: stamped(at, self.payload).into(), ..self.sealed.clone() };
+        self.request.id = id;
+        for destination in &mut self.request.destinations {
+            destination.parts = vec![Part::new(sealed.clone())];
         }
-    }
-
-    /// Lets it warm up, then counts; returns for how long.
-    async fn run(&self, length: Duration) -> f64 {
-        tokio::time::sleep((length / 6).clamp(WARM_UP_MIN, WARM_UP_MAX)).await;
-        self.counting.store(true, Ordering::SeqCst);
-        let begun = Instant::now();
-        tokio::time::sleep(length).await;
-        self.counting.store(false, Ordering::SeqCst);
-        let seconds = begun.elapsed().as_secs_f64();
-        self.over.store(true, Ordering::SeqCst);
-        seconds
-    }
-
-    /// Counts one answer to a send, and how long it took.
-    fn note(&self, begun: Instant, latency: &mut Histogram<u64>) {
-        if self.count(&self.accepted) {
-            latency.saturating_record(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
-        }
-    }
-
-    /// Counts one event if it is time to; returns whether it is.
-    fn count(&self, counter: &AtomicU64) -> bool {
-        let counting = self.counting.load(Ordering::Relaxed);
-        if counting {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-        counting
-    }
-
-    fn measured(&self, seconds: f64, latency: Histogram<u64>) -> Measured {
-        let rate = |counter: &AtomicU64| counter.load(Ordering::SeqCst) as f64 / seconds;
-        Measured { accepted_per_s: rate(&self.accepted), delivered_per_s: rate(&self.delivered), latency }
+        ClientFrame::Send(self.request.clone().into_unchecked())
     }
 }
 
-fn histogram() -> Result<Histogram<u64>> {
-    Ok(Histogram::new_with_bounds(1, 60_000_000, 3)?)
-}
-
+/// Addresses of this machine that silent devices connect from.
+const SOURCES: u32 = 8;
 /// Handshakes under way while silent devices connect.
 const HANDSHAKES_AT_A_TIME: usize = 64;
-const WARM_UP_MIN: Duration = Duration::from_millis(300);
-const WARM_UP_MAX: Duration = Duration::from_secs(5);

@@ -3,11 +3,13 @@
 //! Owns the order of one run: idle devices, bare echo, courier, bare commit, all against the same server process, so that
 //! what the machine does at the time cancels out.
 
-mod clients;
-mod commit;
-mod load;
-mod people;
-mod process;
+pub(crate) mod clients;
+pub(crate) mod commit;
+mod course;
+pub(crate) mod load;
+pub(crate) mod open;
+pub(crate) mod people;
+pub(crate) mod process;
 mod report;
 pub(crate) mod server;
 
@@ -24,28 +26,42 @@ use report::Report;
 pub(crate) struct Arguments {
     /// Print one JSON object instead of a table.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     /// How long the courier is under load. The echo and the commit take a third of it each.
     #[arg(long, default_value_t = 30)]
-    seconds: u64,
+    pub(crate) seconds: u64,
     /// Devices that send.
     #[arg(long, default_value_t = 32)]
-    senders: u32,
+    pub(crate) senders: u32,
     /// Devices that receive.
     #[arg(long, default_value_t = 32)]
-    receivers: u32,
+    pub(crate) receivers: u32,
     /// Devices that are connected and silent.
     #[arg(long, default_value_t = 5_000)]
-    idle: u32,
+    pub(crate) idle: u32,
     /// Sends that one sender has under way.
     #[arg(long, default_value_t = 8)]
-    in_flight: usize,
+    pub(crate) in_flight: usize,
     /// Bytes of one sealed payload.
     #[arg(long, default_value_t = 1_024)]
-    payload: usize,
+    pub(crate) payload: usize,
     /// Folder for the data folder, which is removed afterwards; on the disk that is to be measured.
     #[arg(long)]
-    folder: Option<std::path::PathBuf>,
+    pub(crate) folder: Option<std::path::PathBuf>,
+}
+
+pub(crate) use course::Measured;
+
+impl Arguments {
+    /// A load of 32 senders with 8 sends under way each, and 32 receivers.
+    pub(crate) fn of(payload: usize) -> Self {
+        Self { json: false, seconds: 0, senders: 32, receivers: 32, idle: 0, in_flight: 8, payload, folder: None }
+    }
+
+    /// Devices that the server has to know.
+    pub(crate) fn people(&self) -> u32 {
+        self.idle + self.senders + self.receivers
+    }
 }
 
 /// Runs the bench and prints what came out.
@@ -64,7 +80,7 @@ async fn measure(arguments: &Arguments) -> Result<Report> {
         None => tempfile::tempdir(),
     };
     let folder = folder.context("no folder for the server's data")?;
-    let mut server = ServerProcess::start(folder.path(), arguments).await?;
+    let mut server = ServerProcess::start(folder.path(), arguments.people(), arguments.payload).await?;
     let clients = clients::Clients::new(folder.path(), server.ports())?;
     let seconds = Duration::from_secs(arguments.seconds);
 

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
-use super::Arguments;
 use super::clients;
 use super::server::{ListeningPorts, Stats};
 
@@ -22,14 +21,14 @@ pub(crate) struct ServerProcess {
 }
 
 impl ServerProcess {
-    pub(crate) async fn start(folder: &Path, arguments: &Arguments) -> Result<Self> {
+    /// Starts it over a data folder, new or not, with so many people who may connect.
+    pub(crate) async fn start(folder: &Path, people: u32, echo_bytes: usize) -> Result<Self> {
         clients::write_identity(folder)?;
-        let people = arguments.idle + arguments.senders + arguments.receivers;
         let mut child = Command::new(std::env::current_exe()?)
             .arg("courier-server")
             .arg("--folder")
             .arg(folder)
-            .args(["--people", &people.to_string(), "--echo-bytes", &arguments.payload.to_string()])
+            .args(["--people", &people.to_string(), "--echo-bytes", &echo_bytes.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -90,30 +89,63 @@ async fn next<T: DeserializeOwned>(output: &mut Lines<BufReader<ChildStdout>>) -
 
 /// Checks that this process, and the server that it starts, may hold so many connections.
 pub(crate) fn check_open_files(connections: u64) -> Result<()> {
-    let needed = connections + OTHER_FILES;
+    let allowed = connections_allowed()?;
+    ensure!(
+        connections <= allowed,
+        "{connections} connections are needed and {allowed} allowed: raise the limit with `ulimit -n {}`, or connect fewer devices with --idle",
+        connections + OTHER_FILES
+    );
+    Ok(())
+}
+
+/// Returns how many connections this process, and the server that it starts, may hold.
+pub(crate) fn connections_allowed() -> Result<u64> {
     let limits =
         std::fs::read_to_string("/proc/self/limits").context("limits cannot be read; this bench runs on Linux")?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).context("no limit of open files")?;
     match line.split_whitespace().next() {
-        Some("unlimited") => Ok(()),
-        Some(limit) if limit.parse::<u64>()? >= needed => Ok(()),
-        Some(limit) => bail!(
-            "{needed} open files are needed and {limit} allowed: raise it with `ulimit -n {needed}`, or connect fewer devices with --idle"
-        ),
+        Some("unlimited") => Ok(u64::MAX),
+        Some(limit) => Ok(limit.parse::<u64>()?.saturating_sub(OTHER_FILES)),
         None => bail!("no limit of open files"),
     }
 }
 
 /// Returns the processor time that this process used so far.
 pub(crate) fn own_cpu_ms() -> Result<u64> {
-    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    let (user, system) = cpu_ms(&std::fs::read_to_string("/proc/self/stat")?)?;
+    Ok(user + system)
+}
+
+/// Returns the processor time, in user code and in the kernel, that the threads of this process with one name used so far.
+pub(crate) fn own_thread_cpu_ms(name: &str) -> Result<(u64, u64)> {
+    let (mut user, mut system) = (0, 0);
+    for thread in std::fs::read_dir("/proc/self/task")? {
+        let folder = thread?.path();
+        // A thread that ended meanwhile is not of interest: the ones that are live as long as the process.
+        let Ok(comm) = std::fs::read_to_string(folder.join("comm")) else { continue };
+        if comm.trim() == name {
+            let (more_user, more_system) = cpu_ms(&std::fs::read_to_string(folder.join("stat"))?)?;
+            (user, system) = (user + more_user, system + more_system);
+        }
+    }
+    Ok((user, system))
+}
+
+/// Returns the bytes that this process had written to its disk so far, as the kernel accounts them.
+pub(crate) fn own_written_bytes() -> Result<u64> {
+    let io = std::fs::read_to_string("/proc/self/io")?;
+    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes:")).context("no bytes written")?;
+    Ok(line.trim().parse()?)
+}
+
+/// Reads user and system time of a `stat` file.
+fn cpu_ms(stat: &str) -> Result<(u64, u64)> {
     // The name, in parentheses, may hold anything; the fields after it are numbers.
     let (_, fields) = stat.rsplit_once(')').context("an unknown form of /proc/self/stat")?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks: u64 = fields.get(11).context("no user time")?.parse::<u64>()?
-        + fields.get(12).context("no system time")?.parse::<u64>()?;
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut ticks = || -> Result<u64> { Ok(fields.next().context("no processor time")?.parse()?) };
     // 100 a second on every Linux that this runs on.
-    Ok(ticks * 10)
+    Ok((ticks()? * 10, ticks()? * 10))
 }
 
 /// Files that are open beside connections: the store, the runtime, the standard streams.

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Arguments;
-use super::load::Measured;
+use super::course::Measured;
 use super::server::Stats;
 
 /// Everything measured in one run.

@@ -56,6 +56,10 @@ pub(crate) struct Stats {
     pub(crate) envelopes: u64,
     pub(crate) reads: u64,
     pub(crate) cpu_ms: u64,
+    /// Of it, in user code and in the kernel for the one thread that writes the mailboxes.
+    pub(crate) writer_ms: (u64, u64),
+    /// Bytes written to the disk.
+    pub(crate) written_bytes: u64,
 }
 
 impl Stats {
@@ -65,6 +69,8 @@ impl Stats {
             envelopes: self.envelopes - before.envelopes,
             reads: self.reads - before.reads,
             cpu_ms: self.cpu_ms - before.cpu_ms,
+            writer_ms: (self.writer_ms.0 - before.writer_ms.0, self.writer_ms.1 - before.writer_ms.1),
+            written_bytes: self.written_bytes - before.written_bytes,
         }
     }
 
@@ -173,6 +179,8 @@ impl Counted {
             envelopes: self.envelopes.load(Ordering::Relaxed),
             reads: self.reads.load(Ordering::Relaxed),
             cpu_ms: super::process::own_cpu_ms()?,
+            writer_ms: super::process::own_thread_cpu_ms(WRITER_THREAD)?,
+            written_bytes: super::process::own_written_bytes()?,
         })
     }
 }
@@ -212,3 +220,6 @@ impl Mailboxes for Counted {
         self.store.expire(now).await
     }
 }
+
+/// The name of the thread that writes the mailboxes (`halcyon_server_store`).
+const WRITER_THREAD: &str = "mailboxes";

@@ -31,22 +31,23 @@ pub(crate) struct Arguments {
 /// One operation and its primitives.
 #[derive(Serialize)]
 pub(crate) struct Row {
-    what: &'static str,
+    pub(crate) what: &'static str,
     /// Median, in microseconds.
-    us: f64,
+    pub(crate) us: f64,
     /// The bare primitives that no implementation can do without, in the same rounds.
     primitives: &'static str,
     primitives_us: f64,
-    ratio: f64,
+    pub(crate) ratio: f64,
     /// What the ratio may be at most, where there is a goal.
-    goal: Option<f64>,
+    pub(crate) goal: Option<f64>,
 }
 
+/// Everything measured.
 #[derive(Serialize)]
-struct Report {
+pub(crate) struct Report {
     rounds: u32,
-    comparisons: Vec<Row>,
-    fan_out: pq3::FanOut,
+    pub(crate) comparisons: Vec<Row>,
+    pub(crate) fan_out: pq3::FanOut,
     wire: pq3::WireBytes,
     state: pq3::StateBytes,
     olm_with_signature: Olm,
@@ -61,23 +62,27 @@ struct Olm {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let rounds = arguments.rounds;
-    let mut comparisons = pq3::compare_suite(rounds)?;
-    comparisons.extend(pair_ec::compare_suite(rounds)?);
-    let report = Report {
-        rounds,
-        comparisons,
-        fan_out: pq3::fan_out(rounds.div_ceil(20))?,
-        wire: pq3::wire_bytes()?,
-        state: pq3::state_bytes()?,
-        olm_with_signature: olm(rounds)?,
-    };
+    let report = measure(arguments.rounds)?;
     let text = if arguments.json { serde_json::to_string(&report)? } else { report.table() };
     use std::io::Write as _;
     writeln!(std::io::stdout(), "{text}").context("standard output is closed")?;
     let above = report.comparisons.iter().filter(|row| row.goal.is_some_and(|goal| row.ratio > goal)).count();
     anyhow::ensure!(!arguments.strict || above == 0, "{above} of the ratios are above their goals");
     Ok(())
+}
+
+/// Measures everything.
+pub(crate) fn measure(rounds: u32) -> anyhow::Result<Report> {
+    let mut comparisons = pq3::compare_suite(rounds)?;
+    comparisons.extend(pair_ec::compare_suite(rounds)?);
+    Ok(Report {
+        rounds,
+        comparisons,
+        fan_out: pq3::fan_out(rounds.div_ceil(20))?,
+        wire: pq3::wire_bytes()?,
+        state: pq3::state_bytes()?,
+        olm_with_signature: olm(rounds)?,
+    })
 }
 
 /// Times two operations in turn and returns the medians of both as a row.

@@ -17,10 +17,10 @@ const GOAL: f64 = 1.3;
 
 /// One message to every device of a group.
 #[derive(Serialize)]
-pub(super) struct FanOut {
-    pub(super) devices: usize,
-    pub(super) live_ms: f64,
-    pub(super) start_ms: f64,
+pub(crate) struct FanOut {
+    pub(crate) devices: usize,
+    pub(crate) live_ms: f64,
+    pub(crate) start_ms: f64,
 }
 
 /// Bytes of a sealed message with 256 bytes of text.
