@@ -368,19 +368,25 @@ async fn a_stranger_gets_nowhere() {
     until("what was held", || bob.told(group).contains(&"I am one of you".to_owned())).await;
 }
 
-/// GRP-9: what is said right after a change, before anybody has it, stands behind it everywhere; also on own other devices, to which nothing
-/// was ever sealed before.
+/// GRP-9: what is said right after a change, before anything of it left, stands behind it on every device.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_follows_a_change_stands_behind_it() {
     let world = World::start().await;
     let alice = world.register("alice", "phone").await;
     let laptop = world.link(&alice, "laptop").await;
     let (bob, carol) = (world.register("bob", "phone").await, world.register("carol", "phone").await);
+    // Everybody can be sealed for, and nothing leaves until all of it is said.
+    for known in [&alice, &bob, &carol] {
+        alice.client.lookup(&known.handle).await.unwrap();
+    }
+    alice.offline().await;
     let others = [bob.handle.clone(), carol.handle.clone()];
     let (group, _) = alice.client.create_group(name("friends"), &others, None).await.unwrap();
-    alice.says(group, "hello").await;
+    let draft = |text: &str| Draft { group: Some(group), text: text.to_owned(), ..Draft::default() };
+    alice.client.send(draft("hello")).await.unwrap();
     alice.client.change_group(group, GroupDeed::Rename(name("best friends"))).await.unwrap();
-    alice.says(group, "is that all right?").await;
+    alice.client.send(draft("is that all right?")).await.unwrap();
+    alice.online().await;
     let story =
         ["* alice created friends with bob carol", "hello", "* alice renamed to best friends", "is that all right?"];
     all_told(&[&alice, &laptop, &bob, &carol], group, &story).await;
