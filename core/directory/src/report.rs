@@ -47,7 +47,7 @@ pub struct Report {
     pub sender_account: AccountId,
     /// The device that sealed it.
     pub sender_device: DeviceId,
-    /// To which of the reporter's handles it came.
+    /// To which of the reporter's handles it came; none if to a group, or to none that the reporter still has.
     pub recipient: Option<Handle>,
     /// The suite that it was opened in; none if that is not known.
     pub suite: Option<SuiteId>,

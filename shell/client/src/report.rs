@@ -16,7 +16,7 @@ use crate::{
     error::ReportError,
     event::{ShownMessage, ShownPart},
     handles, history,
-    ports::store::Origin,
+    ports::store::{MessageKind, MessageRecord, Origin},
 };
 
 /// Bytes of what a message says and said: what a report has room for beside its note and ids. The longest text fits three times.
@@ -61,8 +61,9 @@ impl Client {
         let inner = &*self.inner;
         let mut state = inner.state();
         let (account, device) = state.own().map(|own| (own.account, own.device))?;
-        let record = state.shown_record(message)?.filter(|record| record.deleted.is_none());
-        let record = record.ok_or(ReportError::NoSuchMessage)?;
+        // A change of a group is nobody's message.
+        let is_there = |record: &MessageRecord| record.deleted.is_none() && record.message.kind != MessageKind::Change;
+        let record = state.shown_record(message)?.filter(is_there).ok_or(ReportError::NoSuchMessage)?;
         if record.message.origin != Origin::Peer {
             return Err(ReportError::Own);
         }
