@@ -72,7 +72,7 @@ fn list(context: &Context, session: &Session, options: &Conversations) -> Result
     }
     let mut listed = session.client().overview()?;
     // OWN-23: of which nothing is left, it is listed among what was deleted.
-    listed.retain(|one| one.apart == options.unknown && (one.last.is_some() || one.pinned));
+    listed.retain(|one| one.apart == options.unknown && (one.last.is_some() || one.pinned || one.group.is_some()));
     if listed.is_empty() {
         context.output.note(if options.unknown { "Nobody is kept apart." } else { "There is no conversation yet." });
     }

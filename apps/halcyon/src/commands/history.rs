@@ -166,7 +166,7 @@ fn list(
     group: Option<&ShownGroup>,
 ) -> Result<(), Failure> {
     let newest = session.client().history(conversation.id, u64::MAX, 1)?;
-    if newest.is_empty() && session.client().gaps_at_end(conversation.id)?.is_empty() {
+    if newest.is_empty() && group.is_none() && session.client().gaps_at_end(conversation.id)?.is_empty() {
         return Ok(()); // OWN-23
     }
     let group = group.map(|group| GroupNameLine { id: group.id.to_hex(), name: group.name.as_str().to_owned() });
