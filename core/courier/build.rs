@@ -10,6 +10,8 @@ fn main() {
         .bytes(["."])
         // By far the largest body, and sent once a connection: every other frame is moved about in the space of the largest.
         .boxed(".halcyon.courier.v1.Frame.body.connect")
+        // A whole send and more, and rare.
+        .boxed(".halcyon.courier.v1.Frame.body.hold")
         .compile_fds(files)
         .expect("the output folder of the build is writable");
 }

@@ -174,7 +174,7 @@ fn hostile_server(input: &mut Input<'_>) {
                     assert!((acknowledged + 1..=seq).all(|seq| committed.contains(&seq)), "RCV-1: not committed");
                     acknowledged = seq;
                 }
-                LinkEvent::Sent(_) => assert!(was_open, "an answer before it was connected"),
+                LinkEvent::Sent(_) | LinkEvent::Held(_) => assert!(was_open, "an answer before it was connected"),
                 LinkEvent::Write(_) | LinkEvent::Closed(_) => {}
             }
         }

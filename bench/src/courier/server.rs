@@ -17,6 +17,7 @@ use halcyon_server_net::door::Door;
 use halcyon_server_net::stop;
 use halcyon_server_net::tls::Identity;
 use halcyon_server_net::world::{SystemClock, SystemRandom};
+use halcyon_server_store::directory::{DirectoryDb, LastShutdown};
 use halcyon_server_store::{MailboxOptions, MailboxStore};
 use halcyon_types::{DeviceId, Timestamp, Topic};
 use rustls::ServerConfig;
@@ -101,6 +102,7 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     let mailboxes = Arc::new(Counted { store, envelopes: AtomicU64::new(0), reads: AtomicU64::new(0) });
     let ports = Ports {
         mailboxes: mailboxes.clone(),
+        holds: DirectoryDb::open(&arguments.folder, LastShutdown::Clean)?.ports().holds,
         recipients: Arc::new(Directory::of(arguments.people)?),
         clock: Arc::new(SystemClock),
         random: Arc::new(SystemRandom),

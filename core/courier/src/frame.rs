@@ -13,6 +13,7 @@ use prost::Message;
 use crate::{
     connect::{Connect, Hello},
     grant::Grant,
+    hold::{HeldAnswer, HoldQuestion, UncheckedHold},
     limits::{CLOSE_DETAIL_BYTES_MAX, PROTOCOL_VERSION},
     send::{Sent, UncheckedSend},
     topics::Topics,
@@ -33,6 +34,10 @@ pub enum ClientFrame {
     Filter(Topics),
     /// A request to send (COU-40).
     Send(UncheckedSend),
+    /// A send to be made later (COU-60). Apart, since it is larger than any other and rare.
+    Hold(Box<UncheckedHold>),
+    /// What became of one (COU-63).
+    HoldQuestion(HoldQuestion),
     /// Everything up to `seq` is committed (COU-52).
     Ack {
         /// Number of a delivery on this connection.
@@ -56,6 +61,8 @@ pub enum ServerFrame {
     Connected(Connected),
     /// The answer to a send (COU-41).
     Sent(Sent),
+    /// The answer to a hold, or to a question about one (COU-61).
+    Held(HeldAnswer),
     /// A notification (COU-50).
     Deliver(Deliver),
     /// A sign of life.
@@ -201,12 +208,17 @@ impl ClientFrame {
                 Topics::from_wire(&filter.topics).map(Self::Filter).map_err(|_| FrameError::Field("topic"))
             }
             Body::Send(send) => Ok(Self::Send(UncheckedSend(send))),
+            Body::Hold(hold) => UncheckedHold::from_wire(*hold).map(|hold| Self::Hold(Box::new(hold))),
+            Body::HoldQuestion(question) => HoldQuestion::from_wire(&question).map(Self::HoldQuestion),
             Body::Ack(ack) => Ok(Self::Ack { seq: ack.seq }),
             Body::KeepAlive(keep_alive) => Ok(Self::KeepAlive { id: keep_alive.id }),
             Body::Close(close) => Ok(Self::Close(Close::from_wire(close))),
-            Body::Hello(_) | Body::Connected(_) | Body::Sent(_) | Body::Deliver(_) | Body::KeepAliveAnswer(_) => {
-                Err(FrameError::WrongSide)
-            }
+            Body::Hello(_)
+            | Body::Connected(_)
+            | Body::Sent(_)
+            | Body::Held(_)
+            | Body::Deliver(_)
+            | Body::KeepAliveAnswer(_) => Err(FrameError::WrongSide),
         }
     }
 
@@ -226,6 +238,8 @@ impl ClientFrame {
             Self::Connect(connect) => Body::Connect(Box::new(connect_to_wire(&connect))),
             Self::Filter(topics) => Body::Filter(wire::Filter { topics: topics.to_wire() }),
             Self::Send(send) => Body::Send(send.0),
+            Self::Hold(hold) => Body::Hold(Box::new(hold.into_wire())),
+            Self::HoldQuestion(question) => Body::HoldQuestion(question.to_wire()),
             Self::Ack { seq } => Body::Ack(wire::Ack { seq }),
             Self::KeepAlive { id } => Body::KeepAlive(wire::KeepAlive { id }),
             Self::Close(close) => Body::Close(close.into_wire()),
@@ -243,6 +257,7 @@ impl ServerFrame {
             Body::Hello(hello) => hello_from_wire(&hello).map(Self::Hello),
             Body::Connected(connected) => connected_from_wire(&connected).map(Self::Connected),
             Body::Sent(sent) => Ok(Self::Sent(Sent::from_wire(sent))),
+            Body::Held(held) => Ok(Self::Held(HeldAnswer::from_wire(held))),
             Body::Deliver(deliver) => Ok(Self::Deliver(Deliver {
                 seq: deliver.seq,
                 envelope: deliver.envelope,
@@ -251,9 +266,13 @@ impl ServerFrame {
             })),
             Body::KeepAliveAnswer(answer) => Ok(Self::KeepAliveAnswer { id: answer.id }),
             Body::Close(close) => Ok(Self::Close(Close::from_wire(close))),
-            Body::Connect(_) | Body::Filter(_) | Body::Send(_) | Body::Ack(_) | Body::KeepAlive(_) => {
-                Err(FrameError::WrongSide)
-            }
+            Body::Connect(_)
+            | Body::Filter(_)
+            | Body::Send(_)
+            | Body::Hold(_)
+            | Body::HoldQuestion(_)
+            | Body::Ack(_)
+            | Body::KeepAlive(_) => Err(FrameError::WrongSide),
         }
     }
 
@@ -277,6 +296,7 @@ impl ServerFrame {
             }),
             Self::Connected(connected) => Body::Connected(connected_to_wire(&connected)),
             Self::Sent(sent) => Body::Sent(sent.to_wire()),
+            Self::Held(held) => Body::Held(held.to_wire()),
             Self::Deliver(deliver) => Body::Deliver(wire::Deliver {
                 seq: deliver.seq,
                 envelope: deliver.envelope,

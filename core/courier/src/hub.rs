@@ -23,6 +23,7 @@ use crate::{
     bucket::SendBudgets,
     connect::Authenticated,
     frame::{ClientFrame, Close, Connected, Deliver, ServerFrame},
+    hold::{HeldAnswer, HoldQuestion, HoldRequest},
     limits::{ENVELOPE_BYTES_MAX, Limits},
     send::{SendRequest, Sent},
     topics::Topics,
@@ -72,6 +73,10 @@ pub enum Action {
     Write(ServerFrame),
     /// Store a send, and give the outcome to [`Hub::sent`].
     Accept(SendRequest),
+    /// Hold a send until it is due, and give the outcome to [`Hub::held`] (COU-60).
+    Hold(Box<HoldRequest>),
+    /// Say what became of a hold, and give the outcome to [`Hub::held`] (COU-63).
+    Ask(HoldQuestion),
     /// Read the mailbox, and give the outcome to [`Hub::read`]. Only one read is under way at a time.
     Read(Read),
     /// Delete these positions, which the device committed (COU-52).
@@ -221,6 +226,31 @@ impl Hub {
                     Err(answer) => out.push(Action::Write(ServerFrame::Sent(answer))),
                 }
             }
+            ClientFrame::Hold(hold) => {
+                let checked = if !self.may_send {
+                    Err(hold.answer_all(Status::Forbidden))
+                } else if self.budgets.take(self.device, &self.limits, now) {
+                    hold.check(&self.limits, now)
+                } else {
+                    Err(hold.answer_all(Status::RateLimited))
+                };
+                match checked {
+                    Ok(request) => {
+                        self.sends_in_flight += 1;
+                        out.push(Action::Hold(Box::new(request)));
+                    }
+                    Err(answer) => out.push(Action::Write(ServerFrame::Held(answer))),
+                }
+            }
+            ClientFrame::HoldQuestion(question) => {
+                // COU-22: what receives for a device has no say in what it sends.
+                if self.may_send && self.budgets.take(self.device, &self.limits, now) {
+                    self.sends_in_flight += 1;
+                    out.push(Action::Ask(question));
+                } else {
+                    out.push(Action::Write(ServerFrame::Held(HeldAnswer::refused(question.id, Vec::new()))));
+                }
+            }
             ClientFrame::Ack { seq } => self.on_ack(seq, out),
             ClientFrame::Filter(topics) => self.on_filter(topics, out),
             ClientFrame::KeepAlive { id } => out.push(Action::Write(ServerFrame::KeepAliveAnswer { id })),
@@ -234,6 +264,12 @@ impl Hub {
     pub fn sent(&mut self, sent: Sent, out: &mut Vec<Action>) {
         self.sends_in_flight = self.sends_in_flight.saturating_sub(1);
         out.push(Action::Write(ServerFrame::Sent(sent)));
+    }
+
+    /// Takes the outcome of an [`Action::Hold`] or [`Action::Ask`]. It must be durable: the answer goes out at once (COU-61).
+    pub fn held(&mut self, answer: HeldAnswer, out: &mut Vec<Action>) {
+        self.sends_in_flight = self.sends_in_flight.saturating_sub(1);
+        out.push(Action::Write(ServerFrame::Held(answer)));
     }
 
     /// Takes word of something for this device.

@@ -24,6 +24,16 @@ pub const ENVELOPES_MAX: usize = 512;
 pub const TOPICS_MAX: usize = 16;
 /// The longest that a notification waits (COU-40).
 pub const EXPIRY_MAX: Duration = Duration::from_days(30);
+/// The longest that a send is held before it is made (COU-60).
+pub const HOLD_MAX: Duration = Duration::from_days(14);
+/// Sends that are held for one device: more than a person plans, and what a server keeps for a device stays bounded (COU-64).
+pub const HOLDS_MAX: usize = 64;
+/// Bytes of the sends that are held for one device, as on the wire (COU-64).
+pub const HOLDS_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What became of holds is remembered for so many of a device, beside those held (COU-64).
+pub const HOLDS_REMEMBERED_MAX: usize = 256;
+/// What became of a hold is remembered for so long after it was due, as marks of what was seen are (COU-64, RCV-4).
+pub const HOLDS_REMEMBERED_FOR: Duration = Duration::from_days(31);
 /// Clocks of devices without network time are off by minutes, not more (COU-12).
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(5);
 /// From the first byte to `Connected`; a phone on a bad network needs seconds, an attacker would take hours (COU-14).

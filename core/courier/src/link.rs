@@ -22,6 +22,7 @@ use crate::{
     envelope::{Envelope, EnvelopeError},
     frame::{ClientFrame, Close, Connected, Deliver, ServerFrame},
     grant::Grant,
+    hold::{HeldAnswer, HoldQuestion, UncheckedHold},
     limits::HANDSHAKE_TIMEOUT,
     send::{SendRequest, Sent},
     topics::Topics,
@@ -101,6 +102,8 @@ pub enum LinkEvent {
     Connected(Connected),
     /// A send was answered.
     Sent(Sent),
+    /// A hold was answered, or a question about one.
+    Held(HeldAnswer),
     /// A notification arrived, to be committed and then reported with [`Link::committed`].
     Delivered(Delivery),
     /// The server ended the connection.
@@ -225,6 +228,10 @@ impl Link {
                 open.unanswered.remove(&sent.id).ok_or(LinkError::Unexpected("an answer to no send"))?;
                 out.push(LinkEvent::Sent(sent));
             }
+            (State::Open(open), ServerFrame::Held(held)) => {
+                open.unanswered.remove(&held.id).ok_or(LinkError::Unexpected("an answer to no hold"))?;
+                out.push(LinkEvent::Held(held));
+            }
             (State::Open(open), ServerFrame::Deliver(deliver)) => {
                 out.push(LinkEvent::Delivered(open.delivered(deliver)?))
             }
@@ -246,15 +253,41 @@ impl Link {
     /// # Errors
     /// [`NotSent`]
     pub fn send(&mut self, mut request: SendRequest, now: Timestamp, out: &mut Vec<LinkEvent>) -> Result<u64, NotSent> {
+        request.id = self.next_request(now)?;
+        let id = request.id;
+        self.write(ClientFrame::Send(request.into_unchecked()), now, out);
+        Ok(id)
+    }
+
+    /// Has a send made later, under an id that is set here, and returns the id that its answer will have (COU-60).
+    ///
+    /// # Errors
+    /// [`NotSent`]
+    pub fn hold(&mut self, mut hold: UncheckedHold, now: Timestamp, out: &mut Vec<LinkEvent>) -> Result<u64, NotSent> {
+        hold.id = self.next_request(now)?;
+        let id = hold.id;
+        self.write(ClientFrame::Hold(Box::new(hold)), now, out);
+        Ok(id)
+    }
+
+    /// Asks what became of a hold, under an id that is set here, and returns the id that the answer will have (COU-63).
+    ///
+    /// # Errors
+    /// [`NotSent`]
+    pub fn ask(&mut self, mut ask: HoldQuestion, now: Timestamp, out: &mut Vec<LinkEvent>) -> Result<u64, NotSent> {
+        ask.id = self.next_request(now)?;
+        self.write(ClientFrame::HoldQuestion(ask), now, out);
+        Ok(ask.id)
+    }
+
+    fn next_request(&mut self, now: Timestamp) -> Result<u64, NotSent> {
         let State::Open(open) = &mut self.state else { return Err(NotSent::NotOpen) };
         if open.unanswered.len() >= SENDS_UNANSWERED_MAX {
             return Err(NotSent::Busy);
         }
-        request.id = open.next_send;
+        let id = open.next_send;
         open.next_send += 1;
-        let id = request.id;
         open.unanswered.insert(id, now.plus(SENT_TIMEOUT));
-        self.write(ClientFrame::Send(request.into_unchecked()), now, out);
         Ok(id)
     }
 

@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 use halcyon_types::{EnvelopeId, Handle, PushToken, SuiteId, Timestamp, Topic};
+use prost::Message as _;
 
 use crate::{
     Limits,
@@ -170,6 +171,39 @@ impl UncheckedSend {
     pub fn answer_all(&self, status: Status) -> Sent {
         Sent::all(&self.0, status)
     }
+
+    /// Gives the send the time that it has when it is made at `due` (COU-65).
+    #[must_use]
+    pub fn held_until(mut self, due: Timestamp) -> Self {
+        self.0.expires_ms = due.plus(EXPIRY_MAX).as_millis();
+        self
+    }
+
+    /// Returns the send as it is kept while it is held (COU-60).
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        self.0.encode_to_vec().into()
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) made; none if it is damaged.
+    #[must_use]
+    pub fn from_bytes(bytes: Bytes) -> Option<Self> {
+        wire::Send::decode(bytes).ok().map(Self)
+    }
+
+    /// Leaves only the envelopes of these places, as those that did not find room (COU-65).
+    #[must_use]
+    pub fn only(mut self, wanted: impl Fn(usize) -> bool) -> Self {
+        let mut place = 0;
+        for destination in &mut self.0.destinations {
+            destination.sealed.retain(|_| {
+                place += 1;
+                wanted(place - 1)
+            });
+        }
+        self.0.destinations.retain(|destination| !destination.sealed.is_empty());
+        self
+    }
 }
 
 impl SendRequest {
@@ -249,19 +283,22 @@ impl Sent {
     }
 
     pub(crate) fn to_wire(&self) -> wire::Sent {
-        let statuses = self
-            .parts
-            .iter()
-            .map(|part| wire::SealedStatus { envelope_id: part.envelope_id.clone(), status: part.status.into() });
-        wire::Sent { id: self.id, statuses: statuses.collect() }
+        wire::Sent { id: self.id, statuses: statuses_to_wire(&self.parts) }
     }
 
     /// A status that this version does not know is read as [`Status::Unspecified`]: the envelope stays in the outbox.
     pub(crate) fn from_wire(wire: wire::Sent) -> Self {
-        let parts = wire
-            .statuses
-            .into_iter()
-            .map(|status| SentPart { status: status.status(), envelope_id: status.envelope_id });
-        Self { id: wire.id, parts: parts.collect() }
+        Self { id: wire.id, parts: statuses_from_wire(wire.statuses) }
     }
+}
+
+pub(crate) fn statuses_to_wire(parts: &[SentPart]) -> Vec<wire::SealedStatus> {
+    let status =
+        |part: &SentPart| wire::SealedStatus { envelope_id: part.envelope_id.clone(), status: part.status.into() };
+    parts.iter().map(status).collect()
+}
+
+pub(crate) fn statuses_from_wire(statuses: Vec<wire::SealedStatus>) -> Vec<SentPart> {
+    let part = |status: wire::SealedStatus| SentPart { status: status.status(), envelope_id: status.envelope_id };
+    statuses.into_iter().map(part).collect()
 }

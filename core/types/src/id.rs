@@ -108,6 +108,10 @@ id!(
     EnvelopeId, 16, shown
 );
 id!(
+    /// A send that a server holds until it is due: 16 random bytes drawn by the device that made it (COU-60).
+    HoldId, 16, shown
+);
+id!(
     /// A conversation, the same on all of one's own devices and on the peer's: 16 bytes (CON-6).
     ConversationId, 16, shown
 );

@@ -16,8 +16,8 @@ mod topic;
 pub use display::for_display;
 pub use handle::{Handle, HandleError, HandleKind};
 pub use id::{
-    AccountId, ConversationId, DeviceId, EnvelopeId, GroupChangeId, GroupHash, GroupId, IdError, LinkId, MessageId,
-    PushToken, ReportId, SessionToken,
+    AccountId, ConversationId, DeviceId, EnvelopeId, GroupChangeId, GroupHash, GroupId, HoldId, IdError, LinkId,
+    MessageId, PushToken, ReportId, SessionToken,
 };
 pub use suite::SuiteId;
 pub use time::{Duration, Timestamp};

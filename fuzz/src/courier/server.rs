@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use halcyon_courier::{
-    ClientFrame, CloseCode, Deliver, Envelope, Limits, ServerFrame, Status,
+    ClientFrame, CloseCode, Deliver, Envelope, HeldAnswer, HoldState, Limits, ServerFrame, Status,
     bucket::SendBudgets,
     connect::Authenticated,
     hub::{Action, Hub, Notification, Read, Stored},
@@ -323,10 +323,20 @@ impl Server {
                     assert!(read.bytes <= self.limits.window_bytes + ENVELOPE_BYTES_MAX, "a read is bounded");
                     self.reading = Some((read, self.hub.topics().as_slice().to_vec()));
                 }
+                Action::Hold(request) => self.held(request.hold.id),
+                Action::Ask(question) => self.held(question.id),
                 Action::Acknowledge(_) => {}
                 Action::Close(_) | Action::Left(_) => self.over = true,
             }
         }
+    }
+
+    /// COU-61: an answer for each, and at once, since nothing is stored here.
+    fn held(&mut self, id: u64) {
+        let (answer, mut actions) = (HeldAnswer::new(id, HoldState::Held), Vec::new());
+        self.hub.held(answer.clone(), &mut actions);
+        assert_eq!(actions, [Action::Write(ServerFrame::Held(answer))]);
+        self.act(actions);
     }
 
     fn delivery(&mut self, deliver: Deliver) {

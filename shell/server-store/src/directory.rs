@@ -12,6 +12,7 @@
 mod accounts;
 mod aftermath;
 mod columns;
+mod holds;
 mod limits;
 mod links;
 mod lists;
@@ -144,6 +145,7 @@ impl DirectoryDb {
             reports: this.clone(),
             limits: this.clone(),
             aftermath: this.clone(),
+            holds: this.clone(),
             housekeeping: this,
         }
     }

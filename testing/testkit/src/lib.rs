@@ -5,6 +5,8 @@ pub mod conformance;
 #[cfg(feature = "server")]
 pub mod courier;
 #[cfg(feature = "server")]
+pub mod holds;
+#[cfg(feature = "server")]
 pub mod mailboxes;
 #[cfg(feature = "client")]
 pub mod memory_store;

@@ -334,3 +334,34 @@ proptest! {
         prop_assert_eq!(frames, client_frames());
     }
 }
+
+/// COU-60, COU-63: holds, questions and answers survive their way, and a hold without a send or name is none.
+#[test]
+fn holds_have_their_form() {
+    let good = wire::Hold {
+        id: 7,
+        hold_id: Bytes::from_static(&[1; 16]),
+        due_ms: 9,
+        replaces: true,
+        send: Some(wire::Send::default()),
+    };
+    let read = |change: &dyn Fn(&mut wire::Hold)| {
+        let mut hold = good.clone();
+        change(&mut hold);
+        ClientFrame::decode(encode(Body::Hold(Box::new(hold))))
+    };
+    let frame = read(&|_| {}).unwrap();
+    assert_eq!(ClientFrame::decode(frame.clone().encode()), Ok(frame.clone()));
+    assert_eq!(ServerFrame::decode(frame.encode()), Err(FrameError::WrongSide));
+    assert_eq!(read(&|hold| hold.hold_id.truncate(15)), Err(FrameError::Field("hold id")));
+    assert_eq!(read(&|hold| hold.send = None), Err(FrameError::Field("send")));
+    let question = ClientFrame::HoldQuestion(HoldQuestion {
+        id: 1,
+        hold: halcyon_types::HoldId::from_bytes([2; 16]),
+        cancel: true,
+    });
+    assert_eq!(ClientFrame::decode(question.clone().encode()), Ok(question));
+    let answer = ServerFrame::Held(HeldAnswer::new(1, wire::HoldState::Cancelled));
+    assert_eq!(ServerFrame::decode(answer.clone().encode()), Ok(answer.clone()));
+    assert_eq!(ClientFrame::decode(answer.encode()), Err(FrameError::WrongSide));
+}

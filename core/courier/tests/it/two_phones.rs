@@ -107,6 +107,7 @@ impl Phone {
                     positions.iter().for_each(|position| drop(self.mailbox.remove(position)))
                 }
                 Action::Accept(request) => sends.push(request),
+                Action::Hold(_) | Action::Ask(_) => panic!("nobody asked for a hold"),
                 Action::Close(close) | Action::Left(close) => panic!("closed: {close:?}"),
             }
         }

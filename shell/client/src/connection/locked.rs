@@ -239,7 +239,7 @@ impl Locked {
                 }
                 LinkEvent::Closed(close) => return Err(Ended::Closed(close)),
                 // Nothing was sent.
-                LinkEvent::Sent(_) => {}
+                LinkEvent::Sent(_) | LinkEvent::Held(_) => {}
             }
         }
         Ok(())

@@ -232,6 +232,8 @@ impl Session {
                     self.inner.take_answer(&sent)?;
                     self.plan_due = true;
                 }
+                // Nothing is held from here.
+                LinkEvent::Held(_) => {}
                 LinkEvent::Delivered(delivery) => {
                     if self.deliveries.len() >= WAITING_MAX {
                         return Err(Ended::Lost("the server delivers more than its window".to_owned()));

@@ -61,6 +61,7 @@ pub async fn assemble(parts: Parts) -> Result<Assembled, DirectoryStoreError> {
     let courier = Courier::start(
         courier::Ports {
             mailboxes,
+            holds: store.holds.clone(),
             recipients: cache.clone(),
             clock: world.clock.clone(),
             random: world.random.clone(),

@@ -18,6 +18,7 @@ use halcyon_server_net::tls::Identity;
 use halcyon_server_net::world::{SystemClock, SystemRandom};
 use halcyon_server_store::{MailboxOptions, MailboxStore};
 use halcyon_testkit::courier::{Phone, TestDevice, Town};
+use halcyon_testkit::holds::MemoryHolds;
 use halcyon_types::Timestamp;
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
@@ -49,6 +50,7 @@ impl Server {
         let options = MailboxOptions { reserve_bytes: 1 << 16, ..MailboxOptions::default() };
         let ports = Ports {
             mailboxes: Arc::new(MailboxStore::open(folder, options).unwrap()),
+            holds: Arc::new(MemoryHolds::default()),
             recipients: Arc::new(town.clone()),
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),

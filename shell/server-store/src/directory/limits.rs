@@ -8,8 +8,8 @@ use halcyon_server::ports::{Admitted, Charge, DirectoryStoreError, Housekeeping,
 use halcyon_types::{DeviceId, Duration, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::DirectoryDb;
 use super::columns::{integer, millis, timestamp};
+use super::{DirectoryDb, holds};
 
 #[async_trait::async_trait]
 impl LimitStore for DirectoryDb {
@@ -80,6 +80,7 @@ impl Housekeeping for DirectoryDb {
                 ] {
                     rows += connection.execute(sql, [millis(now)])?;
                 }
+                rows += holds::forget(connection, now)?;
                 rows += connection.execute("DELETE FROM query_log WHERE hour < ?1", [integer(query_log_from_hour)])?;
                 Ok(rows as u64)
             })

@@ -122,6 +122,20 @@ const MIGRATIONS: &[&str] = &[
     );
     CREATE INDEX reports_by_expiry ON reports (expires_ms);
 ",
+    "
+    CREATE TABLE holds (
+        account BLOB NOT NULL,
+        hold    BLOB NOT NULL CHECK (length(hold) = 16),
+        device  BLOB NOT NULL REFERENCES devices ON DELETE CASCADE,
+        due_ms  INTEGER NOT NULL,
+        take_ms INTEGER NOT NULL,
+        state   INTEGER NOT NULL DEFAULT 0,
+        send    BLOB,
+        UNIQUE (account, hold)
+    );
+    CREATE INDEX holds_to_take ON holds (take_ms) WHERE send IS NOT NULL;
+    CREATE INDEX holds_of_device ON holds (device);
+",
 ];
 
 /// Brings a file to [`SCHEMA_VERSION`].

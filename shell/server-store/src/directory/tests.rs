@@ -1,8 +1,9 @@
 use halcyon_server::ports::{
-    Admitted, Aftermath, AftermathId, Charge, Deed, LimitKey, NewReport, NewVerification, Rate, ReportKept, ReportRoom,
-    VerificationId, VerificationPurpose, VerifyAttempt, VerifyOutcome,
+    Admitted, Aftermath, AftermathId, Charge, Deed, Held, HoldRoom, HoldState, Holds, LimitKey, NewReport,
+    NewVerification, Rate, ReportKept, ReportRoom, VerificationId, VerificationPurpose, VerifyAttempt, VerifyOutcome,
 };
-use halcyon_types::{AccountId, DeviceId, Duration, Handle, MessageId, ReportId, Timestamp};
+use halcyon_testkit::conformance::holds::{ACCOUNT, DEVICES};
+use halcyon_types::{AccountId, DeviceId, Duration, Handle, HoldId, MessageId, ReportId, Timestamp};
 
 use super::*;
 
@@ -129,12 +130,12 @@ fn garbage_is_not_a_database() {
 
 /// The schema is what other versions of this program find: a change to it is a new migration.
 #[test]
-fn the_migrations_are_pinned() {
+fn the_tables_are_pinned() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()));
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
     let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap();
-    assert_eq!((version, SCHEMA_VERSION), (2, 2));
+    assert_eq!((version, SCHEMA_VERSION), (3, 3));
     let mut tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name").unwrap();
     let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let expected = [
@@ -142,6 +143,7 @@ fn the_migrations_are_pinned() {
         "aftermath",
         "devices",
         "handles",
+        "holds",
         "limits",
         "link_prekeys",
         "links",
@@ -239,7 +241,7 @@ async fn an_older_directory_learns_of_reports() {
     assert!(matches!(ReportsFile::open(folder.path()), Err(ReportsError::Missing)));
     drop(open(folder.path()));
     let connection = Connection::open(folder.path().join(FILE)).unwrap();
-    connection.execute_batch("DROP TABLE reports; PRAGMA user_version = 1").unwrap();
+    connection.execute_batch("DROP TABLE holds; DROP TABLE reports; PRAGMA user_version = 1").unwrap();
     drop(connection);
     assert!(matches!(ReportsFile::open(folder.path()), Err(ReportsError::OtherVersion { found: 1 })));
     let db = open(folder.path());
@@ -247,4 +249,82 @@ async fn an_older_directory_learns_of_reports() {
     let kept = db.ports().reports.keep(report(1, 1, NOON), room).await.unwrap();
     assert!(matches!(kept, ReportKept::Kept(_)));
     assert!(ReportsFile::open(folder.path()).is_ok());
+}
+
+/// COU-61 to COU-66: as the port says.
+#[tokio::test]
+async fn holds_are_kept_as_the_port_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    add_devices(&db).await;
+    halcyon_testkit::conformance::holds::holds(&db).await;
+}
+
+/// COU-61, COU-66: what is held outlives the process, and what was made or taken back is remembered for 31 days.
+#[tokio::test]
+async fn holds_outlive_the_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut db = open(folder.path());
+    add_devices(&db).await;
+    let (held, taken_back) = (HoldId::from_bytes([1; 16]), HoldId::from_bytes([2; 16]));
+    for hold in [held, taken_back] {
+        assert_eq!(db.hold(held_send(hold, 0), false, ROOM).await.unwrap(), HoldState::Held);
+    }
+    assert_eq!(db.ask(ACCOUNT, taken_back, true).await.unwrap(), HoldState::Cancelled);
+    drop(db);
+    db = open(folder.path());
+    assert_eq!(db.next().await.unwrap(), Some(NOON));
+    assert_eq!(db.take(NOON).await.unwrap().unwrap().hold, held);
+    drop(db);
+    db = open(folder.path());
+    assert_eq!(db.take(NOON).await.unwrap().unwrap().hold, held, "it was not said to be made");
+    let sweep =
+        async |db: &DirectoryDb, days| db.ports().housekeeping.expire(NOON.plus(Duration::from_days(days)), 0).await;
+    assert_eq!(sweep(&db, 30).await.unwrap(), 0);
+    assert_eq!(sweep(&db, 31).await.unwrap(), 1);
+    assert_eq!(db.ask(ACCOUNT, taken_back, false).await.unwrap(), HoldState::NotKnown);
+    assert_eq!(db.ask(ACCOUNT, held, false).await.unwrap(), HoldState::Released, "what is not made stays");
+}
+
+/// COU-66: what a device had held goes with it, and nothing more is held for it.
+#[tokio::test]
+async fn holds_go_with_their_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = open(folder.path());
+    add_devices(&db).await;
+    let (of_removed, of_other) = (HoldId::from_bytes([1; 16]), HoldId::from_bytes([2; 16]));
+    db.hold(held_send(of_removed, 0), false, ROOM).await.unwrap();
+    db.hold(held_send(of_other, 1), false, ROOM).await.unwrap();
+    db.write(|connection| connection.execute("DELETE FROM devices WHERE device = ?1", [DEVICES[0].as_bytes()]))
+        .await
+        .unwrap();
+    assert_eq!(db.take(NOON).await.unwrap().unwrap().hold, of_other);
+    assert_eq!(db.ask(ACCOUNT, of_removed, false).await.unwrap(), HoldState::NotKnown);
+    assert!(db.hold(held_send(of_removed, 0), false, ROOM).await.is_err());
+}
+
+const ROOM: HoldRoom = HoldRoom { count: 8, bytes: 1_000, remembered: 8 };
+
+fn held_send(hold: HoldId, device: usize) -> Held {
+    Held { hold, account: ACCOUNT, device: DEVICES[device], due: NOON, send: bytes::Bytes::from_static(b"send") }
+}
+
+async fn add_devices(db: &DirectoryDb) {
+    db.write(|connection| {
+        connection.execute(
+            "INSERT INTO accounts (account, account_key, password, list_version, list, created_ms)
+             VALUES (?1, zeroblob(32), x'', 1, x'', 0)",
+            [ACCOUNT.as_bytes()],
+        )?;
+        for device in DEVICES {
+            let push_token = [device.as_bytes()[0]; 32];
+            connection.execute(
+                "INSERT INTO devices (device, account, device_key, push_token) VALUES (?1, ?2, zeroblob(32), ?3)",
+                (device.as_bytes(), ACCOUNT.as_bytes(), push_token),
+            )?;
+        }
+        Ok(())
+    })
+    .await
+    .unwrap();
 }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 
 use halcyon_courier::envelope::Sender;
-use halcyon_courier::send::{Destination, Expiry, Part, Sealed};
+use halcyon_courier::send::{self, Destination, Expiry, Part};
 use halcyon_courier::{Envelope, Origin, SendRequest, Sent, SentPart, Status};
 use halcyon_types::{AccountId, Timestamp};
 
@@ -24,8 +24,23 @@ pub(super) struct Checked {
     pub(super) entries: Vec<Entry>,
 }
 
+/// When a send was sealed, which decides by what it is admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sealed {
+    /// By the newest list, or its sender has to look again.
+    Now,
+    /// It was admitted when it was taken to be held: what changed since keeps it from nobody who is there still (COU-65).
+    Earlier,
+}
+
 /// Checks a request of an authenticated device.
-pub(super) async fn check(request: SendRequest, peer: Peer, recipients: &dyn Recipients, now: Timestamp) -> Checked {
+pub(super) async fn check(
+    request: SendRequest,
+    peer: Peer,
+    recipients: &dyn Recipients,
+    now: Timestamp,
+    when: Sealed,
+) -> Checked {
     match recipients.owns_handle(peer.account, &request.sender_handle).await {
         Ok(true) => {}
         // COU-40
@@ -43,7 +58,8 @@ pub(super) async fn check(request: SendRequest, peer: Peer, recipients: &dyn Rec
     };
     let mut checked = Checked { sent: Sent { id, parts: Vec::new() }, entries: Vec::new() };
     for destination in destinations {
-        let mut admission = Admission { destination: &destination, asker: peer.account, now, asked: HashMap::new() };
+        let mut admission =
+            Admission { destination: &destination, asker: peer.account, now, when, asked: HashMap::new() };
         for part in &destination.parts {
             let status = match admit(&mut admission, part, recipients).await {
                 Ok((recipient, sealed)) => {
@@ -85,6 +101,7 @@ struct Admission<'a> {
     destination: &'a Destination,
     asker: AccountId,
     now: Timestamp,
+    when: Sealed,
     asked: HashMap<AccountId, bool>,
 }
 
@@ -92,14 +109,17 @@ async fn admit<'p>(
     admission: &mut Admission<'_>,
     part: &'p Part,
     recipients: &dyn Recipients,
-) -> Result<(Recipient, &'p Sealed), Status> {
+) -> Result<(Recipient, &'p send::Sealed), Status> {
     let sealed = part.sealed.as_ref().map_err(|status| *status)?;
     let recipient = match recipients.recipient(&sealed.push_token).await {
         Ok(Some(recipient)) => recipient,
         Ok(None) => return Err(Status::UnknownToken),
         Err(RecipientsError(_)) => return Err(Status::Unavailable),
     };
-    let Admission { destination, asker, now, asked } = admission;
+    if admission.when == Sealed::Earlier {
+        return Ok((recipient, sealed));
+    }
+    let Admission { destination, asker, now, asked, .. } = admission;
     // COU-42, DIR-31: the token admits to its recipient's account only, and for a while.
     let admitted = *asked
         .entry(recipient.account)

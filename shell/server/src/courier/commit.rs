@@ -60,6 +60,8 @@ pub(super) struct Entry {
 pub(super) enum Reply {
     /// A connection whose device sent it.
     Connection { handle: Arc<Handle>, sent: Sent },
+    /// The server itself, for a send that was held (COU-65).
+    Hold { sent: Sent, done: oneshot::Sender<Sent> },
     /// The server itself, for an alert.
     Notifier(oneshot::Sender<Result<(), MailboxError>>),
 }
@@ -238,7 +240,7 @@ impl From<AppendOutcome> for Outcome {
 
 impl Reply {
     fn note(&mut self, part: usize, outcome: Outcome) {
-        let Self::Connection { sent, .. } = self else { return };
+        let (Self::Connection { sent, .. } | Self::Hold { sent, .. }) = self else { return };
         if let Some(part) = sent.parts.get_mut(part) {
             part.status = match outcome {
                 Outcome::Stored(_) | Outcome::NotStored => Status::Accepted,
@@ -251,6 +253,8 @@ impl Reply {
     fn answer(self, failure: Option<&MailboxError>) {
         match self {
             Self::Connection { handle, sent } => handle.sent(sent),
+            // The server may be stopping: then it is made again, and dropped as a duplicate (RCV-4).
+            Self::Hold { sent, done } => drop(done.send(sent)),
             // A full mailbox does not fail an alert: its owner sees the change in the device list all the same.
             Self::Notifier(reply) => drop(reply.send(failure.map_or(Ok(()), |failure| Err(failure.clone())))),
         }

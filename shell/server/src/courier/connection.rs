@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use halcyon_courier::bucket::TokenBucket;
 use halcyon_courier::frame::ServerFrame;
+use halcyon_courier::hold::HeldAnswer;
 use halcyon_courier::hub::{Action, Hub, Stored};
 use halcyon_courier::{ClientFrame, Close, CloseCode, SendRequest};
 use halcyon_types::{AccountId, DeviceId};
@@ -25,7 +26,7 @@ use super::accept::{self, Checked};
 use super::commit::{Reply, Submission, Work};
 use super::connections::Handle;
 use super::frames::{Frames, Received};
-use super::{Shared, deliver};
+use super::{Shared, deliver, hold};
 use crate::ports::MailboxError;
 
 /// Who is at the other end, as authenticated.
@@ -50,6 +51,8 @@ pub(super) struct Connection<F: Frames> {
     accepting: Option<Task<()>>,
     /// The acknowledgement that is being handed over, and those that came meanwhile.
     acknowledging: Option<Task<()>>,
+    /// A hold, or a question about one, that is not answered.
+    holding: Option<Task<HeldAnswer>>,
     acknowledged: Vec<u64>,
     /// Sends that are not answered.
     unanswered: usize,
@@ -98,6 +101,7 @@ impl<F: Frames> Connection<F> {
             actions,
             reading: None,
             accepting: None,
+            holding: None,
             acknowledging: None,
             acknowledged: Vec::new(),
             unanswered: 0,
@@ -163,6 +167,10 @@ impl<F: Frames> Connection<F> {
             self.act();
         }
         let _ = poll_task(&mut self.accepting, cx);
+        if let Some(answer) = poll_task(&mut self.holding, cx) {
+            self.hub.held(answer, &mut self.actions);
+            self.act();
+        }
     }
 
     /// Takes frames while there is room for what follows from them. Ready when the device is gone.
@@ -199,7 +207,12 @@ impl<F: Frames> Connection<F> {
     fn may_receive(&self) -> bool {
         let room = self.frames.queued_bytes() < QUEUED_BYTES_MAX;
         let rested = self.paused_until.is_none_or(|until| Instant::now() >= until);
-        self.ending.is_none() && self.accepting.is_none() && self.hub.wants_frames() && room && rested
+        self.ending.is_none()
+            && self.accepting.is_none()
+            && self.holding.is_none()
+            && self.hub.wants_frames()
+            && room
+            && rested
     }
 
     /// Notes what a look at the device's bytes says about time.
@@ -228,6 +241,12 @@ impl<F: Frames> Connection<F> {
                 Action::Write(frame) if !self.is_closing() => self.frames.queue(frame),
                 Action::Write(_) => {}
                 Action::Accept(request) => self.accept(request),
+                Action::Hold(request) => {
+                    self.holding = Some(Box::pin(hold::hold(self.shared.clone(), *request, self.peer)));
+                }
+                Action::Ask(question) => {
+                    self.holding = Some(Box::pin(hold::ask(self.shared.clone(), question, self.peer.account)));
+                }
                 Action::Read(read) => {
                     let read = deliver::read(self.shared.clone(), self.peer.device, self.hub.topics().clone(), read);
                     self.reading = Some(Box::pin(read));
@@ -256,7 +275,8 @@ impl<F: Frames> Connection<F> {
         self.accepting = Some(Box::pin(async move {
             let _admitted = shared.admission.enter().await;
             let Checked { sent, entries } =
-                accept::check(request, peer, &*shared.ports.recipients, shared.ports.clock.now()).await;
+                accept::check(request, peer, &*shared.ports.recipients, shared.ports.clock.now(), accept::Sealed::Now)
+                    .await;
             if entries.is_empty() {
                 handle.sent(sent);
                 if let Some(shown) = shown {
@@ -289,7 +309,7 @@ impl<F: Frames> Connection<F> {
     /// Writes what waits; ready when the last frame is out, or the device cannot be reached.
     fn flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // COU-56: what was stored is answered before the end.
-        let answered = self.unanswered == 0 && self.accepting.is_none();
+        let answered = self.unanswered == 0 && self.accepting.is_none() && self.holding.is_none();
         if let Some(Ending::Answering { close, until }) =
             self.ending.take_if(|ending| answered && matches!(ending, Ending::Answering { .. }))
         {

@@ -8,7 +8,7 @@
 //! - For one device, what is stored is offered in the order in which it was stored (COU-50).
 //!
 //! Next: [`connection`] is one device's loop; [`accept`] checks a send, [`commit`] stores what all connections accepted,
-//! [`deliver`] takes it to those connected.
+//! [`deliver`] takes it to those connected; [`hold`] makes sends that are due later.
 
 mod accept;
 mod admission;
@@ -20,6 +20,7 @@ mod epochs;
 mod expire;
 mod frames;
 mod handshake;
+mod hold;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,11 +37,12 @@ use tokio::time::Instant;
 
 pub use frames::{ByteFrames, Frames, Received};
 
-use crate::ports::{Clock, MailboxError, Mailboxes, Notifier, Random, Recipients};
+use crate::ports::{Clock, Holds, MailboxError, Mailboxes, Notifier, Random, Recipients};
 use admission::Admission;
 use commit::{Entry, Reply, Submission, Work};
 use connections::Connections;
 use epochs::Epochs;
+use hold::Timetable;
 
 /// The courier of one server.
 ///
@@ -54,6 +56,8 @@ pub struct Courier {
 pub struct Ports {
     /// What waits for each device.
     pub mailboxes: Arc<dyn Mailboxes>,
+    /// Sends that wait for their time.
+    pub holds: Arc<dyn Holds>,
     /// The directory.
     pub recipients: Arc<dyn Recipients>,
     /// Time.
@@ -90,6 +94,7 @@ struct Shared {
     connections: Connections,
     admission: Admission,
     epochs: Arc<Epochs>,
+    timetable: Timetable,
     work: mpsc::Sender<Work>,
     stopping: AtomicBool,
 }
@@ -107,10 +112,12 @@ impl Courier {
             connections: Connections::default(),
             admission: Admission::default(),
             epochs: Arc::default(),
+            timetable: Timetable::default(),
             work,
             stopping: AtomicBool::new(false),
         });
         tokio::spawn(commit::run(shared.clone(), inbox));
+        tokio::spawn(hold::run(Arc::downgrade(&shared), shared.timetable.clone()));
         tokio::spawn(expire::run(Arc::downgrade(&shared), settings.expire_every));
         Self { shared }
     }

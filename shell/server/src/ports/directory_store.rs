@@ -17,6 +17,8 @@ use std::sync::Arc;
 
 use halcyon_types::Timestamp;
 
+use super::Holds;
+
 pub use accounts::{AccountProfile, AccountStore, Created, HandleRemoved, NewAccount};
 pub use aftermath::{Aftermath, AftermathId, AftermathStore, Deed};
 pub use links::{Advanced, Completed, Link, LinkOpened, LinkState, LinkStore, NewLink};
@@ -62,6 +64,8 @@ pub struct DirectoryStore {
     pub limits: Arc<dyn LimitStore>,
     /// What is still to be done after a commit.
     pub aftermath: Arc<dyn AftermathStore>,
+    /// Sends that wait for their time.
+    pub holds: Arc<dyn Holds>,
     /// Removal of what expired.
     pub housekeeping: Arc<dyn Housekeeping>,
 }
@@ -69,8 +73,8 @@ pub struct DirectoryStore {
 /// Removes what has lived long enough.
 #[async_trait::async_trait]
 pub trait Housekeeping: Send + Sync {
-    /// Deletes, on disk too, expired verifications, tickets, links, reports, nonces, limits that are full again, and records of the
-    /// query log from before `query_log_from_hour`. Returns how many rows.
+    /// Deletes, on disk too, expired verifications, tickets, links, reports, nonces, limits that are full again, what became of holds
+    /// that were due 31 days ago (COU-64), and records of the query log from before `query_log_from_hour`. Returns how many rows.
     ///
     /// # Errors
     /// [`DirectoryStoreError`]

@@ -4,6 +4,7 @@
 //! - An operation that is documented as one commit has happened wholly, and on stable storage, when it returns `Ok`.
 
 mod directory_store;
+mod holds;
 mod mailboxes;
 mod recipients;
 mod world;
@@ -16,6 +17,7 @@ pub use directory_store::{
     ReportRoom, ReportStore, SnapshotOf, StoredList, StoredPrekey, Verification, VerificationId, VerificationPurpose,
     VerificationState, VerificationStore, VerifyAttempt, VerifyOutcome,
 };
+pub use holds::{HOLDS_REMEMBERED_FOR, Held, HoldRoom, HoldState, Holds};
 pub use mailboxes::{Append, AppendOutcome, MailboxError, Mailboxes, ReadLimit, ShownEpoch, StoredEnvelope};
 pub use recipients::{KnownDevice, Notifier, Recipient, Recipients, RecipientsError};
 pub use world::{Clock, MailError, Mailer, OutgoingMail, Random, RandomRng};

@@ -6,6 +6,7 @@ mod connect;
 mod deliver;
 mod epochs;
 mod frames;
+mod hold;
 mod revocation;
 mod send;
 mod shutdown;

@@ -11,6 +11,7 @@ use halcyon_server::ports::{
     RecipientsError, ShownEpoch, StoredEnvelope,
 };
 use halcyon_testkit::courier::{CountingRandom, Phone, TestDevice, TokioClock, Town};
+use halcyon_testkit::holds::MemoryHolds;
 use halcyon_testkit::mailboxes::MemoryMailboxes;
 use halcyon_types::{AccountId, DeviceId, Handle, PushToken, Timestamp, Topic};
 use tokio::io::DuplexStream;
@@ -44,6 +45,7 @@ impl World {
         let directory = Arc::new(Directory { town: town.clone(), gate: Gate::open() });
         let ports = Ports {
             mailboxes: store.clone(),
+            holds: Arc::new(MemoryHolds::default()),
             recipients: directory.clone(),
             clock: clock.clone(),
             random: Arc::new(CountingRandom::default()),

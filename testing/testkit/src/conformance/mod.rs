@@ -3,6 +3,8 @@
 #[cfg(feature = "client")]
 mod groups;
 #[cfg(feature = "server")]
+pub mod holds;
+#[cfg(feature = "server")]
 pub mod mailboxes;
 #[cfg(feature = "client")]
 mod outbox;

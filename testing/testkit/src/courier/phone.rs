@@ -8,10 +8,10 @@ use halcyon_courier::frame::{Connected, split_frame};
 use halcyon_courier::limits::FRAME_BYTES_MAX;
 use halcyon_courier::send::Expiry;
 use halcyon_courier::{
-    ClientFrame, Close, CloseCode, Deliver, Destination, Envelope, Part, Sealed, SendRequest, Sent, ServerFrame,
-    Status, Topics,
+    ClientFrame, Close, CloseCode, Deliver, Destination, Envelope, HeldAnswer, HoldQuestion, Part, Sealed, SendRequest,
+    Sent, ServerFrame, Status, Topics, UncheckedHold,
 };
-use halcyon_types::{Duration, EnvelopeId, SuiteId, Timestamp, Topic};
+use halcyon_types::{Duration, EnvelopeId, HoldId, SuiteId, Timestamp, Topic};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{TestDevice, Town};
@@ -140,6 +140,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Phone<S> {
             expiry: Expiry::At(now.plus(Duration::from_days(7))),
             epoch: self.epoch,
             destinations: to.iter().enumerate().map(destination).collect(),
+        }
+    }
+
+    /// Has a request made at a time, and waits for the answer.
+    pub async fn hold(&mut self, hold: HoldId, due: Timestamp, replaces: bool, request: SendRequest) -> HeldAnswer {
+        self.write(ClientFrame::Hold(Box::new(UncheckedHold::new(hold, due, replaces, request)))).await;
+        self.held().await
+    }
+
+    /// Asks what became of a hold, and waits for the answer.
+    pub async fn ask(&mut self, hold: HoldId, cancel: bool) -> HeldAnswer {
+        let id = self.next_send;
+        self.next_send += 1;
+        self.write(ClientFrame::HoldQuestion(HoldQuestion { id, hold, cancel })).await;
+        self.held().await
+    }
+
+    async fn held(&mut self) -> HeldAnswer {
+        loop {
+            match self.fresh_frame().await {
+                Some(ServerFrame::Held(held)) => return held,
+                Some(other) => self.early.push_back(other),
+                None => panic!("the server hung up"),
+            }
         }
     }
 
