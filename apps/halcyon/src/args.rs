@@ -15,7 +15,8 @@ use halcyon_types::Handle;
 
 pub use self::group::{Addressee, Group, GroupAction, GroupCalled};
 pub use self::message::{
-    Edit, Export, ExportFormat, History, Listen, Look, MessageName, React, Search, Send, ShareName, Show, Talk, Unsend,
+    Edit, Export, ExportFormat, History, Listen, Look, MessageName, React, Scheduled, ScheduledAction, Search, Send,
+    ShareName, Show, Talk, Unsend,
 };
 pub use self::own::{
     Accept, Block, Contacts, ContactsAction, Conversations, Delete, MarkPeople, Read, ReportMessage, Restore, Settings,
@@ -134,6 +135,8 @@ pub enum Command {
     Accept(Accept),
     /// Show what you would tell the operator of your server of a message, and tell it
     Report(ReportMessage),
+    /// List messages that wait for their time, and take them back
+    Scheduled(Scheduled),
     /// Delete messages for yourself; for 30 days they can be restored
     Delete(Delete),
     /// Restore messages that were deleted

@@ -25,6 +25,7 @@ mod manual;
 mod people;
 mod read;
 mod report;
+mod scheduled;
 mod search;
 mod security;
 mod send;
@@ -133,6 +134,7 @@ pub(crate) async fn dispatch(context: &mut Context, command: Command) -> Result<
         Command::Link(options) => account::link(context, options).await,
         Command::Approve(options) => approve::run(context, options).await,
         Command::Send(options) => send::run(context, options).await,
+        Command::Scheduled(options) => scheduled::run(context, options).await,
         Command::React(options) => act::react(context, options).await,
         Command::Edit(options) => act::edit(context, options).await,
         Command::Unsend(options) => act::unsend(context, options).await,

@@ -13,6 +13,7 @@
 mod agent;
 pub mod args;
 mod blame;
+pub mod calendar;
 mod commands;
 pub mod failure;
 pub mod hosted;

@@ -156,6 +156,7 @@ impl Services {
         let lookups = Lookups::new(store.lists.clone(), cache.clone(), log, &secrets, clock.clone());
         let ports = Ports {
             mailboxes: Arc::new(MailboxStore::open(folder, MailboxOptions::default())?),
+            holds: store.holds.clone(),
             recipients: cache.clone(),
             clock: clock.clone(),
             random: random.clone(),

@@ -7,7 +7,7 @@
 
 use std::{fmt, str::FromStr};
 
-use halcyon_types::{ConversationId, DeviceId, Handle, MessageId, Timestamp};
+use halcyon_types::{ConversationId, DeviceId, Handle, HoldId, MessageId, Timestamp};
 
 use crate::{
     decode::{DecodeError, decode_handle, decode_message_id},
@@ -72,6 +72,8 @@ pub enum OwnKey {
     Contact(Handle),
     /// Whether a message was deleted.
     Deleted(SealedMessage),
+    /// What the server holds until its time.
+    Scheduled(HoldId),
 }
 
 /// A message by its id and the device that sealed it, since an id alone is anybody's to use (CON-10).
@@ -143,6 +145,7 @@ impl fmt::Display for OwnKey {
             Self::Deleted(SealedMessage { device, message }) => {
                 write!(f, "deleted/{}/{}", device.to_hex(), message.to_hex())
             }
+            Self::Scheduled(id) => write!(f, "scheduled/{}", id.to_hex()),
         }
     }
 }
@@ -173,6 +176,7 @@ impl FromStr for OwnKey {
                 let device = device.parse().map_err(|_| OwnKeyError)?;
                 Self::Deleted(SealedMessage { device, message: message.parse().map_err(|_| OwnKeyError)? })
             }
+            "scheduled" => Self::Scheduled(about.parse().map_err(|_| OwnKeyError)?),
             _ => return Err(OwnKeyError),
         })
     }
@@ -211,6 +215,9 @@ fn decode_entry(wire: wire::OwnEntry) -> Result<Option<OwnEntry>, DecodeError> {
         Some(Key::Accepted(uri)) => OwnKey::Accepted(decode_handle(&uri)?),
         Some(Key::Contact(uri)) => OwnKey::Contact(decode_handle(&uri)?),
         Some(Key::Deleted(sealed)) => OwnKey::Deleted(decode_sealed(&sealed)?),
+        Some(Key::Scheduled(id)) => {
+            OwnKey::Scheduled(HoldId::try_from(&id[..]).map_err(|_| DecodeError::Own("what is held"))?)
+        }
     };
     let value = OwnValue::new(wire.value).ok_or(DecodeError::Own("a value"))?;
     let device = decode_device(&wire.device)?;
@@ -255,6 +262,7 @@ fn encode_entry(entry: &OwnEntry) -> Result<wire::OwnEntry, EncodeError> {
         OwnKey::Accepted(whom) => Key::Accepted(handle(whom)),
         OwnKey::Contact(whom) => Key::Contact(handle(whom)),
         OwnKey::Deleted(sealed) => Key::Deleted(encode_sealed(sealed)),
+        OwnKey::Scheduled(id) => Key::Scheduled(id.as_bytes().to_vec().into()),
     };
     Ok(wire::OwnEntry {
         chosen_ms: entry.chosen.as_millis(),

@@ -30,5 +30,5 @@ pub mod wire;
 pub use party::Party;
 pub use prekey::{BundleError, PrekeyBundle, PrekeyRing};
 pub use session::Security;
-pub use sessions::{Opened, Opening, Sealing, Sessions};
+pub use sessions::{Opened, Opening, Sealing, SealingPlace, Sessions};
 pub use wire::{AuthData, SEALED_BYTES_MAX, recipient};

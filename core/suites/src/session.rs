@@ -15,7 +15,7 @@ use crate::{
     error::{OpenError, SealError},
     identity::PairIdentity,
     pair_ec::{self, ReceiveState, SendState, SignedPrekey},
-    pq3::{self, AuthData, Opening, Party, Sealing, Security, Sessions},
+    pq3::{self, AuthData, Opening, Party, Sealing, SealingPlace, Security, Sessions},
     state::{Reader, StateError, Writer},
     suite::Suite,
 };
@@ -340,6 +340,12 @@ impl Session {
             skipped_keys: self.pq3.skipped(),
             starts_remembered: self.pq3.starts_remembered(),
         }
+    }
+
+    /// Returns where this device seals in `pq3` now: which of its starts, and which chain of it. Both are public in every message.
+    #[must_use]
+    pub fn sealing_place(&self) -> SealingPlace {
+        self.pq3.sealing_place()
     }
 
     /// Returns how well messages in `pq3` to this device are protected; `None` before the first.

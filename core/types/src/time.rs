@@ -55,11 +55,17 @@ impl Timestamp {
         Duration(self.0.abs_diff(other.0))
     }
 
+    /// Returns its day in UTC: year, month and day of the Gregorian calendar.
+    #[must_use]
+    pub fn date(self) -> (u64, u64, u64) {
+        civil(self.as_secs() / 86_400)
+    }
+
     /// Returns this point for people, as `2026-05-04 09:30:00Z`.
     #[must_use]
     pub fn to_utc(self) -> String {
         let seconds = self.as_secs();
-        let (year, month, day) = civil(seconds / 86_400);
+        let (year, month, day) = self.date();
         let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
         format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
     }

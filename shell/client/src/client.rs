@@ -101,6 +101,10 @@ pub(crate) struct Inner {
     events: broadcast::Sender<Event>,
     /// Something is in the outbox that was not there before.
     pub(crate) outbox: Notify,
+    /// Something waits for its time that did not before.
+    pub(crate) scheduled: Notify,
+    /// Rises with each change of what waits for its time.
+    pub(crate) scheduled_changes: watch::Sender<u64>,
     pub(crate) connection_state: watch::Sender<ConnectionState>,
 }
 
@@ -134,6 +138,8 @@ impl Client {
             server_ahead_ms: AtomicI64::new(0),
             events: broadcast::Sender::new(EVENTS_BEHIND_MAX),
             outbox: Notify::new(),
+            scheduled: Notify::new(),
+            scheduled_changes: watch::Sender::new(0),
             connection_state: watch::Sender::new(ConnectionState::Offline),
         });
         let connection = Arc::new(Connection::new(inner.clone()));

@@ -3,6 +3,7 @@
 //! Owns the causes, whose fault each is ([`Fault`]) and what a person can do. No message holds a handle, content, key or token.
 
 use halcyon_content::{Denied, EncodeError, MembersError, group::ChangeError};
+use halcyon_courier::limits::HOLDS_MAX;
 use halcyon_directory::{
     EntryError, ListError,
     link_approval::{approver::ApproverError, newcomer::NewcomerError},
@@ -313,12 +314,21 @@ pub enum SendError {
     /// A recipient was never looked up, and the server does not answer now.
     #[error("a recipient is new here and cannot be looked up now: {0}")]
     Api(ApiError),
+    /// SCD-2.
+    #[error("a message can be scheduled up to 14 days ahead")]
+    TooFarAhead,
+    /// SCD-2.
+    #[error("the time for which it is scheduled is over")]
+    TimeIsOver,
+    /// SCD-2.
+    #[error("{HOLDS_MAX} messages of this device wait for their time already")]
+    TooManyScheduled,
 }
 fault_of!(SendError,
     Self::Profile(error) => error.fault(),
     Self::Api(error) => error.fault(),
     Self::Members(_) | Self::Content(_) | Self::NotOwnHandle | Self::NoSuchMessage | Self::Denied(_) | Self::Group(_)
-    | Self::Unknown { .. } => Fault::User,
+    | Self::Unknown { .. } | Self::TooFarAhead | Self::TimeIsOver | Self::TooManyScheduled => Fault::User,
     Self::Refused(_) => Fault::UntrustedKey,
 );
 
@@ -329,6 +339,9 @@ pub enum GroupError {
     /// It is not known here.
     #[error("there is no such group here")]
     NoSuchGroup,
+    /// SCD-2: who is in it when the message is due is known then.
+    #[error("what is said in a group cannot be sent later; write to its members, or send it when it is time")]
+    NotLater,
     /// GRP-4, GRP-8.
     #[error("this account is not a member of the group any more")]
     NotAMember,

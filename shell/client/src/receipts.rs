@@ -18,6 +18,7 @@ use crate::{
         Change, Commit,
         store::{Delivery, DeliveryState, OutboxJob, OutboxTarget, PendingReceipt, ReceiptRecord, TargetState},
     },
+    scheduled,
     state::State,
 };
 
@@ -158,6 +159,9 @@ pub(crate) fn take_receipt(
     let (handle, account, device) = from;
     let mut events = Vec::new();
     for id in &receipt.message_ids {
+        if state.store().own_message(*id)?.is_none() {
+            events.extend(scheduled::appear_by_receipt(state, *id, now)?); // SCD-6
+        }
         let Some(message) = state.store().own_message(*id)? else { continue };
         let before = state.store().repairs().delivery(*id, device)?;
         // RCV-7: it was sent to everybody in the conversation, and to whoever was in the group then.

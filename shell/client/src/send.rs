@@ -101,7 +101,7 @@ impl Inner {
         Ok(sent)
     }
 
-    fn content(&self, draft: &Draft) -> Result<Content, SendError> {
+    pub(crate) fn content(&self, draft: &Draft) -> Result<Content, SendError> {
         let members = match draft.group {
             Some(group) => self.state().members_in(group)?,
             None => {
@@ -161,7 +161,7 @@ impl Inner {
     ) -> Result<(SentMessage, Vec<Event>), ProfileError> {
         let mut state = self.state();
         state.drop_overtaken(&mut resolved)?;
-        let message = new_message(&state, &job, &content, self)?;
+        let message = new_message(&state, &job, &content, self.now())?;
         let mut commit = Commit::new();
         add_conversation(&content.members, &mut commit);
         commit.push(Change::AddMessage(message.clone()));
@@ -206,7 +206,7 @@ fn unknown(handle: &Handle, asked: &[Handle]) -> SendError {
     SendError::Unknown { number: place.map_or(0, |place| place + 1) }
 }
 
-fn new_job(
+pub(crate) fn new_job(
     content: &Content,
     plaintext: Vec<u8>,
     forced: Option<SuiteId>,
@@ -224,7 +224,12 @@ fn new_job(
     }
 }
 
-fn new_message(state: &State, job: &OutboxJob, content: &Content, inner: &Inner) -> Result<NewMessage, ProfileError> {
+pub(crate) fn new_message(
+    state: &State,
+    job: &OutboxJob,
+    content: &Content,
+    stored: Timestamp,
+) -> Result<NewMessage, ProfileError> {
     let own = state.own()?;
     Ok(NewMessage {
         id: content.message_id,
@@ -236,7 +241,7 @@ fn new_message(state: &State, job: &OutboxJob, content: &Content, inner: &Inner)
         sender_device: own.device,
         suite: None,
         sent: content.sent,
-        stored: inner.now(),
+        stored,
         content: job.content.clone(),
         place: None,
         target: acts::target(&content.kind),
@@ -256,7 +261,7 @@ pub(crate) fn add_conversation(members: &ConversationMembers, commit: &mut Commi
 
 impl State {
     /// Returns whom something is for: everybody else, and the sender's own other devices last.
-    fn addressees(&mut self, members: &ConversationMembers) -> Result<Vec<Handle>, ProfileError> {
+    pub(crate) fn addressees(&mut self, members: &ConversationMembers) -> Result<Vec<Handle>, ProfileError> {
         let mut handles = self.others(members)?;
         handles.push(members.sender().clone());
         Ok(handles)

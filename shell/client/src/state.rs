@@ -20,6 +20,7 @@ use crate::{
         store::{AddressesRecord, KnownAccountRecord, KnownHandleRecord, Profile, Stage},
     },
     repair::Resent,
+    scheduled::Holds,
     typing::Typists,
 };
 
@@ -47,6 +48,8 @@ pub(crate) struct State {
     pub(crate) groups: Groups,
     /// Devices of which a watcher was told that something is being repaired.
     pub(crate) shown_repairs: HashSet<DeviceId>,
+    /// What the server is to be asked about messages that wait for their time.
+    pub(crate) holds: Holds,
     /// Who types.
     pub(crate) typists: Typists,
 }
@@ -87,6 +90,7 @@ impl State {
             resent: Resent::default(),
             groups: Groups::default(),
             shown_repairs: HashSet::new(),
+            holds: Holds::default(),
             typists: Typists::default(),
         })
     }

@@ -12,11 +12,12 @@ use halcyon_client::ports::store::{
     AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, EARLY_READ, GroupQueries,
     GroupRecord, Heard, HeldMessage, KnownAccountRecord, KnownHandleRecord, LinkRecord, MessageKind, MessageRecord,
     NewMessage, Origin, OutboxEnvelope, OutboxHead, OutboxJob, OutboxQueries, OwnQueries, OwnRecord, PendingReceipt,
-    Profile, ReceiptRecord, RepairQueries, RepairRecord, SeenMark, SentEnd, SentEnvelope, Store, StoreError,
-    StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget, WordIndex, deletion, early_read,
+    Profile, ReceiptRecord, RepairQueries, RepairRecord, ScheduledRecord, SeenMark, SentEnd, SentEnvelope, Store,
+    StoreError, StreamPlace, TargetState, UnopenedHead, UnopenedRecord, UnsealedTarget, WordIndex, deletion,
+    early_read,
 };
 use halcyon_crypto::SecretBytes;
-use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, GroupId, Handle, MessageId, Timestamp};
+use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, GroupId, Handle, HoldId, MessageId, Timestamp};
 
 /// What one profile's disk holds. Cloning shares it.
 #[derive(Clone, Default)]
@@ -67,6 +68,7 @@ struct State {
     sent_had: BTreeSet<EnvelopeId>,
     counters: BTreeMap<String, u64>,
     own_entries: BTreeMap<String, OwnRecord>,
+    scheduled: BTreeMap<(Timestamp, HoldId), ScheduledRecord>,
     seen_receipts: Vec<ReceiptRecord>,
     /// Messages that came late: before which number they stand, and in which order there.
     late: BTreeMap<u64, (u64, u64)>,
@@ -332,6 +334,10 @@ impl WordIndex for MemoryStore {
 }
 
 impl OwnQueries for MemoryStore {
+    fn scheduled(&self) -> Result<Vec<ScheduledRecord>, StoreError> {
+        self.read(|state| state.scheduled.values().cloned().collect())
+    }
+
     fn own_entry(&self, key: &str) -> Result<Option<OwnRecord>, StoreError> {
         self.read(|state| state.own_entries.get(key).cloned())
     }
@@ -685,6 +691,11 @@ impl State {
                 }
                 add(&mut self.messages, record, same);
             }
+            Change::PutScheduled(record) => {
+                self.scheduled.retain(|(_, hold), _| *hold != record.hold);
+                self.scheduled.insert((record.due, record.hold), *record);
+            }
+            Change::RemoveScheduled(gone) => self.scheduled.retain(|(_, hold), _| *hold != gone),
             Change::PutOwnEntry(entry) => drop(self.own_entries.insert(entry.key.clone(), entry)),
             Change::MarkRead { device, message, at } => match self.message_mut(device, message) {
                 Some(record) => record.read = record.read.or(Some(at)),

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use halcyon_client::{Effect, Location};
-use halcyon_types::{Handle, MessageId};
+use halcyon_types::{Handle, HoldId, MessageId};
 
 use super::Addressee;
+use crate::calendar::SendTime;
 use crate::line::message::effect_name;
 
 /// `halcyon send`
@@ -47,9 +48,34 @@ pub struct Send {
     /// Make no preview of the link at the end of the text: nobody but the recipients learns of it.
     #[arg(long)]
     pub no_preview: bool,
+    /// Have the server send it later, at most 14 days: at a time as 2026-12-01T09:00 (in UTC; or with an offset, as +02:00 behind it),
+    /// or after a while, as +2h (s, m, h or d). `halcyon scheduled` lists what waits.
+    #[arg(long, value_name = "TIME", conflicts_with = "wait", value_parser = SendTime::parse)]
+    pub at: Option<SendTime>,
     /// Wait until a device of every recipient said that it has the message.
     #[arg(long)]
     pub wait: bool,
+}
+
+/// `halcyon scheduled`
+#[derive(Debug, Args)]
+pub struct Scheduled {
+    /// What to do; by default, list.
+    #[command(subcommand)]
+    pub action: Option<ScheduledAction>,
+}
+
+/// What to do with messages that wait for their time.
+#[derive(Debug, Subcommand)]
+pub enum ScheduledAction {
+    /// List them (the default)
+    List,
+    /// Take one back, on whichever device of this account it was written
+    Cancel {
+        /// Which one, as listed.
+        #[arg(value_name = "ID")]
+        id: HoldId,
+    },
 }
 
 fn location(typed: &str) -> Result<Location, &'static str> {

@@ -13,7 +13,7 @@ use halcyon_types::Handle;
 use serde::Serialize;
 
 use super::group::With;
-use super::{Context, act};
+use super::{Context, act, scheduled};
 use crate::args::{Look, Send};
 use crate::failure::{Failure, Kind};
 use crate::line::message::effect_named;
@@ -93,6 +93,9 @@ async fn send(context: &mut Context, session: &Session, options: &Send) -> Resul
     }
     let from = options.from.clone();
     let draft = Draft { from, text, parts, styles, mentions, subject, effect, reply_to, ..with.draft() };
+    if let Some(at) = options.at {
+        return scheduled::schedule(context, session, (draft, at), with.people()).await;
+    }
     let sent = client.send(draft).await.map_err(|error| refused(&error, with.people()))?;
     wait_and_show(context, session, &sent, options.wait, preview_line).await
 }

@@ -17,5 +17,6 @@ mod play;
 mod programs;
 mod repairing;
 mod reporting;
+mod scheduled;
 mod talking;
 mod world;

@@ -231,6 +231,11 @@ impl Session {
         }
     }
 
+    /// Returns the key of the chain that this side speaks in, if it spoke last.
+    pub(super) fn sending_key(&self) -> Option<&CompactKey> {
+        self.sending.as_ref().map(SendingChain::ephemeral)
+    }
+
     /// Says whether the next message may be sealed here (PQ3-17, PQ3-34).
     pub(super) fn may_go_on(&self, now: Timestamp) -> bool {
         let is_young = |chain: &SendingChain| now.since(chain.begun()) < CHAIN_AGE_MAX && chain.next() < u32::MAX;

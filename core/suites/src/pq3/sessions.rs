@@ -93,6 +93,16 @@ pub struct Opened {
     pub next: Sessions,
 }
 
+/// Names the session and chain in which a device seals, by the first bytes of their public keys; zeros where there is none yet. For
+/// whoever keeps something sealed for a while: a receiver keeps the keys of sixteen chains (PQ3-30).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SealingPlace {
+    /// Of the start.
+    pub session: [u8; 8],
+    /// Of the chain; zeros while the peer has spoken last.
+    pub chain: [u8; 8],
+}
+
 impl Sessions {
     /// Seals `plaintext`. Starts a session if there is none to go on with.
     ///
@@ -315,6 +325,17 @@ impl Sessions {
     #[must_use]
     pub fn security(&self) -> Option<Security> {
         self.sessions.first().map(Session::security)
+    }
+
+    /// Returns where the next message would be sealed, as far as that is known before.
+    #[must_use]
+    pub fn sealing_place(&self) -> SealingPlace {
+        let head = |key: &[u8]| key.first_chunk().copied().unwrap_or_default();
+        let preferred = self.sessions.first().filter(|session| !session.is_retired());
+        SealingPlace {
+            session: preferred.map_or_else(Default::default, |session| head(&session.id().to_bytes()[48..])),
+            chain: preferred.and_then(Session::sending_key).map_or_else(Default::default, |key| head(key.as_bytes())),
+        }
     }
 
     /// Says whether sealing now needs the peer's bundle.

@@ -16,4 +16,5 @@ mod naming;
 mod own;
 mod previews;
 mod repair;
+mod scheduled;
 mod world;

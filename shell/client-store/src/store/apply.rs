@@ -127,6 +127,8 @@ pub(super) fn apply(db: &Connection, items: &Items<'_>, change: &Change) -> rusq
         | Change::BoundUnopened { .. }
         | Change::CountUp(_) => repairs::apply(db, change),
         Change::PutOwnEntry(_)
+        | Change::PutScheduled(_)
+        | Change::RemoveScheduled(_)
         | Change::MarkRead { .. }
         | Change::MarkDeleted { .. }
         | Change::ForgetDeletedBefore(_)

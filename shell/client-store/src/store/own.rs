@@ -1,9 +1,10 @@
 //! The SQL of what was chosen, read and deleted. Spec: 52-own-devices.md.
 //!
-//! Owns the tables `own_entry` and `receipt`, and the columns `read` and `deleted` of messages.
+//! Owns the tables `own_entry`, `receipt` and `scheduled`, and the columns `read` and `deleted` of messages.
 
 use halcyon_client::ports::store::{
-    Change, EARLY_READ, MessageRecord, OwnQueries, OwnRecord, ReceiptRecord, StoreError, deletion, early_read,
+    Change, EARLY_READ, HeldCopy, MessageRecord, OwnQueries, OwnRecord, ReceiptRecord, ScheduledRecord, StoreError,
+    deletion, early_read,
 };
 use halcyon_types::{AccountId, ConversationId, DeviceId, Handle, MessageId, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -23,6 +24,25 @@ pub(super) fn apply(db: &Connection, change: &Change) -> rusqlite::Result<()> {
             "INSERT OR REPLACE INTO own_entry (key, value, chosen, device) VALUES (?1, ?2, ?3, ?4)",
             params![entry.key, entry.value, at(entry.chosen), entry.device.as_bytes()],
         ),
+        Change::PutScheduled(record) => run(
+            db,
+            "INSERT OR REPLACE INTO scheduled
+             (hold, message, due, content, held, epoch, copies, attempts, not_before, failure)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            params![
+                record.hold.as_bytes(),
+                record.message.as_bytes(),
+                at(record.due),
+                &record.content[..],
+                record.held,
+                columns::count(record.epoch),
+                HeldCopy::encode(&record.copies),
+                record.attempts,
+                at(record.not_before),
+                record.failure,
+            ],
+        ),
+        Change::RemoveScheduled(hold) => run(db, "DELETE FROM scheduled WHERE hold = ?1", [hold.as_bytes()]),
         Change::MarkRead { device, message, at: time } => mark_read(db, *device, *message, *time),
         Change::MarkDeleted { device, message, at: time } => mark_deleted(db, *device, *message, *time),
         Change::ForgetDeletedBefore(time) => forget_deleted(db, *time),
@@ -127,6 +147,15 @@ fn own_record(row: &Row<'_>) -> rusqlite::Result<OwnRecord> {
 }
 
 impl OwnQueries for SqliteStore {
+    fn scheduled(&self) -> Result<Vec<ScheduledRecord>, StoreError> {
+        self.all(
+            "SELECT hold, message, due, content, held, epoch, copies, attempts, not_before, failure FROM scheduled
+             ORDER BY due, hold",
+            [],
+            scheduled,
+        )
+    }
+
     fn own_entry(&self, key: &str) -> Result<Option<OwnRecord>, StoreError> {
         self.one("SELECT key, value, chosen, device FROM own_entry WHERE key = ?1", [key], own_record)
     }
@@ -183,4 +212,20 @@ impl OwnQueries for SqliteStore {
         let sql = "SELECT handle FROM known_handle WHERE account = ?1 ORDER BY handle";
         self.all(sql, [account.as_bytes()], |row| handle(row, 0))
     }
+}
+
+fn scheduled(row: &Row<'_>) -> rusqlite::Result<ScheduledRecord> {
+    let copies: Vec<u8> = row.get(6)?;
+    Ok(ScheduledRecord {
+        hold: id(row, 0)?,
+        message: id(row, 1)?,
+        due: millis(row, 2)?,
+        content: row.get::<_, Vec<u8>>(3)?.into(),
+        held: row.get(4)?,
+        epoch: columns::counted(row, 5)?,
+        copies: HeldCopy::decode(&copies).ok_or(rusqlite::Error::InvalidQuery)?,
+        attempts: row.get(7)?,
+        not_before: millis(row, 8)?,
+        failure: row.get(9)?,
+    })
 }

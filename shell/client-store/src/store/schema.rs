@@ -14,7 +14,7 @@ use super::{columns, store_error};
 use crate::keys::{self, Items};
 
 /// Step `n` leads from version `n` to `n + 1` (`PRAGMA user_version`).
-const STEPS: [&str; 9] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS, KEYCHAIN, OWN, GROUPS];
+const STEPS: [&str; 10] = [FIRST, REPAIRS, QUEUES, LINK, HAD, ACTS, KEYCHAIN, OWN, GROUPS, SCHEDULED];
 
 const FIRST: &str = "
 CREATE TABLE profile (
@@ -213,8 +213,17 @@ CREATE INDEX held_by_people ON held (people, place);
 CREATE INDEX held_by_device ON held (device, place);
 ";
 
+/// What waits for its time (SCD-1).
+const SCHEDULED: &str = "
+CREATE TABLE scheduled (
+    hold BLOB PRIMARY KEY, message BLOB NOT NULL, due INTEGER NOT NULL, content BLOB NOT NULL, held INTEGER NOT NULL,
+    epoch INTEGER NOT NULL, copies BLOB NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
+    failure TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+";
+
 /// Every table, for [`Change::Wipe`](halcyon_client::ports::store::Change::Wipe).
-pub(super) const TABLES: [&str; 28] = [
+pub(super) const TABLES: [&str; 29] = [
     "profile",
     "link",
     "own_handle",
@@ -243,6 +252,7 @@ pub(super) const TABLES: [&str; 28] = [
     "receipt",
     "people",
     "held",
+    "scheduled",
 ];
 
 /// Takes the steps that are missing, each in its own transaction.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use halcyon_courier::{
-    ServerFrame, Topics,
+    HeldAnswer, ServerFrame, Topics,
     link::{Delivery, KeepAliveInterval, Link, LinkConfig, LinkEvent},
 };
 use halcyon_failpoint::{Point, hit};
@@ -28,6 +28,7 @@ use crate::{
     outbox::{backoff, plan},
     ports::CourierSource,
     receive::Received,
+    scheduled::{Asked, ToAsk},
     typing::NowOrNever,
 };
 
@@ -106,6 +107,11 @@ struct Session {
     /// Handles being looked up for jobs that wait.
     sealing: Work<Result<bool, ProfileError>>,
     housekeeping: Work<Result<(), ProfileError>>,
+    /// Messages that wait for their time being held, and when they are looked at next.
+    tending: Work<Result<Option<Timestamp>, ProfileError>>,
+    tend_at: Option<tokio::time::Instant>,
+    /// Who waits for the answer to a hold, or to a question about one.
+    asked: HashMap<u64, oneshot::Sender<HeldAnswer>>,
     housekeeping_at: tokio::time::Instant,
     /// Lookups for the outbox do not begin before this.
     look_up_at: Option<tokio::time::Instant>,
@@ -130,6 +136,9 @@ impl Session {
             answered: HashMap::new(),
             sealing: None,
             housekeeping: None,
+            tending: None,
+            tend_at: Some(tokio::time::Instant::now()),
+            asked: HashMap::new(),
             housekeeping_at: tokio::time::Instant::now(),
             look_up_at: None,
             look_up_attempts: 0,
@@ -163,6 +172,7 @@ impl Session {
                 taken = work(&mut self.receiving) => self.took_delivery(taken),
                 sealed = work(&mut self.sealing) => self.sealed(sealed),
                 kept = work(&mut self.housekeeping) => self.kept_house(kept),
+                tended = work(&mut self.tending) => self.tended(tended),
                 error = self.writer.broken() => Err(error.into()),
                 frame = source.receive() => match frame {
                     Ok(Some(frame)) => self.take_frame(frame),
@@ -170,6 +180,7 @@ impl Session {
                     Err(error) => Err(error.into()),
                 },
                 () = inner.outbox.notified() => { self.plan_due = true; Ok(()) }
+                () = inner.scheduled.notified() => { self.tend_at = Some(tokio::time::Instant::now()); Ok(()) }
                 () = tokio::time::sleep_until(deadline) => self.on_deadline(),
             };
             if let Err(ended) = outcome {
@@ -192,6 +203,12 @@ impl Session {
         if self.housekeeping.is_none() && self.link.is_open() && tokio::time::Instant::now() >= self.housekeeping_at {
             let inner = self.inner.clone();
             self.housekeeping = Some(Box::pin(async move { inner.keep_house().await }));
+        }
+        let is_due = self.tend_at.is_some_and(|at| tokio::time::Instant::now() >= at);
+        if self.tending.is_none() && self.link.is_open() && is_due {
+            self.tend_at = None;
+            let inner = self.inner.clone();
+            self.tending = Some(Box::pin(async move { inner.tend_scheduled().await }));
         }
     }
 
@@ -232,8 +249,13 @@ impl Session {
                     self.inner.take_answer(&sent)?;
                     self.plan_due = true;
                 }
-                // Nothing is held from here.
-                LinkEvent::Held(_) => {}
+                LinkEvent::Held(held) => {
+                    if let Some(asked) = self.asked.remove(&held.id) {
+                        // Whoever asked may not wait any more.
+                        let _ = asked.send(held);
+                    }
+                    self.plan_due = true;
+                }
                 LinkEvent::Delivered(delivery) => {
                     if self.deliveries.len() >= WAITING_MAX {
                         return Err(Ended::Lost("the server delivers more than its window".to_owned()));
@@ -295,6 +317,7 @@ impl Session {
             }
         }
         self.send_now_or_never();
+        self.ask_about_holds();
         let typing_ends = self.inner.end_typing(now); // CON-29
         let next = [planned.next, next_question, typing_ends].into_iter().flatten().min();
         self.plan_at = next.map(|next| tokio::time::Instant::now() + next.since(now).to_std());
@@ -316,6 +339,33 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// SCD-3: in the order in which it was asked, so that what is taken back is not held after.
+    fn ask_about_holds(&mut self) {
+        while self.link.can_send() {
+            let Some(ToAsk { what, answer }) = self.inner.state().holds.next() else { return };
+            let (mut out, now) = (Vec::new(), self.inner.server_now());
+            let asked = match what {
+                Asked::Hold(hold) => self.link.hold(*hold, now, &mut out),
+                Asked::Question(question) => self.link.ask(question, now, &mut out),
+            };
+            let Ok(id) = asked else { return };
+            self.asked.insert(id, answer);
+            for event in out {
+                if let LinkEvent::Write(frame) = event {
+                    self.writer.write(frame.encode());
+                }
+            }
+        }
+    }
+
+    fn tended(&mut self, tended: Result<Option<Timestamp>, ProfileError>) -> Result<(), Ended> {
+        if let Some(next) = tended? {
+            let at = tokio::time::Instant::now() + next.since(self.inner.server_now()).to_std();
+            self.tend_at = Some(self.tend_at.map_or(at, |before| before.min(at)));
+        }
+        Ok(())
     }
 
     fn begin_sealing(&mut self, handles: Vec<Handle>) {
@@ -374,7 +424,8 @@ impl Session {
         let link = self.link.deadline().map(|at: Timestamp| now + at.since(server_now).to_std());
         // Not before the device is let in: what is due and cannot be begun yet is no reason to wake up at once, again and again.
         let house = (self.housekeeping.is_none() && self.link.is_open()).then_some(self.housekeeping_at);
-        [link, self.plan_at, house].into_iter().flatten().min().unwrap_or(now + HOUSEKEEPING.to_std())
+        let tend = self.tend_at.filter(|_| self.tending.is_none() && self.link.is_open());
+        [link, self.plan_at, house, tend].into_iter().flatten().min().unwrap_or(now + HOUSEKEEPING.to_std())
     }
 }
 

@@ -15,6 +15,7 @@ mod outbox;
 mod own;
 mod record;
 mod repair;
+mod scheduled;
 mod words;
 
 use halcyon_types::{AccountId, ConversationId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
@@ -29,6 +30,7 @@ pub use record::{
     PendingReceipt, Profile, ReceiptKind, SeenMark, Stage, StreamPlace, TargetState, UnopenedRecord,
 };
 pub use repair::{Heard, RepairQueries, RepairRecord, SentEnd, SentEnvelope, UnopenedHead};
+pub use scheduled::{HeldCopy, ScheduledRecord};
 pub use words::WordIndex;
 
 use halcyon_crypto::SecretBytes;

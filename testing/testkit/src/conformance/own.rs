@@ -1,9 +1,10 @@
 //! What every client store must do for what was chosen, read and deleted. Port: `halcyon_client::ports::store::OwnQueries`.
 
 use halcyon_client::ports::store::{
-    Change, Delivery, DeliveryState, KnownHandleRecord, MessageKind, NewMessage, Origin, OwnRecord, ReceiptKind,
-    ReceiptRecord, Store, deletion, early_read,
+    Change, Delivery, DeliveryState, HeldCopy, KnownHandleRecord, MessageKind, NewMessage, Origin, OwnRecord,
+    ReceiptKind, ReceiptRecord, ScheduledRecord, Store, deletion, early_read,
 };
+use halcyon_types::{HoldId, SuiteId};
 
 use super::store::{World, account, alice, at, bob, conversation, conversation_id, device, message, message_id, put};
 
@@ -15,6 +16,39 @@ pub(super) fn run<W: World>(fresh: &mut impl FnMut() -> W) {
     what_was_told_is_forgotten(&mut fresh());
     receipts_are_kept_per_person(&mut fresh());
     handles_are_found_by_their_account(&mut fresh());
+    what_waits_for_its_time_is_kept(&mut fresh());
+}
+
+/// SCD-1: what is due first comes first, a record takes the place of its older self, and a wipe leaves none.
+fn what_waits_for_its_time_is_kept(world: &mut impl World) {
+    let copy = |n: u8| HeldCopy {
+        account: account(n),
+        device: device(n),
+        list_version: u64::from(n),
+        suite: SuiteId::from_u32(3),
+        place: [n; 16],
+    };
+    let record = |n: u8, due: u64| ScheduledRecord {
+        hold: HoldId::from_bytes([n; 16]),
+        message: message_id(n),
+        due: at(due),
+        content: vec![n; 3].into(),
+        held: n == 1,
+        epoch: u64::from(n),
+        copies: vec![copy(n), copy(n + 1)],
+        attempts: 4,
+        not_before: at(5),
+        failure: "no".to_owned(),
+    };
+    let put_one = |record: ScheduledRecord| Change::PutScheduled(Box::new(record));
+    let mut store = world.open();
+    put(&mut store, [put_one(record(1, 9)), put_one(record(2, 7)), put_one(record(3, 8))]);
+    put(&mut store, [put_one(record(2, 10)), Change::RemoveScheduled(record(3, 8).hold)]);
+    drop(store);
+    let mut store = world.open();
+    assert_eq!(store.own().scheduled().unwrap(), [record(1, 9), record(2, 10)]);
+    put(&mut store, [Change::Wipe]);
+    assert_eq!(store.own().scheduled().unwrap(), []);
 }
 
 fn what_was_chosen_is_found_by_its_key(world: &mut impl World) {

@@ -1,7 +1,7 @@
 //! What one commit changes.
 
 use halcyon_crypto::SecretBytes;
-use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, MessageId, Timestamp};
+use halcyon_types::{AccountId, DeviceId, EnvelopeId, Handle, HoldId, MessageId, Timestamp};
 
 use super::{
     group::{GroupRecord, HeldMessage},
@@ -11,6 +11,7 @@ use super::{
         NewMessage, OutboxEnvelope, OutboxJob, PendingReceipt, Profile, SeenMark, UnopenedRecord,
     },
     repair::{Heard, RepairRecord, SentEnd, SentEnvelope},
+    scheduled::ScheduledRecord,
 };
 
 /// Changes that happen together or not at all. Built in one place, then handed over once: that place shows what is atomic.
@@ -122,6 +123,10 @@ pub enum Change {
     },
     /// Replaces something that was chosen. Whether it is the later one is the caller's to know (OWN-3).
     PutOwnEntry(OwnRecord),
+    /// Adds or replaces a message that waits for its time.
+    PutScheduled(Box<ScheduledRecord>),
+    /// Removes one.
+    RemoveScheduled(HoldId),
     /// Notes that a message was read; one that was keeps its time, and one that is not here is marked when it comes.
     MarkRead {
         /// The device that sealed it.

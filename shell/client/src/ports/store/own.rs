@@ -7,7 +7,7 @@ use std::fmt;
 use halcyon_types::{AccountId, ConversationId, DeviceId, Handle, MessageId, Timestamp};
 
 use super::{
-    StoreError,
+    ScheduledRecord, StoreError,
     record::{MessageRecord, ReceiptKind},
 };
 
@@ -115,6 +115,12 @@ pub trait OwnQueries {
     /// # Errors
     /// [`StoreError`]
     fn has_written(&self, conversation: ConversationId) -> Result<bool, StoreError>;
+
+    /// Returns what waits for its time, what is due first at first.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn scheduled(&self) -> Result<Vec<ScheduledRecord>, StoreError>;
 
     /// Returns the handles that stand for an account, as accepted.
     ///
