@@ -74,6 +74,8 @@ pub enum OwnKey {
     Deleted(SealedMessage),
     /// What the server holds until its time.
     Scheduled(HoldId),
+    /// For which account a handle stood when its safety code was compared.
+    Compared(Handle),
 }
 
 /// A message by its id and the device that sealed it, since an id alone is anybody's to use (CON-10).
@@ -146,6 +148,7 @@ impl fmt::Display for OwnKey {
                 write!(f, "deleted/{}/{}", device.to_hex(), message.to_hex())
             }
             Self::Scheduled(id) => write!(f, "scheduled/{}", id.to_hex()),
+            Self::Compared(handle) => write!(f, "compared/{handle}"),
         }
     }
 }
@@ -176,6 +179,7 @@ impl FromStr for OwnKey {
                 let device = device.parse().map_err(|_| OwnKeyError)?;
                 Self::Deleted(SealedMessage { device, message: message.parse().map_err(|_| OwnKeyError)? })
             }
+            "compared" => Self::Compared(handle()?),
             "scheduled" => Self::Scheduled(about.parse().map_err(|_| OwnKeyError)?),
             _ => return Err(OwnKeyError),
         })
@@ -214,6 +218,7 @@ fn decode_entry(wire: wire::OwnEntry) -> Result<Option<OwnEntry>, DecodeError> {
         Some(Key::Blocked(uri)) => OwnKey::Blocked(decode_handle(&uri)?),
         Some(Key::Accepted(uri)) => OwnKey::Accepted(decode_handle(&uri)?),
         Some(Key::Contact(uri)) => OwnKey::Contact(decode_handle(&uri)?),
+        Some(Key::Compared(uri)) => OwnKey::Compared(decode_handle(&uri)?),
         Some(Key::Deleted(sealed)) => OwnKey::Deleted(decode_sealed(&sealed)?),
         Some(Key::Scheduled(id)) => {
             OwnKey::Scheduled(HoldId::try_from(&id[..]).map_err(|_| DecodeError::Own("what is held"))?)
@@ -261,6 +266,7 @@ fn encode_entry(entry: &OwnEntry) -> Result<wire::OwnEntry, EncodeError> {
         OwnKey::Blocked(whom) => Key::Blocked(handle(whom)),
         OwnKey::Accepted(whom) => Key::Accepted(handle(whom)),
         OwnKey::Contact(whom) => Key::Contact(handle(whom)),
+        OwnKey::Compared(whom) => Key::Compared(handle(whom)),
         OwnKey::Deleted(sealed) => Key::Deleted(encode_sealed(sealed)),
         OwnKey::Scheduled(id) => Key::Scheduled(id.as_bytes().to_vec().into()),
     };

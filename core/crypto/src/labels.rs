@@ -62,6 +62,8 @@ pub enum Label {
     GroupId,
     /// The hash over all changes of a group that somebody knows (GRP-6).
     GroupHash,
+    /// The hash that two people compare (DIR-60).
+    SafetyCode,
     /// The keyed hash under which a server counts an address or handle against its limits (ACC-4).
     RateLimit,
     /// The keyed hash that stands in for the credential identifier of an unknown handle (ACC-40).
@@ -70,7 +72,7 @@ pub enum Label {
 
 impl Label {
     /// Every label, for tests that feed each one's output to every other's verifier.
-    pub const ALL: [Label; 28] = [
+    pub const ALL: [Label; 29] = [
         Label::DeviceList,
         Label::DeviceEntry,
         Label::CourierConnect,
@@ -97,6 +99,7 @@ impl Label {
         Label::GroupChangeId,
         Label::GroupId,
         Label::GroupHash,
+        Label::SafetyCode,
         Label::RateLimit,
         Label::UnknownHandle,
     ];
@@ -133,6 +136,7 @@ impl Label {
             Label::GroupChangeId => "halcyon group change id v1",
             Label::GroupId => "halcyon group id v1",
             Label::GroupHash => "halcyon group hash v1",
+            Label::SafetyCode => "halcyon safety code v1",
             Label::ClientStore => "halcyon client store v1",
             Label::ProfileKeyWrap => "halcyon profile key wrap v1",
             Label::Keybag => "halcyon keybag v1",

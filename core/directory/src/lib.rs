@@ -24,6 +24,7 @@ pub mod query;
 pub mod report;
 pub mod request;
 pub mod resolver;
+pub mod safety;
 pub mod session;
 pub mod wire;
 

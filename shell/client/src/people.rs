@@ -152,7 +152,7 @@ impl State {
     }
 
     /// Returns a handle, and after it the others that stand for the same account.
-    fn handles_of_same(&self, handle: &Handle) -> Result<Vec<Handle>, ProfileError> {
+    pub(crate) fn handles_of_same(&self, handle: &Handle) -> Result<Vec<Handle>, ProfileError> {
         let mut handles = vec![handle.clone()];
         if let Some(pin) = self.known_handle(handle)? {
             let others = self.store().own().handles_of(pin.account())?;

@@ -154,6 +154,20 @@ pub enum ContactsAction {
         /// Any of their addresses.
         handle: Handle,
     },
+    /// Compare the safety code with somebody, so that you know that nobody stands between you
+    Verify {
+        /// Their address.
+        handle: Handle,
+        /// What they see: it is compared, and marked if it is the same.
+        #[arg(long, value_name = "DIGITS", conflicts_with_all = ["same", "undo"])]
+        code: Option<String>,
+        /// You compared it, and it is the same.
+        #[arg(long, conflicts_with = "undo")]
+        same: bool,
+        /// It no longer counts as compared.
+        #[arg(long)]
+        undo: bool,
+    },
     /// Take names from a file that an address book exported (vCard 3.0 or 4.0)
     Import {
         /// The file.

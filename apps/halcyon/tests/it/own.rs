@@ -126,3 +126,26 @@ fn alice_types_and_a_stranger_waits() {
     assert_eq!(alice.json(&["typing", &bob.handle, "--stop"])[0]["told"], true);
     assert_eq!(listening.json("typing")["typing"], false);
 }
+
+/// DIR-60, OWN-31: two people compare their digits, and a mistyped one is found.
+#[test]
+fn alice_and_bob_compare_their_code() {
+    let world = World::new();
+    let alice = world.registered("alice", "phone");
+    let bob = world.registered("bob", "phone");
+    alice.json(&["contacts", "add", "Bob", &bob.handle]);
+    let shown = alice.json(&["contacts", "verify", &bob.handle]).remove(0);
+    let seen = bob.json(&["contacts", "verify", &alice.handle]).remove(0);
+    assert_eq!((&shown["type"], &shown["code"], &shown["safety"]), (&"safety".into(), &seen["code"], &"none".into()));
+    let code = seen["code"].as_str().unwrap();
+    assert_eq!(alice.json(&["contacts"])[0]["safety"], json!(["none"]));
+    let mistyped = format!("{}{}", &code[..code.len() - 1], if code.ends_with('0') { '1' } else { '0' });
+    let (exit, said) = alice.fails(&["contacts", "verify", &bob.handle, "--code", &mistyped]);
+    assert!(exit == 1 && said.contains("nothing was marked"), "{said}");
+    assert_eq!(alice.json(&["contacts", "verify", &bob.handle, "--code", code])[0]["safety"], "compared");
+    assert_eq!(alice.json(&["contacts"])[0]["safety"], json!(["compared"]));
+    let words = text(&alice.run(&["contacts"]).stdout);
+    assert!(words.contains("bob@example.org (compared)"), "{words}");
+    assert_eq!(alice.json(&["contacts", "verify", &bob.handle, "--undo"])[0]["safety"], "none");
+    assert_eq!(alice.json(&["contacts", "verify", &bob.handle, "--same"])[0]["safety"], "compared");
+}

@@ -425,6 +425,9 @@ fn keyed() -> Vec<Row> {
         derived("group change id", Domain::Label(Label::GroupChangeId), || {
             group_log().beginning().id().as_bytes().to_vec()
         }),
+        derived("safety code", Domain::Label(Label::SafetyCode), || {
+            labelled_hash(Label::SafetyCode, &[PARTS[0], PARTS[1], secret().expose()]).to_vec()
+        }),
         derived("group hash", Domain::Label(Label::GroupHash), || group_log().hash().as_bytes().to_vec()),
         derived("pages of the client's store", Domain::Label(Label::ClientStore), || {
             labelled_key(Label::ClientStore, &secret(), &PARTS).expose().to_vec()

@@ -2,7 +2,8 @@
 //! 50-content.md (CON-20 to CON-31).
 
 use halcyon_client::{
-    Draft, Event, LocalContact, Mark, ReceiptKind, SealedMessage, Setting, ShownConversation, Typing, Until,
+    Draft, Event, LocalContact, Mark, ReceiptKind, SafetyMark, SealedMessage, Setting, ShownConversation, Typing,
+    Until,
     ports::{Clock, Store as _},
 };
 use halcyon_types::{ConversationId, Duration};
@@ -413,4 +414,25 @@ async fn several_handles_are_one_person() {
     assert_eq!(bob.say(&alice, "from work").await.message.sender, work);
     bob.client.set_sends_from(&to_alice, None).unwrap();
     assert_eq!(bob.say(&alice, "from home").await.message.sender, bob.handle);
+}
+
+/// DIR-60, OWN-31: both see one code; who compared it sees so on all devices, by whatever handle, until it is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_safety_code_is_compared_for_all_devices() {
+    let world = World::start().await;
+    let (phone, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let laptop = world.link(&phone, "laptop").await;
+    assert_eq!(phone.client.safety(&bob.handle).unwrap(), None);
+    assert!(phone.client.set_compared(&bob.handle, true).is_err(), "nobody knows whom");
+    for device in [&phone, &laptop] {
+        device.client.lookup(&bob.handle).await.unwrap();
+    }
+    bob.client.lookup(&phone.handle).await.unwrap();
+    let safety = |device: &Device| device.client.safety(&bob.handle).unwrap().unwrap();
+    assert_eq!(safety(&phone).code, bob.client.safety(&phone.handle).unwrap().unwrap().code);
+    assert_eq!((safety(&phone).mark, safety(&laptop).mark), (SafetyMark::None, SafetyMark::None));
+    phone.client.set_compared(&bob.handle, true).unwrap();
+    until("the laptop knows", || safety(&laptop).mark == SafetyMark::Compared).await;
+    laptop.client.set_compared(&bob.handle, false).unwrap();
+    until("the phone knows", || safety(&phone).mark == SafetyMark::None).await;
 }

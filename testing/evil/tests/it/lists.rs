@@ -1,7 +1,7 @@
 //! A directory that lies about device lists. Every lie is refused, the person is alarmed, nothing leaves for a device that the
 //! account did not sign, others are not touched by it, and when the directory is honest again so is the talk.
 
-use halcyon_client::{Event, Notice};
+use halcyon_client::{Event, Notice, SafetyMark};
 use halcyon_directory::resolver::Change;
 use halcyon_evil::{Lie, Signing};
 
@@ -100,15 +100,20 @@ async fn a_ghost_with_the_account_key_is_seen() {
     scene.talks_with_bob("there you are").await;
 }
 
-/// DIR-7: a handle that stands for another account is refused until the person says that it is right.
+/// DIR-7, OWN-31: a handle that stands for another account is refused until the person says that it is right; then they see that it is not
+/// the one with whom they compared a code.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handle_that_moved_needs_consent() {
     let mut scene = Scene::set().await;
     let (bob, mallory) = (scene.bob.handle.clone(), scene.mallory.handle.clone());
     let hers = scene.alice.client.lookup(&mallory).await.unwrap();
+    let mark = |scene: &Scene| scene.alice.client.safety(&bob).unwrap().unwrap().mark;
+    scene.alice.client.set_compared(&bob, true).unwrap();
     scene.is_refused(Lie::OtherAccount(mallory), "another account").await;
+    assert_eq!(mark(&scene), SafetyMark::Compared, "it stands for him still");
     let accepted = scene.alice.client.dangerous_accept_new_account(&bob).await.unwrap();
     assert_eq!(accepted.account, hers.account);
+    assert_eq!(mark(&scene), SafetyMark::Changed);
 }
 
 /// DIR-6, DIR-9: a server that lies to a device about its own account is refused and reported in the same way, and the device
