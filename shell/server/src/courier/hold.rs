@@ -6,7 +6,7 @@
 //! - A hold is answered after stable storage, as a send is (COU-61).
 //! - What is made is marked as such before anything of it is stored, and forgotten after: a crash in between makes it twice, which
 //!   receivers drop (RCV-4), and never makes what was taken back.
-//! - While nothing is held, nothing wakes up.
+//! - While nothing is held, nothing is read or written.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use tokio::sync::{Notify, oneshot};
 use super::accept::{self, Checked, Sealed};
 use super::commit::{Reply, Submission, Work};
 use super::connection::Peer;
+use super::epochs::UnderWay;
 use super::{Shared, expire};
 use crate::ports::{DirectoryStoreError, Held, HoldRoom};
 
@@ -57,9 +58,11 @@ impl Timetable {
 pub(super) async fn hold(shared: Arc<Shared>, request: HoldRequest, peer: Peer) -> HeldAnswer {
     let HoldRequest { hold, send } = request;
     let id = hold.id;
-    if let Some(shown) = shared.epochs.show(peer.device, send.epoch) {
-        // COU-19: nobody got yet what was sealed, so the commit that comes next will do. The server stopping is all that is in its way.
-        let _ = shared.work.send(Work::Show(shown)).await;
+    // COU-61: before it is held, since what is made later shows none.
+    if let Some(shown) = shared.epochs.show(peer.device, send.epoch)
+        && !remember(&shared, shown).await
+    {
+        return HeldAnswer::refused(id, Vec::new());
     }
     let now = shared.ports.clock.now();
     let Checked { sent, entries } = accept::check(send, peer, &*shared.ports.recipients, now, Sealed::Now).await;
@@ -82,6 +85,14 @@ pub(super) async fn hold(shared: Arc<Shared>, request: HoldRequest, peer: Peer) 
             HeldAnswer::refused(id, sent.parts)
         }
     }
+}
+
+/// Puts an epoch on stable storage; says whether it is there.
+async fn remember(shared: &Shared, shown: UnderWay) -> bool {
+    let (done, stored) = oneshot::channel();
+    let submission = Submission { shown: Some(shown), entries: Vec::new(), reply: Reply::Notifier(done) };
+    // The server stopping is an answer, too.
+    shared.work.send(Work::Store(submission)).await.is_ok() && matches!(stored.await, Ok(Ok(())))
 }
 
 /// Says what became of a hold, and takes it back if that is asked for and not too late (COU-63).

@@ -4,6 +4,7 @@ use std::time::Duration as Span;
 
 use halcyon_courier::limits::{HOLD_MAX, HOLDS_MAX};
 use halcyon_courier::{Envelope, HoldState, Limits, Status};
+use halcyon_server::ports::Mailboxes as _;
 use halcyon_testkit::courier::{Phone, TestDevice};
 use halcyon_types::{Duration, HoldId, Timestamp};
 use tokio::io::DuplexStream;
@@ -34,7 +35,14 @@ async fn a_send_is_made_when_it_is_due() {
     let world = World::new();
     let mut alice = world.online(&world.alice).await;
     let due = world.now().plus(Duration::from_days(3));
-    assert_eq!(hold(&world, &mut alice, &world.bob, "happy birthday", due).await, HoldState::Held);
+    let mut request = alice.request(&world.town, &[&world.bob], "happy birthday", world.now());
+    request.epoch = 7;
+    assert_eq!(alice.hold(HOLD, due, false, request).await.state, HoldState::Held);
+    assert_eq!(
+        world.store.memory.epoch(world.alice.device).await.unwrap(),
+        7,
+        "remembered, since what is made shows none"
+    );
     tokio::time::sleep(Span::from_secs(3 * 86_400 - 1)).await;
     assert_eq!(world.store.memory.waiting(world.bob.device), 0);
     drop(alice);
