@@ -339,9 +339,6 @@ pub enum GroupError {
     /// It is not known here.
     #[error("there is no such group here")]
     NoSuchGroup,
-    /// SCD-2: who is in it when the message is due is known then.
-    #[error("what is said in a group cannot be sent later; write to its members, or send it when it is time")]
-    NotLater,
     /// GRP-4, GRP-8.
     #[error("this account is not a member of the group any more")]
     NotAMember,

@@ -160,7 +160,7 @@ pub(crate) fn take_receipt(
     let mut events = Vec::new();
     for id in &receipt.message_ids {
         if state.store().own_message(*id)?.is_none() {
-            events.extend(scheduled::appear_by_receipt(state, *id, now)?); // SCD-6
+            events.extend(scheduled::appear_as_made(state, *id, now)?); // SCD-6
         }
         let Some(message) = state.store().own_message(*id)? else { continue };
         let before = state.store().repairs().delivery(*id, device)?;

@@ -16,19 +16,19 @@ use halcyon_courier::{
     HeldAnswer, HoldQuestion, HoldState, UncheckedHold,
     limits::{HOLD_MAX, HOLDS_MAX},
 };
-use halcyon_types::{DeviceId, Handle, HoldId, Timestamp};
+use halcyon_types::{DeviceId, GroupId, Handle, HoldId, Timestamp};
 use tokio::sync::oneshot;
 
 use crate::{
     client::{Client, Inner},
-    error::{GroupError, ProfileError, SendError},
+    error::{ProfileError, SendError},
     own::Choices,
     ports::{Change, Commit, store::ScheduledRecord},
     send::Draft,
     state::State,
 };
 
-pub(crate) use appear::appear_by_receipt;
+pub(crate) use appear::appear_as_made;
 
 /// A message that waits for its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,8 +37,10 @@ pub struct ScheduledMessage {
     pub hold: HoldId,
     /// When it is sent.
     pub due: Timestamp,
-    /// For whom, as far as this device knows: another one tells only so many.
+    /// For whom, as far as this device knows: another one tells only so many. Nobody in a group.
     pub recipients: Vec<Handle>,
+    /// In which group.
+    pub group: Option<GroupId>,
     /// What it says, or on another device how it begins.
     pub text: String,
     /// The device that wrote it.
@@ -69,6 +71,8 @@ pub enum Cancelled {
     SentAlready,
     /// The server cannot say now.
     Unanswered,
+    /// Nothing waits by this name, here or at the server.
+    NotKnown,
 }
 
 /// What the server is to be asked, in order; and what is being taken back meanwhile.
@@ -126,13 +130,13 @@ impl Client {
         if due > now.plus(HOLD_MAX) {
             return Err(SendError::TooFarAhead);
         }
-        if draft.group.is_some() {
-            return Err(GroupError::NotLater.into()); // SCD-2
-        }
         let mut content = inner.content(&draft)?;
         content.sent = due;
         let encoded = halcyon_content::encode(&content)?;
-        inner.resolve_members(&content.members, &draft.recipients).await?;
+        // In a group, who cannot be found does not keep the others from being written to.
+        if content.members.group().is_none() {
+            inner.resolve_members(&content.members, &draft.recipients).await?;
+        }
         let record = ScheduledRecord {
             hold: HoldId::from_bytes(inner.rng().array()),
             message: content.message_id,
@@ -205,6 +209,7 @@ impl Client {
     /// [`ProfileError`]
     pub async fn cancel_scheduled(&self, hold: HoldId) -> Result<Cancelled, ProfileError> {
         let inner = &*self.inner;
+        let is_known = self.scheduled()?.iter().any(|message| message.hold == hold);
         let _cancelling = Cancelling::begin(inner, hold);
         let asked = {
             let question = HoldQuestion { id: 0, hold, cancel: true };
@@ -212,6 +217,7 @@ impl Client {
         };
         inner.outbox.notify_one();
         match asked.await.map(|answer| answer.state) {
+            Ok(HoldState::NotKnown) if !is_known => Ok(Cancelled::NotKnown),
             Ok(HoldState::Cancelled | HoldState::NotKnown) => {
                 inner.forget_scheduled(hold)?;
                 Ok(Cancelled::TakenBack)
@@ -266,15 +272,16 @@ fn is_taken_back(state: &State, hold: HoldId) -> Result<bool, ProfileError> {
 
 fn shown(record: &ScheduledRecord, device: DeviceId) -> ScheduledMessage {
     let content = halcyon_content::decode(&record.content).ok();
-    let (recipients, text) = content.map_or_else(Default::default, |content| {
-        (content.members.recipients().to_vec(), text_of(&content.kind).to_owned())
+    let (recipients, group, text) = content.map_or_else(Default::default, |content| {
+        let group = content.members.group().map(|group| group.id);
+        (content.members.recipients().to_vec(), group, text_of(&content.kind).to_owned())
     });
     let state = match (record.failure.as_str(), record.held) {
         ("", true) => ScheduledState::Held,
         ("", false) => ScheduledState::Here,
         (failure, _) => ScheduledState::Failed(failure.to_owned()),
     };
-    ScheduledMessage { hold: record.hold, due: record.due, recipients, text, device, here: true, state }
+    ScheduledMessage { hold: record.hold, due: record.due, recipients, group, text, device, here: true, state }
 }
 
 fn text_of(kind: &Kind) -> &str {
@@ -288,11 +295,17 @@ fn text_of(kind: &Kind) -> &str {
 
 /// OWN-30: bytes of the recipients in what the other devices are told.
 const RECIPIENTS_BYTES_MAX: usize = 256;
+/// OWN-30: stands before the id of a group, in the place of recipients.
+const GROUP: &str = "group:";
 
 /// Returns what the other devices are told of a message (OWN-30).
 fn entry_value(message: &ScheduledMessage) -> OwnValue {
     let mut value = format!("{}\n", message.due.as_millis());
     let begin = value.len();
+    if let Some(group) = message.group {
+        value.push_str(GROUP);
+        value.push_str(&group.to_hex());
+    }
     for handle in &message.recipients {
         let uri = handle.as_uri();
         if value.len() - begin + uri.len() + 1 > RECIPIENTS_BYTES_MAX {
@@ -319,6 +332,7 @@ fn of_entry(entry: &OwnEntry) -> Option<ScheduledMessage> {
         hold,
         due: Timestamp::from_millis(due.parse().ok()?),
         recipients: handles.split(' ').filter_map(|uri| Handle::parse(uri).ok()).collect(),
+        group: handles.strip_prefix(GROUP).and_then(|id| id.parse().ok()),
         text: text.to_owned(),
         device: entry.device,
         here: false,
@@ -341,6 +355,7 @@ mod tests {
                 hold,
                 due: Timestamp::from_millis(1_800_000_000_000),
                 recipients: (0..people).map(handle).collect(),
+                group: (people == 0).then_some(GroupId::from_bytes([5; 16])),
                 text,
                 device,
                 here: false,
@@ -352,6 +367,7 @@ mod tests {
             let read = of_entry(&entry).unwrap();
             assert!(message.text.starts_with(&read.text) && message.recipients.starts_with(&read.recipients));
             assert_eq!((read.due, read.recipients.is_empty()), (message.due, people == 0));
+            assert_eq!(read.group, message.group);
         }
     }
 }

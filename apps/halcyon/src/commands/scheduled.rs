@@ -1,14 +1,14 @@
 //! `scheduled`: messages that wait for their time, and taking them back. What `send --at` shows.
 
-use halcyon_client::{Cancelled, Draft, ScheduledMessage, ScheduledState};
-use halcyon_types::{Handle, HoldId};
+use halcyon_client::{Cancelled, Draft, ScheduledMessage, ScheduledState, ShownGroup};
+use halcyon_types::{GroupId, Handle, HoldId};
 use serde::Serialize;
 
 use super::{Context, send};
 use crate::args::{Scheduled, ScheduledAction};
 use crate::calendar::SendTime;
 use crate::failure::Failure;
-use crate::line::{address_words, time_words};
+use crate::line::{GroupNameLine, address_words, time_words};
 use crate::native;
 use crate::output::{Output, Style};
 use crate::session::Session;
@@ -21,6 +21,8 @@ struct Line {
     id: String,
     due_ms: u64,
     recipients: Vec<String>,
+    /// In which it is said; null outside of one.
+    group: Option<GroupNameLine>,
     /// As much of it as this device knows.
     text: String,
     /// The device that wrote it.
@@ -33,7 +35,8 @@ struct Line {
 }
 
 impl Line {
-    fn new(message: &ScheduledMessage) -> Self {
+    fn new(message: &ScheduledMessage, groups: &[ShownGroup]) -> Self {
+        let name = |id: GroupId| groups.iter().find(|group| group.id == id).map(|group| group.name.as_str().to_owned());
         let (state, reason) = match &message.state {
             ScheduledState::Here => ("here", None),
             ScheduledState::Held => ("held", None),
@@ -44,6 +47,7 @@ impl Line {
             id: message.hold.to_hex(),
             due_ms: message.due.as_millis(),
             recipients: message.recipients.iter().map(ToString::to_string).collect(),
+            group: message.group.map(|id| GroupNameLine { id: id.to_hex(), name: name(id).unwrap_or_default() }),
             text: message.text.clone(),
             device: message.device.to_hex(),
             this_device: message.here,
@@ -60,7 +64,8 @@ impl Line {
             (None, _) => "not with the server yet".to_owned(),
         };
         let elsewhere = if self.this_device { "" } else { ", from another device" };
-        let head = format!("{}  {}  to {}", self.id, time_words(self.due_ms), to.join(", "));
+        let to = self.group.as_ref().map_or_else(|| to.join(", "), GroupNameLine::words);
+        let head = format!("{}  {}  to {to}", self.id, time_words(self.due_ms));
         format!(
             "{}\n    {}  {}",
             output.styled(Style::Strong, head),
@@ -85,7 +90,7 @@ fn list(context: &Context, session: &Session) -> Result<(), Failure> {
     if waiting.is_empty() {
         context.output.note("Nothing waits for its time: `halcyon send --at TIME`.");
     }
-    waiting.iter().try_for_each(|message| show(context, message))
+    waiting.iter().try_for_each(|message| show(context, session, message))
 }
 
 async fn cancel(context: &Context, session: &Session, id: HoldId) -> Result<(), Failure> {
@@ -99,6 +104,9 @@ async fn cancel(context: &Context, session: &Session, id: HoldId) -> Result<(), 
         }
         Cancelled::SentAlready => Err(Failure::user("it was sent already; nothing was lost")
             .next("`halcyon unsend` takes a message back that was sent, for 2 minutes")),
+        Cancelled::NotKnown => {
+            Err(Failure::user("nothing waits by this id").next("`halcyon scheduled` lists what does, by id"))
+        }
         Cancelled::Unanswered => {
             Err(Failure::network("the server cannot say now whether it holds this; nothing was changed")
                 .next("try again in a moment"))
@@ -123,13 +131,13 @@ pub(super) async fn schedule(
     let held = tokio::time::timeout(context.timeout(), client.wait_held(waiting.hold)).await;
     drop(progress);
     let Ok(held) = held else {
-        show(context, &waiting)?;
+        show(context, session, &waiting)?;
         return Err(Failure::network("the server does not hold it yet; it waits here").next(
             "it is given to the server by the next command that reaches it; `halcyon scheduled` shows how far it came",
         ));
     };
     let held = held?.unwrap_or(ScheduledMessage { state: ScheduledState::Held, ..waiting });
-    show(context, &held)?;
+    show(context, session, &held)?;
     match held.state {
         ScheduledState::Failed(reason) => Err(Failure::user(format!("it cannot be scheduled: {}", one_line(&reason)))
             .next("`halcyon scheduled cancel` removes it")),
@@ -137,7 +145,7 @@ pub(super) async fn schedule(
     }
 }
 
-fn show(context: &Context, message: &ScheduledMessage) -> Result<(), Failure> {
-    let line = Line::new(message);
+fn show(context: &Context, session: &Session, message: &ScheduledMessage) -> Result<(), Failure> {
+    let line = Line::new(message, &session.client().groups()?);
     context.output.result(&line, |output| line.words(output))
 }

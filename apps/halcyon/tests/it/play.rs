@@ -36,7 +36,7 @@ struct Device {
     _agent: Running,
 }
 
-/// CON-10 to CON-53, OWN-1 to OWN-21, GRP-1 to GRP-16: whatever is said and done, all devices end with equal transcripts.
+/// CON-10 to CON-53, OWN-1 to OWN-30, SCD-1 to SCD-7, GRP-1 to GRP-16: whatever is said and done, all devices end with equal transcripts.
 #[test]
 fn all_devices_end_with_equal_transcripts() {
     let cast = Cast::enter();
@@ -46,6 +46,7 @@ fn all_devices_end_with_equal_transcripts() {
     cast.they_change_their_minds(&said);
     cast.they_hear_that_it_was_read(&said);
     cast.they_tidy_up(&said);
+    cast.they_say_something_later();
     cast.a_stranger_comes();
     cast.they_begin_a_club();
     cast.nobodys_devices_differ(&said);
@@ -211,6 +212,26 @@ impl Cast {
         assert!(self.carol.lists(&said.link) && self.alice.lists(&said.card), "what one deletes, the others keep");
     }
 
+    /// SCD-1 to SCD-7, OWN-30: one message comes when it is time, and one is taken back on another device.
+    fn they_say_something_later(&self) {
+        let (bob, carol) = (self.bob.handle(), self.carol.handle());
+        let later = |text: &str, at: &str| {
+            let line = self.alice.does(&["send", bob, carol, "--text", text, "--at", at]).remove(0);
+            line["id"].as_str().unwrap().to_owned()
+        };
+        let never = later("I cannot come", "+1d");
+        later("bring wine", "+5s");
+        let waits = |device: &Device| device.does(&["scheduled"]).iter().any(|line| line["id"] == never[..]);
+        until("Alice's laptop to know what waits", || waits(&self.alice_laptop));
+        self.alice_laptop.does(&["scheduled", "cancel", &never]);
+        let has = |device: &Device, text: &str| device.does(&["export"]).iter().any(|line| line["text"] == text);
+        for device in self.five() {
+            until("what was to come later", || has(device, "bring wine"));
+            assert!(!has(device, "I cannot come"));
+        }
+        until("Alice's phone to wait for nothing", || self.alice.does(&["scheduled"]).is_empty());
+    }
+
     /// OWN-12, OWN-13: kept apart until accepted; and not heard by whom he is blocked.
     fn a_stranger_comes(&self) {
         let (alice, carol, dave) = (self.alice.handle(), self.carol.handle(), self.dave.handle());
@@ -290,7 +311,7 @@ impl Cast {
             until_equal(|| shared(&self.alice), || shared(other));
         }
         let lines: Vec<usize> = shared(&self.alice).values().map(Vec::len).collect();
-        assert_eq!(lines.iter().sum::<usize>(), 5 + 10, "{lines:?}");
+        assert_eq!(lines.iter().sum::<usize>(), 6 + 10, "{lines:?}");
     }
 
     fn all_see(&self, message: &str, is_so: impl Fn(&Value) -> bool) {

@@ -40,6 +40,8 @@ fn a_message_is_scheduled_listed_and_taken_back() {
     assert_eq!(phone.json(&["history", &bob.handle])[0]["text"], "soon");
     let (code, said) = phone.fails(&["scheduled", "cancel", soon["id"].as_str().unwrap()]);
     assert!(code == 1 && said.contains("sent already"), "{said}");
+    let (code, said) = phone.fails(&["scheduled", "cancel", &"05".repeat(16)]);
+    assert!(code == 1 && said.contains("nothing waits by this id"), "{said}");
     let (code, said) = phone.fails(&["send", &bob.handle, "--text", "x", "--at", "+15d"]);
     assert!(code == 1 && said.contains("14 days"), "{said}");
     let (code, said) = phone.fails(&["send", &bob.handle, "--text", "x", "--at", "2026-01-01T09:00"]);

@@ -15,6 +15,7 @@ use halcyon_types::{Duration, GroupHash, GroupId, MessageId};
 use crate::world::{Device, World, until};
 
 mod chosen;
+mod later;
 
 fn name(text: &str) -> GroupName {
     GroupName::new(text).unwrap()

@@ -1,10 +1,10 @@
 //! Messages that are sent at a time, with the real server: 60-client.md §4 (SCD), 30-courier.md §6, 52-own-devices.md (OWN-30).
 
 use halcyon_client::ports::{Clock as _, Store as _};
-use halcyon_client::{Cancelled, Draft, ScheduledMessage, ScheduledState, Until, error::SendError};
+use halcyon_client::{Cancelled, Draft, Event, RepairStep, ScheduledMessage, ScheduledState, Until, error::SendError};
 use halcyon_types::{Duration, Timestamp};
 
-use crate::world::{Device, PATIENCE, World, until};
+use crate::world::{Device, PATIENCE, World, event, until};
 
 impl Device {
     /// Schedules a text, and waits until the server holds it.
@@ -150,6 +150,32 @@ async fn what_is_held_is_sealed_anew_when_the_conversation_goes_on() {
     for device in [&bob, &laptop] {
         until("it comes", || device.holds_text("held")).await;
     }
+}
+
+/// SCD-6, REP-12: whoever has no key for what was held asks for it, and gets it as soon as its writer is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_open_is_sent_again() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let talked = alice.say(&bob, "hello").await;
+    alice.wait(&talked, Until::Delivered).await;
+    let answered = bob.say(&alice, "hello yourself").await;
+    bob.wait(&answered, Until::Delivered).await;
+    let laptop = world.link(&alice, "laptop").await;
+    alice.schedule(&bob, "held", world.clock.now().plus(Duration::from_days(1))).await;
+    alice.client.go_offline().await;
+    bob.offline().await;
+    assert_eq!(bob.client.dangerous_lose_sessions().unwrap(), 1);
+    world.clock.advance(Duration::from_days(1));
+    until("the server makes it", || laptop.holds_text("held")).await;
+    let mut events = bob.client.subscribe();
+    bob.online().await;
+    event(&mut events, |event| matches!(event, Event::Repair { step: RepairStep::Asked, .. }).then_some(())).await;
+    assert!(!bob.holds_text("held"));
+    alice.client.go_online();
+    until("bob has it", || bob.holds_text("held")).await;
+    until("alice has it", || alice.holds_text("held") && alice.scheduled().is_empty()).await;
+    assert_eq!(bob.times("held"), 1);
 }
 
 /// COU-61, COU-66: what the server holds outlives it, and what came due while it was down is sent when it is back.

@@ -20,7 +20,7 @@ use crate::{
         Change, Commit,
         store::{DeliveryState, Heard, MessageKind, OutboxJob, OutboxTarget, SentEnd, StreamPlace, TargetState},
     },
-    receipts,
+    receipts, scheduled,
     state::State,
 };
 
@@ -153,8 +153,19 @@ impl Answering<'_> {
         let sent = self.state.store().repairs().sent_envelope(id)?.filter(|sent| sent.device == self.from.device);
         match sent {
             None => Ok(Asked::Gone),
-            Some(sent) => self.resend(sent.message, sent.content.map(|content| (content, sent.sender)), Some(id)),
+            Some(sent) => {
+                self.made(sent.message)?;
+                self.resend(sent.message, sent.content.map(|content| (content, sent.sender)), Some(id))
+            }
         }
+    }
+
+    /// SCD-6: an envelope of something that waited for its time came to somebody, so its time is over, and it can be sent again.
+    fn made(&mut self, message: MessageId) -> Result<(), ProfileError> {
+        if self.state.store().own_message(message)?.is_none() {
+            self.events.extend(scheduled::appear_as_made(self.state, message, self.now)?);
+        }
+        Ok(())
     }
 
     /// REP-10, REP-12

@@ -65,8 +65,9 @@ pub(super) fn appear(
     Ok(vec![history::told(state, shown)?])
 }
 
-/// Has a message appear of which somebody says that they have it: the server made it, before it could be asked (SCD-6).
-pub(crate) fn appear_by_receipt(
+/// Has a message appear of which somebody says that they have it, or an envelope of it: the server made it, before it could be asked
+/// (SCD-6).
+pub(crate) fn appear_as_made(
     state: &mut State,
     message: MessageId,
     now: Timestamp,

@@ -7,10 +7,11 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use halcyon_content::{Content, OwnKey, Place};
 use halcyon_courier::{HeldAnswer, HoldQuestion, HoldState, Status, UncheckedHold};
 use halcyon_suites::{Session, Suite, pq3::SealingPlace};
-use halcyon_types::{DeviceId, Duration, Handle, SuiteId, Timestamp};
+use halcyon_types::{DeviceId, Duration, SuiteId, Timestamp};
 use tokio::sync::oneshot;
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
 };
 use crate::{
     client::Inner,
-    error::ProfileError,
+    error::{ProfileError, SendError},
     fanout::FanOut,
     outbox::{Targets, backoff, plan::PlannedSend},
     own::Choices,
@@ -90,7 +91,8 @@ impl Inner {
         if record.held && is_near {
             let Some(content) = self.content_of(&record)? else { return Ok(()) };
             // Who cannot be looked up now is sent to by the list that is kept.
-            self.resolve(&handles(&content), Freshness::Fresh).await?;
+            let handles = self.state().addressees(&content.members)?;
+            self.resolve(&handles, Freshness::Fresh).await?;
             if is_stale_now(self, &record)? {
                 return self.hold(record).await;
             }
@@ -102,13 +104,22 @@ impl Inner {
     /// Seals a message anew, and has the server hold it in the place of what it holds already (SCD-3).
     async fn hold(&self, record: ScheduledRecord) -> Result<(), ProfileError> {
         let Some(content) = self.content_of(&record)? else { return Ok(()) };
-        let handles = handles(&content);
+        let Some((content, encoded)) = self.said_now(&record, content)? else {
+            return self.withdraw(record, "this account is not a member of the group any more").await;
+        };
+        let in_group = content.members.group().is_some();
+        let handles = self.state().addressees(&content.members)?;
         let found = self.resolve(&handles, Freshness::Kept).await?;
-        if found.iter().any(|found| matches!(found, Resolved::Unknown)) && !record.held {
+        if !in_group && found.iter().any(|found| matches!(found, Resolved::Unknown)) && !record.held {
             return self.fail(record, "the server does not know everybody it is for any more");
         }
         let mut resolved: Targets = handles.into_iter().zip(found).collect();
-        if !resolved.values().all(|found| matches!(found, Resolved::Devices(..))) {
+        let is_found = |found: &Resolved| matches!(found, Resolved::Devices(..));
+        // In a group, who cannot be found now is sent to when it is due (SCD-5).
+        if in_group {
+            resolved.retain(|_, found| is_found(found));
+        }
+        if resolved.is_empty() || !resolved.values().all(is_found) {
             return self.try_later(record);
         }
         let (asked, sealed) = {
@@ -118,7 +129,8 @@ impl Inner {
             if !waits || state.holds.cancelling.contains(&record.hold) || is_taken_back(&state, record.hold)? {
                 return Ok(());
             }
-            match seal(self, &mut state, &record, &content, &resolved)? {
+            let now = ScheduledRecord { content: encoded, ..record.clone() };
+            match seal(self, &mut state, &now, &content, &resolved)? {
                 Some(sealed) => sealed,
                 None => {
                     drop(state);
@@ -130,6 +142,34 @@ impl Inner {
         // Without an answer it is sealed anew on the next connection: what the server has then is replaced.
         let Ok(answer) = asked.await else { return Ok(()) };
         self.held(record, sealed, &answer).await
+    }
+
+    /// Returns what is sealed now, and its form: what is said in a group says how its writer knows the group (GRP-7). None if this
+    /// account is no member.
+    fn said_now(&self, record: &ScheduledRecord, content: Content) -> Result<Option<(Content, Bytes)>, ProfileError> {
+        let Some(group) = content.members.group() else { return Ok(Some((content, record.content.clone()))) };
+        let members = match self.state().members_in(group.id) {
+            Ok(members) => members,
+            Err(SendError::Profile(error)) => return Err(error),
+            Err(_) => return Ok(None),
+        };
+        let content = Content { members, ..content };
+        let encoded = halcyon_content::encode(&content);
+        let encoded = encoded.map_err(|_| ProfileError::Damaged("a message that waits for its time"))?;
+        Ok(Some((content, encoded.into())))
+    }
+
+    /// Takes back what would be shown by nobody; what it says stays, for the person to see that it was not sent.
+    async fn withdraw(&self, record: ScheduledRecord, why: &str) -> Result<(), ProfileError> {
+        let question = HoldQuestion { id: 0, hold: record.hold, cancel: true };
+        let asked = self.state().holds.ask(Asked::Question(question));
+        self.outbox.notify_one();
+        let Ok(answer) = asked.await else { return Ok(()) };
+        match answer.state {
+            HoldState::Cancelled | HoldState::NotKnown => self.fail(record, why),
+            HoldState::Released => self.settle(record, false).await,
+            _ => self.try_later(record),
+        }
     }
 
     /// Takes the server's answer to a hold.
@@ -201,7 +241,8 @@ impl Inner {
         };
         let Some(content) = self.content_of(&record)? else { return Ok(()) };
         // Devices that came since it was sealed are sent to by this one; if nobody answers, when they are heard of.
-        self.resolve(&handles(&content), Freshness::Fresh).await?;
+        let handles = self.state().addressees(&content.members)?;
+        self.resolve(&handles, Freshness::Fresh).await?;
         let mut state = self.state();
         if !is_there(&state, &record)? {
             return Ok(());
@@ -252,6 +293,11 @@ fn is_stale_now(inner: &Inner, record: &ScheduledRecord) -> Result<bool, Profile
 /// Says whether what is held may soon be opened by nobody, or not by everybody (SCD-4): a list changed, a session began anew, or
 /// there may be so many new chains that a receiver forgets the one that it was sealed in.
 fn is_stale(state: &mut State, record: &ScheduledRecord, now: Timestamp) -> Result<bool, ProfileError> {
+    if let Some(group) = halcyon_content::decode(&record.content).ok().and_then(|content| content.members.group())
+        && state.group(group.id)?.is_none_or(|known| known.reference() != group)
+    {
+        return Ok(true);
+    }
     let seals = state.epoch()?.saturating_sub(record.epoch);
     let own_device = state.own()?.device;
     for copy in &record.copies {
@@ -275,11 +321,6 @@ fn place_bytes(place: &SealingPlace) -> [u8; 16] {
     bytes[..8].copy_from_slice(&place.session);
     bytes[8..].copy_from_slice(&place.chain);
     bytes
-}
-
-/// Everybody that a message is for, and the own other devices.
-fn handles(content: &Content) -> Vec<Handle> {
-    content.members.recipients().iter().chain([content.members.sender()]).cloned().collect()
 }
 
 type Sealed = (oneshot::Receiver<HeldAnswer>, ScheduledRecord);
@@ -314,8 +355,11 @@ fn seal(
         place: [0; 16],
     }];
     let mut bytes = 0;
-    for handle in handles(content) {
-        let Some(Resolved::Devices(devices, _)) = resolved.get(&handle) else { return Ok(None) };
+    for (handle, found) in resolved {
+        let Resolved::Devices(devices, _) = found else { return Ok(None) };
+        if !state.may_hear(content, devices.account(), handle)? {
+            continue; // GRP-8
+        }
         let Some(token) = state.session_token(devices.account())? else { return Ok(None) };
         let mut wanted: BTreeMap<DeviceId, (Session, Place)> = BTreeMap::new();
         for device in devices.devices().iter().map(|device| device.device_id()) {
@@ -330,7 +374,7 @@ fn seal(
             account: own_account,
             push_token: own.push_token,
             from: content.members.sender(),
-            to: &handle,
+            to: handle,
             allowed: &state.suites(),
             forced: None,
             now,
