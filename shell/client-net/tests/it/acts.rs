@@ -2,8 +2,8 @@
 //! CON-19).
 
 use halcyon_client::{
-    Act, Deed, Denied, Draft, Effect, Event, Fault, Mention, Range, Style, Styled, Subject, Tapback, Target, Text,
-    Until,
+    Act, Deed, Denied, Draft, Effect, Event, Fault, Location, Mention, Part, Range, Style, Styled, Subject, Tapback,
+    Target, Text, Until,
     error::SendError,
     ports::{
         Change, Clock, Commit, Store as _,
@@ -11,7 +11,7 @@ use halcyon_client::{
     },
 };
 use halcyon_content::{Content, ConversationMembers, Kind};
-use halcyon_types::{Duration, Handle, MessageId};
+use halcyon_types::{Duration, Handle, MessageId, SuiteId};
 
 use crate::world::{Device, World, event, until};
 
@@ -133,6 +133,35 @@ async fn a_text_looks_the_same_everywhere() {
     let error =
         phone.client.send(Draft { mentions: vec![stranger], ..phone.draft(&bob, "hi @bob") }).await.unwrap_err();
     assert_eq!(error.fault(), Fault::User, "{error}");
+}
+
+/// CON-1, SUI-1: what a message says does not depend on the suite that it is sealed in.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_suite_carries_everything() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let sent = alice.say(&bob, "which suite?").await;
+    alice.wait(&sent, Until::Delivered).await;
+    let place = Part::Location(Location::parse("52.5163,13.3777,Brandenburg Gate").unwrap());
+    for suite in [SuiteId::PAIR, SuiteId::PAIR_EC, SuiteId::PQ3] {
+        let draft = Draft {
+            parts: vec![place.clone()],
+            subject: Subject::new("greetings"),
+            effect: Some(Effect::Echo),
+            reply_to: Some(on(&sent.message)),
+            suite: Some(suite),
+            ..alice.draft(&bob, &format!("in {suite}"))
+        };
+        let said = alice.client.send(draft).await.unwrap();
+        alice.wait(&said, Until::Delivered).await;
+        let shown = bob.messages().pop().unwrap();
+        assert_eq!((shown.suite, shown.text), (Some(suite), Some(format!("in {suite}"))));
+        assert_eq!((shown.effect, shown.reply_to), (Some(Effect::Echo), Some(on(&sent.message))));
+        assert_eq!(shown.subject.as_ref().map(Subject::as_str), Some("greetings"));
+        assert_eq!(shown.parts[1].carried.as_ref(), Some(&place));
+        bob.does(on(&said.message), tapback(Tapback::Love, false)).await;
+        until("the tapback", || alice.messages().pop().unwrap().parts[0].tapbacks.len() == 1).await;
+    }
 }
 
 /// CON-13, CON-14: what its receivers would not count is refused before it leaves, with the reason.
