@@ -49,18 +49,8 @@ struct ImportedLine {
 
 pub(super) async fn run(context: &mut Context, options: Contacts) -> Result<(), Failure> {
     let session = Session::open(context).await?;
-    let result = match options.action.unwrap_or(ContactsAction::List) {
-        ContactsAction::Verify { handle, code, same, undo } => {
-            let deed = match (code, same, undo) {
-                (Some(code), ..) => Verify::Code(code),
-                (None, true, _) => Verify::Same,
-                (None, _, true) => Verify::Undo,
-                (None, false, false) => Verify::Show,
-            };
-            verify(context, &session, &handle, deed).await
-        }
-        action => contacts(context, session.client(), action),
-    };
+    let action = options.action.unwrap_or(ContactsAction::List);
+    let result = contacts(context, &session, action).await;
     if result.is_ok() {
         session.settle(context).await;
     }
@@ -68,7 +58,8 @@ pub(super) async fn run(context: &mut Context, options: Contacts) -> Result<(), 
     result
 }
 
-fn contacts(context: &Context, client: &Client, action: ContactsAction) -> Result<(), Failure> {
+async fn contacts(context: &Context, session: &Session, action: ContactsAction) -> Result<(), Failure> {
+    let client = session.client();
     match action {
         ContactsAction::List => {
             let contacts = client.contacts()?;
@@ -88,7 +79,15 @@ fn contacts(context: &Context, client: &Client, action: ContactsAction) -> Resul
                 .next("`halcyon contacts` lists those who have")),
         },
         ContactsAction::Import { file } => import(context, client, &file),
-        ContactsAction::Verify { .. } => unreachable!("it is done before, since it asks the server"),
+        ContactsAction::Verify { handle, code, same, undo } => {
+            let deed = match (code, same, undo) {
+                (Some(code), ..) => Verify::Code(code),
+                (None, true, _) => Verify::Same,
+                (None, _, true) => Verify::Undo,
+                (None, false, false) => Verify::Show,
+            };
+            verify(context, session, &handle, deed).await
+        }
     }
 }
 
