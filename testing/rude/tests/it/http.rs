@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use halcyon_rude::citizen::request;
 use halcyon_rude::rudeness::deep_json_request;
 use halcyon_rude::wire::HOME;
 
@@ -17,12 +16,15 @@ async fn excess_has_its_status() {
     let many_headers: String = (0..200).map(|n| format!("x-{n}: a\r\n")).collect();
     let chunks = [head("transfer-encoding: chunked\r\n"), b"4000\r\n".to_vec(), vec![b' '; 0x4000], b"\r\n".to_vec()];
     let chunks = [&chunks[0][..], &[&chunks[1][..], &chunks[2], &chunks[3]].concat().repeat(8)].concat();
-    let cases: [(&str, Vec<u8>, u16); 7] = [
+    // Its length is enough to be refused; whoever wrote all of it would be hung up on in the middle.
+    let deep = [head("content-length: 100000\r\n"), vec![b'['; 1_000]].concat();
+    let cases: [(&str, Vec<u8>, u16); 8] = [
         ("a body of 4 GiB", head("content-length: 4294967296\r\n"), 413),
         ("a body without end", chunks, 413),
         ("a path of 20 kB", long_path, 431),
         ("a header of 20 kB", head(&format!("x: {}\r\n", "a".repeat(20_000))), 431),
         ("200 headers", head(&many_headers), 431),
+        ("100,000 lists in one another", deep, 413),
         ("60,000 lists in one another", deep_json_request(), 400),
         ("two lengths", head("content-length: 5\r\ncontent-length: 6\r\n"), 400),
     ];
@@ -33,9 +35,6 @@ async fn excess_has_its_status() {
         let (status, _) = line.answer().await.unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(status == expected || (expected == 431 && status == 414), "{what}: {status}");
     }
-    let deep = [b'['; 100_000];
-    let (status, _) = request(&world.way, "POST", "/v1/verifications", "", &deep).await.unwrap();
-    assert_eq!(status, 413, "100,000 lists in one another are more than a body may have");
     let groups = [0x9b, 0x06].repeat(30_000);
     let media = "application/x-protobuf";
     let (status, _) = world.alice.signed(&world.way, "POST", "/v1/lookup", media, &groups).await.unwrap();
