@@ -1,7 +1,7 @@
 //! Reports: what a device tells its server's operator of a message that it got. Spec: 20-accounts.md §6 (ACC-60).
 //!
 //! Owns the statement, its signature, and what of it is well-formed. Does not know how a message is opened or shown, nor whether a
-//! report is true: no suite leaves a proof for others, so it is the reporter's word, and the signature says only whose.
+//! report is true: no client keeps a proof for others, so it is the reporter's word, and the signature says only whose.
 //!
 //! - A [`SignedReport`] was signed here, or verified: holding one is the proof that the device said so.
 //! - Nothing in one can move a cursor or turn a reading direction, so that it can be printed as it is (CON-3).
