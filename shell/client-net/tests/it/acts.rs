@@ -5,10 +5,7 @@ use halcyon_client::{
     Act, Deed, Denied, Draft, Effect, Event, Fault, Location, Mention, Part, Range, Style, Styled, Subject, Tapback,
     Target, Text, Until,
     error::SendError,
-    ports::{
-        Change, Clock, Commit, Store as _,
-        store::{OutboxJob, OutboxTarget, TargetState},
-    },
+    ports::{Clock, Store as _},
 };
 use halcyon_content::{Content, ConversationMembers, Kind};
 use halcyon_types::{Duration, Handle, MessageId, SuiteId};
@@ -246,7 +243,6 @@ async fn receivers_enforce_the_rules() {
     let deeds = [edit("I owe you"), Deed::Unsend];
     for (device, id) in [(&bob, 1_u8), (&eve, 11)] {
         device.offline().await;
-        let mut commit = Commit::new();
         for (deed, id) in deeds.iter().zip(id..) {
             let members = ConversationMembers::new(device.handle.clone(), [alice.handle.clone()]).unwrap();
             let now = world.clock.now();
@@ -257,25 +253,8 @@ async fn receivers_enforce_the_rules() {
                 kind: Kind::Act(Act { target: on(&sent.message), deed: deed.clone() }),
                 place: None,
             };
-            commit.push(Change::PutOutboxJob(OutboxJob {
-                message: content.message_id,
-                silent: false,
-                sender: device.handle.clone(),
-                content: halcyon_content::encode(&content).unwrap().into(),
-                forced_suite: None,
-                targets: vec![OutboxTarget {
-                    handle: alice.handle.clone(),
-                    state: TargetState::ToSeal,
-                    done: Vec::new(),
-                    attempts: 0,
-                    not_before: Default::default(),
-                    only: None,
-                    mends: None,
-                }],
-                created: now,
-            }));
+            device.forges(&content, false, &[&alice]);
         }
-        device.disk.open().commit(&commit).unwrap();
         device.online().await;
     }
     until("all acts", || alice.disk.open().acts_on(sent.message.id).unwrap().len() == 4).await;

@@ -4,10 +4,7 @@ use halcyon_client::{
     Act, Deed, Draft, Fault, GroupDeed, GroupName, SentMessage, ShownDeed, ShownGroup, Tapback, Target, Until,
     error::{GroupError, SendError},
     event::DeliveryState,
-    ports::{
-        Change, Clock, Commit, Store as _,
-        store::{OutboxJob, OutboxTarget},
-    },
+    ports::{Change, Clock, Commit, Store as _},
 };
 use halcyon_content::{Content, ConversationMembers, Kind, Message, group::GroupRef};
 use halcyon_types::{Duration, GroupHash, GroupId, MessageId};
@@ -314,29 +311,7 @@ fn forge(device: &Device, world: &World, group: GroupRef, kind: Kind, id: u8, to
     let now = world.clock.now();
     let message_id = MessageId::from_bytes([id; 16]);
     let members = ConversationMembers::in_group(device.handle.clone(), group);
-    put_job(device, Content { message_id, sent: now, members, kind, place: None }, to);
-}
-
-fn put_job(device: &Device, content: Content, to: &[&Device]) {
-    let target = |to: &&Device| OutboxTarget {
-        handle: to.handle.clone(),
-        state: halcyon_client::ports::store::TargetState::ToSeal,
-        done: Vec::new(),
-        attempts: 0,
-        not_before: Default::default(),
-        only: None,
-        mends: None,
-    };
-    let job = OutboxJob {
-        message: content.message_id,
-        silent: true,
-        sender: device.handle.clone(),
-        content: halcyon_content::encode(&content).unwrap().into(),
-        forced_suite: None,
-        targets: to.iter().map(target).collect(),
-        created: content.sent,
-    };
-    device.disk.open().commit(&Commit::new().with(Change::PutOutboxJob(job))).unwrap();
+    device.forges(&Content { message_id, sent: now, members, kind, place: None }, true, to);
 }
 
 /// GRP-8, GRP-11: whoever is no member is not shown, is told nothing, and changes nothing, whatever it makes up; and nobody is drawn into

@@ -3,10 +3,7 @@
 
 use halcyon_client::{
     Event, Image, Naming, Until,
-    ports::{
-        Change, Clock, Commit, Store as _,
-        store::{OutboxJob, OutboxTarget, TargetState},
-    },
+    ports::{Clock, Store as _},
 };
 use halcyon_content::{Content, ConversationMembers, Kind};
 use halcyon_types::{Duration, MessageId, Timestamp};
@@ -25,25 +22,7 @@ impl Device {
         let members = ConversationMembers::new(self.handle.clone(), [to.handle.clone()]).unwrap();
         let message_id = MessageId::from_bytes([id; 16]);
         let content = Content { message_id, sent, members, kind: Kind::Naming(naming), place: None };
-        let target = OutboxTarget {
-            handle: to.handle.clone(),
-            state: TargetState::ToSeal,
-            done: Vec::new(),
-            attempts: 0,
-            not_before: Timestamp::default(),
-            only: None,
-            mends: None,
-        };
-        let job = OutboxJob {
-            message: message_id,
-            silent: true,
-            sender: self.handle.clone(),
-            content: halcyon_content::encode(&content).unwrap().into(),
-            forced_suite: None,
-            targets: vec![target],
-            created: self.clock.now(),
-        };
-        self.disk.open().commit(&Commit::new().with(Change::PutOutboxJob(job))).unwrap();
+        self.forges(&content, true, &[to]);
         self.online().await;
         until("the name left", || self.disk.open().outbox_job(message_id).unwrap().is_none()).await;
     }

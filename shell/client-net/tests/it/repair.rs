@@ -8,7 +8,7 @@ use halcyon_client::{
     event::Notice,
     ports::{
         Change, Commit, Store as _,
-        store::{OutboxJob, OutboxTarget, TargetState},
+        store::{OutboxTarget, TargetState},
     },
 };
 use halcyon_content::{Content, ConversationMembers, Kind, Repair, RepairCause, Unopened};
@@ -156,26 +156,8 @@ async fn strangers_are_not_answered() {
         kind: Kind::Repair(question),
         place: None,
     };
-    let target = OutboxTarget {
-        handle: bob.handle.clone(),
-        state: TargetState::ToSeal,
-        done: Vec::new(),
-        attempts: 0,
-        not_before: Default::default(),
-        only: None,
-        mends: None,
-    };
-    let job = OutboxJob {
-        message: content.message_id,
-        silent: true,
-        sender: eve.handle.clone(),
-        content: halcyon_content::encode(&content).unwrap().into(),
-        forced_suite: None,
-        targets: vec![target],
-        created: halcyon_client::ports::Clock::now(&*world.clock),
-    };
     eve.offline().await;
-    eve.disk.open().commit(&Commit::new().with(Change::PutOutboxJob(job))).unwrap();
+    eve.forges(&content, true, &[&bob]);
     eve.online().await;
     until("the question", || !bob.disk.open().repairs().session_devices().unwrap().is_empty()).await;
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;

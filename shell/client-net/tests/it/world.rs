@@ -9,9 +9,14 @@ use std::time::Duration;
 
 use halcyon_client::{
     Client, ConnectionState, Draft, Event, Events, LinkDraft, Parts, Registration, SentMessage, ServerAddress,
-    ShownMessage, Until, ports::Clock,
+    ShownMessage, Until,
+    ports::{
+        Change, Clock, Commit, Store as _,
+        store::{OutboxJob, OutboxTarget, TargetState},
+    },
 };
 use halcyon_client_net::{Binding, Network, SystemClock, SystemRandom, Trust};
+use halcyon_content::Content;
 use halcyon_crypto::SecretBytes;
 use halcyon_evil::{EvilCourier, EvilDirectory, Lie};
 use halcyon_server_net::{
@@ -346,4 +351,29 @@ fn open(
         server,
     };
     Client::open(parts).unwrap()
+}
+
+impl Device {
+    /// Puts something into the outbox that a client would not say by itself. It is offline meanwhile.
+    pub(crate) fn forges(&self, content: &Content, silent: bool, to: &[&Device]) {
+        let target = |to: &&Device| OutboxTarget {
+            handle: to.handle.clone(),
+            state: TargetState::ToSeal,
+            done: Vec::new(),
+            attempts: 0,
+            not_before: Timestamp::default(),
+            only: None,
+            mends: None,
+        };
+        let job = OutboxJob {
+            message: content.message_id,
+            silent,
+            sender: self.handle.clone(),
+            content: halcyon_content::encode(content).unwrap().into(),
+            forced_suite: None,
+            targets: to.iter().map(target).collect(),
+            created: self.clock.now(),
+        };
+        self.disk.open().commit(&Commit::new().with(Change::PutOutboxJob(job))).unwrap();
+    }
 }

@@ -51,7 +51,7 @@ fn forge_receipt(device: &Device, world: &World, about: MessageId, to: &Device) 
     let kind =
         Kind::Receipt(Receipt { kind: ReceiptKind::Read, message_ids: vec![about], at: Some(world.clock.now()) });
     let message_id = MessageId::from_bytes([77; 16]);
-    put_job(device, Content { message_id, sent: world.clock.now(), members, kind, place: None }, &[to]);
+    device.forges(&Content { message_id, sent: world.clock.now(), members, kind, place: None }, true, &[to]);
 }
 
 /// GRP-13, RCV-7: receipts count of those who are members, and of those who were when it was said; of nobody else.
