@@ -52,6 +52,8 @@ points! {
     ServerExpire = "server.expire",
     /// The server: the log of the mailboxes was written back into the database.
     ServerWriteBack = "server.write-back",
+    /// The server: what waited in the oldest part of the mailboxes' log was moved to the table, and is committed.
+    ServerFold = "server.fold",
     /// The client: a message is sealed for every device, and nothing is committed.
     ClientSealed = "client.sealed",
     /// The client: message, envelopes and sessions are committed, and nothing has left.
@@ -82,6 +84,8 @@ pub enum Dial {
     ExpireEveryMs,
     /// Bytes of envelopes after which the server writes the log of the mailboxes back.
     WriteBackBytes,
+    /// Bytes of the mailboxes' log from which on the server folds it.
+    FoldBytes,
 }
 
 impl Dial {
@@ -91,6 +95,7 @@ impl Dial {
         match self {
             Self::ExpireEveryMs => "HALCYON_DIAL_EXPIRE_EVERY_MS",
             Self::WriteBackBytes => "HALCYON_DIAL_WRITE_BACK_BYTES",
+            Self::FoldBytes => "HALCYON_DIAL_FOLD_BYTES",
         }
     }
 }

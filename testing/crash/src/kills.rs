@@ -28,6 +28,7 @@ pub const POINTS: &[Point] = &[
     Point::ServerDeleted,
     Point::ServerExpire,
     Point::ServerWriteBack,
+    Point::ServerFold,
 ];
 /// How long a server lives that is killed at a random moment: from not at all to several rounds of everything.
 const LIFE_MS: std::ops::Range<u64> = 0..1_200;

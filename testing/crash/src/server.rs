@@ -165,6 +165,7 @@ impl Setup {
         }
         // What happens every ten minutes, or every 16 MiB, happens while somebody looks.
         command.env(Dial::ExpireEveryMs.variable(), "200").env(Dial::WriteBackBytes.variable(), "30000");
+        command.env(Dial::FoldBytes.variable(), "10000");
         command.args(["serve", "--public-host", "localhost", "--tls-development", "true", "--log-format", "json"]);
         command.args(["--listen-courier", &self.courier.to_string(), "--listen-https", &self.https.to_string()]);
         command.args(["--listen-private", &self.private.to_string()]);

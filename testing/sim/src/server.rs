@@ -43,6 +43,8 @@ use crate::watch::Watcher;
 pub const HOST: &str = "sea.example";
 /// How long a commit takes here.
 const SYNC: Duration = Duration::from_millis(3);
+/// Bytes of the mailboxes' log before it is folded: some messages, so that a world sees them in the log and in the table.
+const LOG_BYTES_MAX: u64 = 32 << 10;
 /// The two databases.
 const DATABASES: [&str; 2] = ["directory.db", "mailboxes.db"];
 /// By how much a mailbox is ahead that deletes too early on purpose.
@@ -124,6 +126,7 @@ impl Machine {
                 envelopes_max: if endless { u64::MAX } else { self.limits.mailbox_count_max as u64 },
                 bytes_max: if endless { u64::MAX } else { self.limits.mailbox_bytes_max as u64 },
                 reserve_bytes: 0,
+                log_bytes_max: LOG_BYTES_MAX,
                 vfs: Some(NAME.to_owned()),
                 execution,
                 ..MailboxOptions::default()

@@ -6,8 +6,7 @@
 //! - What is acknowledged is not read any more, from the moment it is put here.
 //! - It stays here until its deletion is committed, so a reader that asks before it reads misses nothing.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use halcyon_types::DeviceId;
 
@@ -18,11 +17,9 @@ pub(super) struct Acknowledged(Mutex<Positions>);
 #[derive(Default)]
 struct Positions {
     /// Put since the writer took some last.
-    fresh: HashMap<DeviceId, Vec<u64>>,
-    /// Those in `fresh`.
-    count: usize,
+    fresh: Vec<(u64, DeviceId)>,
     /// What the writer took and has not committed.
-    taken: HashMap<DeviceId, Vec<u64>>,
+    taken: Arc<Vec<(u64, DeviceId)>>,
 }
 
 /// Whether the writer should be told.
@@ -43,10 +40,9 @@ impl Acknowledged {
             return Nudge::None;
         }
         let mut all = self.lock();
-        let before = all.count;
-        all.count += positions.len();
-        let after = all.count;
-        all.fresh.entry(device).or_default().extend(positions);
+        let before = all.fresh.len();
+        all.fresh.extend(positions.into_iter().map(|position| (position, device)));
+        let after = all.fresh.len();
         match () {
             () if before < REMOVED_AT_ONCE && after >= REMOVED_AT_ONCE => Nudge::Enough,
             () if before == 0 => Nudge::First,
@@ -57,8 +53,10 @@ impl Acknowledged {
     /// Returns what a device acknowledged, in order.
     pub(super) fn of(&self, device: &DeviceId) -> Vec<u64> {
         let all = self.lock();
+        // Looked through: there are a few hundred, and a map would cost each acknowledgement more than it saves a read.
+        let both = all.taken.iter().chain(&all.fresh);
         let mut positions: Vec<u64> =
-            [&all.taken, &all.fresh].iter().filter_map(|some| some.get(device)).flatten().copied().collect();
+            both.filter(|(_, whose)| whose == device).map(|(position, _)| *position).collect();
         drop(all);
         positions.sort_unstable();
         positions
@@ -66,26 +64,18 @@ impl Acknowledged {
 
     /// Takes everything to delete it, in the order in which it lies on disk. What was taken before is included until it is
     /// [`settled`](Self::settle).
-    pub(super) fn take(&self) -> Vec<(u64, DeviceId)> {
+    pub(super) fn take(&self) -> Arc<Vec<(u64, DeviceId)>> {
         let mut all = self.lock();
-        let fresh = std::mem::take(&mut all.fresh);
-        all.count = 0;
-        for (device, positions) in fresh {
-            all.taken.entry(device).or_default().extend(positions);
-        }
-        let mut taken: Vec<(u64, DeviceId)> = all
-            .taken
-            .iter()
-            .flat_map(|(device, positions)| positions.iter().map(|position| (*position, *device)))
-            .collect();
-        drop(all);
-        taken.sort_unstable();
-        taken
+        let Positions { fresh, taken } = &mut *all;
+        let more = Arc::make_mut(taken);
+        more.append(fresh);
+        more.sort_unstable();
+        taken.clone()
     }
 
     /// Forgets what was taken: it is deleted.
     pub(super) fn settle(&self) {
-        self.lock().taken = HashMap::new();
+        self.lock().taken = Arc::default();
     }
 
     /// Returns whether there is anything to delete.
@@ -95,7 +85,7 @@ impl Acknowledged {
     }
 
     fn lock(&self) -> MutexGuard<'_, Positions> {
-        // A panic while it was held left positions in one of the maps; the worst is that some come again (COU-53).
+        // A panic while it was held left positions in one of the lists; the worst is that some come again (COU-53).
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -117,7 +107,7 @@ mod tests {
         let acknowledged = Acknowledged::default();
         assert_eq!(acknowledged.put(PHONE, vec![1, 5]), Nudge::First);
         assert_eq!(acknowledged.put(LAPTOP, vec![3]), Nudge::None);
-        assert_eq!(acknowledged.take(), [(1, PHONE), (3, LAPTOP), (5, PHONE)]);
+        assert_eq!(*acknowledged.take(), [(1, PHONE), (3, LAPTOP), (5, PHONE)]);
         assert_eq!(acknowledged.put(PHONE, vec![7]), Nudge::First);
         assert_eq!(acknowledged.of(&PHONE), [1, 5, 7]);
         assert_eq!(acknowledged.take().len(), 4);

@@ -3,23 +3,33 @@
 //! Owns the prepared statements, the loads of the mailboxes and the next position. Does not know when a transaction starts,
 //! ends or is synced: that is [`super::writer`].
 //!
+//! - What is accepted goes into the log. Only what nobody fetched for a while comes into the table, when the log is folded.
+//! - Positions in the table are below those in the log, since the oldest are folded first.
 //! - Positions that a failed transaction had given are skipped, never given again.
 
+use std::collections::HashSet;
+
+use halcyon_failpoint::{Dial, dial};
 use halcyon_server::ports::{Append, AppendOutcome, ShownEpoch};
-use halcyon_types::DeviceId;
+use halcyon_types::{DeviceId, Topic};
 use rusqlite::{Connection, OptionalExtension, Statement};
 
-use super::Options;
 use super::expiry::integer;
+use super::heavy::{self, Heavy, LIGHT};
+use super::log::{self, Deletions, Log};
 use super::quota::{Load, Loads};
 use super::schema::TopicKey;
+use super::{OpenError, Options};
 
-/// The writer's side of the tables.
+/// The writer's side of log and tables.
 pub(super) struct Tables<'c> {
     connection: &'c Connection,
     statements: Statements<'c>,
+    log: Log,
+    heavy: Heavy,
     loads: Loads,
     limit: Load,
+    log_bytes_max: u64,
     /// The position of the next append.
     next: u64,
     /// Positions below this are spoken for on disk; after a restart they start here.
@@ -28,11 +38,18 @@ pub(super) struct Tables<'c> {
     reserved_by_commit: u64,
 }
 
+/// What is in memory of the files, read before it is known which thread writes.
+pub(super) struct Loaded {
+    log: Log,
+    heavy: Heavy,
+    reserved: u64,
+}
+
 struct Statements<'c> {
     begin: Statement<'c>,
     commit: Statement<'c>,
     insert: Statement<'c>,
-    replace_newest: Statement<'c>,
+    newest: Statement<'c>,
     bytes: Statement<'c>,
     remove: Statement<'c>,
     clear: Statement<'c>,
@@ -40,17 +57,35 @@ struct Statements<'c> {
     forget: Statement<'c>,
     count: Statement<'c>,
     reserve: Statement<'c>,
+    log: log::Statements<'c>,
+    heavy: heavy::Statements<'c>,
+}
+
+impl Loaded {
+    /// Reads it, and finds what a statement or the tables have against each other.
+    pub(super) fn new(connection: &Connection) -> Result<Self, OpenError> {
+        Statements::prepare(connection)?;
+        let reserved = connection.query_row("SELECT reserved FROM positions", [], |row| row.get::<_, i64>(0))?;
+        Ok(Self { log: Log::load(connection)?, heavy: Heavy::load(connection)?, reserved: reserved.unsigned_abs() })
+    }
+
+    /// Returns what is shared with readers.
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
 }
 
 impl<'c> Tables<'c> {
-    pub(super) fn new(connection: &'c Connection, options: &Options) -> rusqlite::Result<Self> {
-        let reserved =
-            connection.query_row("SELECT reserved FROM positions", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+    pub(super) fn new(connection: &'c Connection, loaded: Loaded, options: &Options) -> rusqlite::Result<Self> {
+        let Loaded { log, heavy, reserved } = loaded;
         Ok(Self {
             connection,
             statements: Statements::prepare(connection)?,
+            log,
+            heavy,
             loads: Loads::default(),
             limit: Load { envelopes: options.envelopes_max, bytes: options.bytes_max },
+            log_bytes_max: dial(Dial::FoldBytes).unwrap_or(options.log_bytes_max),
             next: reserved,
             reserved,
             reserved_by_commit: reserved,
@@ -58,20 +93,26 @@ impl<'c> Tables<'c> {
     }
 
     /// Starts a transaction.
-    pub(super) fn begin(&mut self) -> rusqlite::Result<()> {
+    pub(super) fn begin(&mut self, deletions: Deletions) -> rusqlite::Result<()> {
+        self.log.begin(deletions);
         self.statements.begin.execute([]).map(drop)
     }
 
     /// Ends it; whether that syncs is a setting of the connection.
     pub(super) fn commit(&mut self) -> rusqlite::Result<()> {
+        self.log.finish(&mut self.statements.log)?;
         self.statements.commit.execute([])?;
         self.reserved = self.reserved_by_commit;
+        self.heavy.committed();
+        self.log.committed(self.next);
         Ok(())
     }
 
     /// Undoes it.
     pub(super) fn roll_back(&mut self) {
         self.loads.forget_all();
+        self.heavy.rolled_back();
+        self.log.rolled_back();
         self.reserved_by_commit = self.reserved;
         if !self.connection.is_autocommit() {
             // Fails only when there is nothing left to undo.
@@ -81,52 +122,37 @@ impl<'c> Tables<'c> {
 
     /// Stores one envelope, unless its mailbox is full.
     pub(super) fn append(&mut self, append: &Append) -> rusqlite::Result<AppendOutcome> {
-        let Self { statements, loads, .. } = self;
-        let device = append.device.as_bytes();
         let bytes = append.envelope.len() as u64;
-        let topic = TopicKey(&append.topic);
-        let load = loads.of(append.device, || {
-            statements.count.query_row([device], |row| {
-                Ok(Load {
-                    envelopes: row.get::<_, i64>(0)?.unsigned_abs(),
-                    bytes: row.get::<_, i64>(1)?.unsigned_abs(),
-                })
-            })
-        })?;
-        let mut after = *load;
-        let replaced =
-            if topic.keeps_newest() { waiting_newest(&mut statements.replace_newest, device, &topic)? } else { None };
-        if let Some((_, replaced_bytes)) = replaced {
-            after.remove(replaced_bytes);
-        }
-        after.add(bytes);
-        if after.envelopes > self.limit.envelopes || after.bytes > self.limit.bytes {
+        let replaced = self.replaced(append)?;
+        if !self.has_room(append.device, bytes, replaced.map(|(_, bytes)| bytes))? {
             return Ok(AppendOutcome::Quota); // COU-45
         }
-        *load = after;
         if let Some((position, _)) = replaced {
-            statements.remove.execute([integer(position)])?; // COU-32
+            self.remove(append.device, position)?; // COU-32
         }
         let position = self.take_position()?;
-        self.statements.insert.execute((
-            integer(position),
-            device,
-            topic,
-            integer(append.expires.as_millis()),
-            integer(bytes),
-            &append.envelope[..],
-        ))?;
+        self.log.append(position, append);
+        if let Some(load) = self.loads.known(&append.device) {
+            load.add(bytes);
+        }
         Ok(AppendOutcome::Accepted(position))
     }
 
     /// Deletes one envelope of a device; returns whether it was there.
     pub(super) fn remove(&mut self, device: DeviceId, position: u64) -> rusqlite::Result<bool> {
-        // Looked up first: `RETURNING` makes a table for its answer and keeps a journal of the statement, which is dearer than both.
-        let bytes = self.statements.bytes.query_row((integer(position), device.as_bytes()), |row| row.get::<_, i64>(0));
-        let Some(bytes) = bytes.optional()? else { return Ok(false) };
-        self.statements.remove.execute([integer(position)])?;
+        let bytes = match self.log.remove(device, position) {
+            Some(bytes) => bytes,
+            None => {
+                // Looked up first: `RETURNING` makes a table for its answer and keeps a journal of the statement, which is dearer than both.
+                let key = (integer(position), device.as_bytes());
+                let found = self.statements.bytes.query_row(key, |row| row.get::<_, i64>(0)).optional()?;
+                let Some(bytes) = found else { return Ok(false) };
+                self.statements.remove.execute([integer(position)])?;
+                bytes.unsigned_abs()
+            }
+        };
         if let Some(load) = self.loads.known(&device) {
-            load.remove(bytes.unsigned_abs());
+            load.remove(bytes);
         }
         Ok(true)
     }
@@ -139,8 +165,74 @@ impl<'c> Tables<'c> {
     /// Deletes everything that waits for a device, and its epoch.
     pub(super) fn clear(&mut self, device: DeviceId) -> rusqlite::Result<()> {
         self.loads.forget(&device);
+        self.log.clear(device);
         self.statements.clear.execute([device.as_bytes()])?;
+        self.heavy.note(device, Load::default(), &mut self.statements.heavy)?;
         self.statements.forget.execute([device.as_bytes()]).map(drop)
+    }
+
+    /// Returns whether the log is to be folded.
+    pub(super) fn log_is_long(&self) -> bool {
+        self.log.bytes() > self.log_bytes_max
+    }
+
+    /// Moves what still waits in the oldest rows of the log to the table; returns how many bytes of envelopes.
+    pub(super) fn fold(&mut self) -> rusqlite::Result<usize> {
+        let mut devices = HashSet::new();
+        let mut moved = 0;
+        let waiting = self.log.fold();
+        for (device, kept) in &waiting {
+            self.statements.insert.execute((
+                integer(kept.position),
+                device.as_bytes(),
+                TopicKey(&kept.topic),
+                integer(kept.expires.as_millis()),
+                integer(kept.bytes()),
+                &kept.envelope[..],
+            ))?;
+            moved += kept.envelope.len();
+            devices.insert(*device);
+        }
+        for (device, _) in &waiting {
+            // In their order, each once: a simulation runs the same way twice.
+            if devices.remove(device) && !self.loads.known(device).is_some_and(|load| load.fits(&LIGHT)) {
+                let load = count(&mut self.statements.count, device)?;
+                self.heavy.note(*device, load, &mut self.statements.heavy)?;
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Returns position and bytes of what an envelope takes the place of.
+    fn replaced(&mut self, append: &Append) -> rusqlite::Result<Option<(u64, u64)>> {
+        let topic = TopicKey(&append.topic);
+        if !topic.keeps_newest() {
+            return Ok(None);
+        }
+        match self.log.recent().of_topic(&append.device, &append.topic) {
+            Some(found) => Ok(Some(found)),
+            None => newest(&mut self.statements.newest, append.device, &append.topic),
+        }
+    }
+
+    /// Returns whether a mailbox takes an envelope that replaces `replaced` bytes of another one (COU-45).
+    fn has_room(&mut self, device: DeviceId, bytes: u64, replaced: Option<u64>) -> rusqlite::Result<bool> {
+        let Self { log, heavy, loads, statements, limit, .. } = self;
+        if loads.known(&device).is_none() && !heavy.contains(&device) {
+            let mut most = log.recent().load(&device) + LIGHT;
+            most.add(bytes);
+            if most.fits(limit) {
+                return Ok(true);
+            }
+        }
+        let mut after = *loads.of(device, || {
+            Ok::<_, rusqlite::Error>(log.recent().load(&device) + count(&mut statements.count, &device)?)
+        })?;
+        if let Some(replaced) = replaced {
+            after.remove(replaced);
+        }
+        after.add(bytes);
+        Ok(after.fits(limit))
     }
 
     fn take_position(&mut self) -> rusqlite::Result<u64> {
@@ -154,12 +246,15 @@ impl<'c> Tables<'c> {
     }
 }
 
-fn waiting_newest(
-    statement: &mut Statement<'_>,
-    device: &[u8; 16],
-    topic: &TopicKey<'_>,
-) -> rusqlite::Result<Option<(u64, u64)>> {
-    let mut rows = statement.query((device, topic))?;
+/// Returns what a device has in the table.
+fn count(statement: &mut Statement<'_>, device: &DeviceId) -> rusqlite::Result<Load> {
+    statement.query_row([device.as_bytes()], |row| {
+        Ok(Load { envelopes: row.get::<_, i64>(0)?.unsigned_abs(), bytes: row.get::<_, i64>(1)?.unsigned_abs() })
+    })
+}
+
+fn newest(statement: &mut Statement<'_>, device: DeviceId, topic: &Topic) -> rusqlite::Result<Option<(u64, u64)>> {
+    let mut rows = statement.query((device.as_bytes(), TopicKey(topic)))?;
     let Some(row) = rows.next()? else { return Ok(None) };
     Ok(Some((row.get::<_, i64>(0)?.unsigned_abs(), row.get::<_, i64>(1)?.unsigned_abs())))
 }
@@ -170,7 +265,7 @@ impl<'c> Statements<'c> {
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             commit: connection.prepare("COMMIT")?,
             insert: connection.prepare("INSERT INTO envelopes (position, device, topic, expires, bytes, envelope) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
-            replace_newest: connection.prepare("SELECT position, bytes FROM envelopes INDEXED BY newest WHERE device = ?1 AND topic = ?2 AND typeof(topic) = 'text'")?,
+            newest: connection.prepare("SELECT position, bytes FROM envelopes INDEXED BY newest WHERE device = ?1 AND topic = ?2 AND typeof(topic) = 'text'")?,
             bytes: connection.prepare("SELECT bytes FROM envelopes WHERE position = ?1 AND device = ?2")?,
             remove: connection.prepare("DELETE FROM envelopes WHERE position = ?1")?,
             clear: connection.prepare("DELETE FROM envelopes INDEXED BY waiting WHERE device = ?1")?,
@@ -178,6 +273,8 @@ impl<'c> Statements<'c> {
             forget: connection.prepare("DELETE FROM epochs WHERE device = ?1")?,
             count: connection.prepare("SELECT count(*), coalesce(sum(bytes), 0) FROM envelopes INDEXED BY waiting WHERE device = ?1")?,
             reserve: connection.prepare("UPDATE positions SET reserved = ?1")?,
+            log: log::Statements::prepare(connection)?,
+            heavy: heavy::Statements::prepare(connection)?,
         })
     }
 }

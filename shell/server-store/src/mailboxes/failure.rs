@@ -10,6 +10,9 @@ pub enum OpenError {
     /// The file is missing rights, is damaged, or is not a database.
     #[error("mailboxes.db cannot be opened; check the rights of the data folder, or restore it from a backup")]
     Sqlite(#[from] rusqlite::Error),
+    /// The log holds what no server writes.
+    #[error("the log in mailboxes.db is damaged; restore the file from a backup")]
+    Damaged,
     /// The file was written by another version of the server.
     #[error("mailboxes.db has version {found}, which this server does not know; start the version that wrote it")]
     Version {

@@ -1,4 +1,4 @@
-//! Mailboxes in SQLite, laid out as a log. Spec: 30-courier.md (COU-31, COU-32, COU-41, COU-44, COU-45, COU-54), and
+//! Mailboxes in SQLite, in front of which is a log. Spec: 30-courier.md (COU-31, COU-32, COU-41, COU-44, COU-45, COU-54), and
 //! the epochs of the devices (COU-18, COU-19).
 //!
 //! Owns the file `mailboxes.db` of the data folder, the one thread that writes it, and the connections that read it.
@@ -9,14 +9,19 @@
 //! - A position is used once, also across restarts and failed commits.
 //! - After a failed sync nothing is written any more (COU-44).
 //!
-//! Next: [`writer`] is the thread, [`batch`] what it does inside a transaction, [`readers`] the other direction.
+//! Next: [`writer`] is the thread, [`batch`] what it does inside a transaction, [`log`] how that lies on disk, [`recent`] and in
+//! memory, [`readers`] the other direction.
 
 mod acknowledged;
 mod batch;
 mod expiry;
 mod failure;
+mod heavy;
+mod log;
 mod quota;
 mod readers;
+mod recent;
+mod record;
 mod reserve;
 mod round;
 mod schema;
@@ -31,6 +36,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::Execution;
 use acknowledged::{Acknowledged, Nudge};
+use batch::Loaded;
 use expiry::Sweep;
 pub use failure::OpenError;
 use readers::Readers;
@@ -60,6 +66,8 @@ pub struct Options {
     pub file_bytes_max: Option<u64>,
     /// Bytes held back on the disk, so that acknowledging and expiry go on when it is full (COU-44).
     pub reserve_bytes: u64,
+    /// Bytes that the log grows to before its oldest part is folded into the table.
+    pub log_bytes_max: u64,
     /// SQLite's name of the file system layer to stand on; a test puts one there that fails on purpose.
     pub vfs: Option<String>,
     /// Where the work is done.
@@ -73,6 +81,7 @@ impl Default for Options {
             bytes_max: 64 << 20,
             file_bytes_max: None,
             reserve_bytes: reserve::RESERVE_BYTES,
+            log_bytes_max: writer::LOG_BYTES_MAX,
             vfs: None,
             execution: Execution::Threads,
         }
@@ -91,8 +100,10 @@ impl MailboxStore {
         let connection = schema::open_writer(&path, &options)?;
         let acknowledged = Arc::new(Acknowledged::default());
         let vfs = options.vfs.clone();
-        let writer = Writer::start(connection, folder, options, acknowledged.clone())?;
-        let readers = Arc::new(Readers::new(path, vfs, acknowledged.clone(), writer.looks()));
+        let loaded = Loaded::new(&connection)?;
+        let recent = loaded.log().recent().clone();
+        let writer = Writer::start(connection, loaded, folder, options, acknowledged.clone())?;
+        let readers = Arc::new(Readers::new(path, vfs, acknowledged.clone(), recent, writer.looks()));
         Ok(Self {
             sweep: Sweep::new(readers.clone()),
             acknowledged,

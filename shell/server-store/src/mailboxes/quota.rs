@@ -4,6 +4,7 @@
 //! - Memory is bounded: what does not fit is counted again when it is needed.
 
 use std::collections::HashMap;
+use std::ops::Add;
 
 use halcyon_types::DeviceId;
 
@@ -25,6 +26,22 @@ impl Load {
     pub(super) fn remove(&mut self, bytes: u64) {
         self.envelopes = self.envelopes.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(bytes);
+    }
+
+    /// Returns whether it is within a limit.
+    pub(super) fn fits(&self, limit: &Self) -> bool {
+        self.envelopes <= limit.envelopes && self.bytes <= limit.bytes
+    }
+}
+
+impl Add for Load {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            envelopes: self.envelopes.saturating_add(other.envelopes),
+            bytes: self.bytes.saturating_add(other.bytes),
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Reads what waits for a device, beside the writer (COU-50).
 //!
 //! Owns a few connections that are opened when first needed. Each read is one statement, so it sees one commit and holds
-//! up no other.
+//! up no other. What is in memory is looked at before: what is moved from there to the table meanwhile is seen twice, and counted
+//! once.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,6 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params_from_iter};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::acknowledged::Acknowledged;
+use super::recent::{Reading, Recent};
 use super::round::Command;
 use super::schema::{self, TopicKey};
 use super::{expiry, failure};
@@ -25,6 +27,7 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
     acknowledged: Arc<Acknowledged>,
+    recent: Arc<Recent>,
     /// Where there is one connection, it is asked instead.
     writer: Option<mpsc::UnboundedSender<Command>>,
 }
@@ -34,10 +37,11 @@ impl Readers {
         path: PathBuf,
         vfs: Option<String>,
         acknowledged: Arc<Acknowledged>,
+        recent: Arc<Recent>,
         writer: Option<mpsc::UnboundedSender<Command>>,
     ) -> Self {
         let turns = Arc::new(Semaphore::new(READERS_MAX));
-        Self { path, vfs, idle: Mutex::new(Vec::new()), turns, acknowledged, writer }
+        Self { path, vfs, idle: Mutex::new(Vec::new()), turns, acknowledged, recent, writer }
     }
 
     /// Returns what waits for a device on these topics after a position, oldest first.
@@ -52,7 +56,14 @@ impl Readers {
         let topics = topics.to_vec();
         // Before the read: what is deleted meanwhile is then missing from the rows, or known here.
         let gone = self.acknowledged.of(&device);
-        self.run(move |connection| waiting(connection, device, &topics, after, now, limit, &gone)).await
+        let recent = self.recent.waiting(&device, &topics, after, now, limit, &gone);
+        let found = self.run(move |connection| waiting(connection, device, &topics, after, now, limit, &gone)).await?;
+        Ok(with_recent(found, &recent))
+    }
+
+    /// Returns what is in memory.
+    pub(super) fn recent(&self) -> &Recent {
+        &self.recent
     }
 
     /// Returns the highest epoch that a device showed, 0 if none is remembered.
@@ -107,29 +118,33 @@ fn waiting(
     now: Timestamp,
     limit: ReadLimit,
     gone: &[u64],
-) -> rusqlite::Result<Vec<StoredEnvelope>> {
+) -> rusqlite::Result<Reading> {
     let mut statement = connection.prepare_cached(&waiting_sql(topics.len()))?;
     let keys: Vec<TopicKey<'_>> = topics.iter().map(TopicKey).collect();
     let head = [Value::Blob(device.as_bytes().to_vec()), expiry::integer(after), expiry::integer(now.as_millis())];
     let parameters = head.iter().map(|value| value as &dyn ToSql).chain(keys.iter().map(|key| key as &dyn ToSql));
     let mut rows = statement.query(params_from_iter(parameters))?;
-    let mut found = Vec::new();
-    let mut bytes = 0;
-    while found.len() < limit.count
-        && let Some(row) = rows.next()?
-    {
+    let mut found = Reading::new(limit);
+    while let Some(row) = rows.next()? {
         let position = row.get::<_, i64>(0)?.unsigned_abs();
-        if gone.binary_search(&position).is_ok() {
-            continue;
-        }
-        let envelope = row.get_ref(1)?.as_blob()?;
-        bytes += envelope.len();
-        if bytes > limit.bytes && !found.is_empty() {
+        if gone.binary_search(&position).is_err()
+            && !found.take(position, &Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?))
+        {
             break;
         }
-        found.push(StoredEnvelope { position, envelope: Bytes::copy_from_slice(envelope) });
     }
     Ok(found)
+}
+
+/// Adds what is in memory to what the table had, as far as there is room: it comes after all of that.
+fn with_recent(mut found: Reading, recent: &[StoredEnvelope]) -> Vec<StoredEnvelope> {
+    let last = found.envelopes.last().map_or(0, |stored| stored.position);
+    for stored in recent.iter().filter(|stored| stored.position > last) {
+        if !found.take(stored.position, &stored.envelope) {
+            break;
+        }
+    }
+    found.envelopes
 }
 
 /// The conditions are all on columns of the index, so rows of other topics and expired ones cost no page of the table.

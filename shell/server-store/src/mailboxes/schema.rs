@@ -1,9 +1,11 @@
 //! The tables of the mailboxes, and how connections to them are set up.
 //!
-//! The table is the log: its key is the position, so appends fill its last page. The index `waiting` answers everything
+//! The table `log` has a row for each commit, which holds what it accepted (see [`super::log`]); what still waits when the log is
+//! folded comes into `envelopes`. Its key is the position, so that fills its last page. The index `waiting` answers everything
 //! that is asked about a device (what waits, how much, until when) without touching envelopes. The index `newest` holds
-//! only topics of which one notification is kept (COU-32), so messages do not pay for it. The table `epochs` has a row for
-//! each device that showed one (COU-18), in the same file so that it is written by the same commit.
+//! only topics of which one notification is kept (COU-32), so messages do not pay for it. The table `heavy` names the devices that
+//! have much in `envelopes`. The table `epochs` has a row for each device that showed one (COU-18), in the same file so that it is
+//! written by the same commit.
 
 use std::path::Path;
 
@@ -23,13 +25,12 @@ pub(super) fn open_writer(path: &Path, options: &Options) -> Result<Connection, 
     connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;")?;
     // Emptying a mailbox may need scratch space: not in a file of some other folder, which may be full or not writable.
     connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
-    match connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))? {
-        0 => connection.execute_batch(&format!("BEGIN; {TABLES} {EPOCHS} PRAGMA user_version = {VERSION}; COMMIT;"))?,
-        BEFORE_EPOCHS => {
-            connection.execute_batch(&format!("BEGIN; {EPOCHS} PRAGMA user_version = {VERSION}; COMMIT;"))?
-        }
-        VERSION => {}
-        found => return Err(OpenError::Version { found }),
+    let found = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0))?;
+    let missing =
+        usize::try_from(found).ok().and_then(|found| STEPS.get(found..)).ok_or(OpenError::Version { found })?;
+    if !missing.is_empty() {
+        let steps = missing.concat();
+        connection.execute_batch(&format!("BEGIN; {steps} PRAGMA user_version = {}; COMMIT;", STEPS.len()))?;
     }
     // COU-41: FULL syncs the log in every commit. Checkpoints are the writer's own business, since their failures count
     // as failed syncs (COU-44), and none is made on closing for the same reason.
@@ -85,11 +86,8 @@ impl ToSql for TopicKey<'_> {
     }
 }
 
-/// Version of these tables; a file of another version belongs to another server.
-const VERSION: i64 = 2;
-
-/// Version of the tables without epochs, which are added to it.
-const BEFORE_EPOCHS: i64 = 1;
+/// What each version of the file added to the one before; a file of more steps belongs to another server.
+const STEPS: [&str; 3] = [TABLES, EPOCHS, LOG];
 
 /// `bytes` stands before the envelope so that it is read without following the pages of a large one.
 const TABLES: &str = "
@@ -113,6 +111,16 @@ CREATE TABLE epochs (
     device BLOB PRIMARY KEY,
     epoch  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// What `heavy` names at first are the devices with more than [`super::heavy::LIGHT`].
+const LOG: &str = "
+CREATE TABLE log (
+    number  INTEGER PRIMARY KEY,
+    records BLOB NOT NULL
+) STRICT;
+CREATE TABLE heavy (device BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;
+INSERT INTO heavy SELECT device FROM envelopes INDEXED BY waiting GROUP BY device HAVING count(*) > 1024 OR sum(bytes) > 4194304;
 ";
 
 /// Readers and the writer do not wait for each other in this journal mode; what remains are moments of recovery.

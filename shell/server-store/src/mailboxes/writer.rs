@@ -6,6 +6,7 @@
 //! - Clearing and expiry ride along. Without an append they wait a moment for company and are committed without a sync.
 //! - What was acknowledged is deleted by the thousand, between two appends and without a sync: after a crash a delivery
 //!   comes again, which is allowed (COU-53).
+//! - When the log is long, its oldest part is folded into the table, after everything was answered.
 //! - A failed sync ends it. A full disk fails appends alone.
 
 use std::path::Path;
@@ -22,7 +23,8 @@ use tokio::sync::mpsc as line;
 use tokio::time::Instant;
 
 use super::acknowledged::Acknowledged;
-use super::batch::Tables;
+use super::batch::{Loaded, Tables};
+use super::log::Deletions;
 use super::reserve::Reserve;
 use super::round::{Command, Outcome, Round};
 use super::{Execution, OpenError, Options, failure};
@@ -45,23 +47,22 @@ enum Commands {
 impl Writer {
     pub(super) fn start(
         connection: Connection,
+        loaded: Loaded,
         folder: &Path,
         options: Options,
         acknowledged: Arc<Acknowledged>,
     ) -> Result<Self, OpenError> {
-        // What a statement or the tables have against it is found here, where it can still be said.
-        Tables::new(&connection, &options)?;
         let reserve = Reserve::take(folder, options.reserve_bytes)?;
         let stopped = Arc::new(AtomicBool::new(false));
         let commits = Arc::new(AtomicU64::new(0));
         let (flag, counter, execution) = (stopped.clone(), commits.clone(), options.execution);
-        let store = Opened { connection, options, reserve, stopped: flag, commits: counter, acknowledged };
+        let store = Opened { connection, loaded, options, reserve, stopped: flag, commits: counter, acknowledged };
         let commands = match execution {
             Execution::Threads => {
                 let (commands, inbox) = mpsc::channel();
                 let run = move || {
-                    let Opened { connection, options, reserve, stopped, commits, acknowledged } = store;
-                    match Tables::new(&connection, &options) {
+                    let Opened { connection, loaded, options, reserve, stopped, commits, acknowledged } = store;
+                    match Tables::new(&connection, loaded, &options) {
                         Ok(tables) => {
                             Run::new(&connection, tables, reserve, stopped, commits, acknowledged).run(&inbox);
                         }
@@ -123,6 +124,7 @@ impl Drop for Writer {
 /// What a writer is made of, before it knows where it runs.
 struct Opened {
     connection: Connection,
+    loaded: Loaded,
     options: Options,
     reserve: Reserve,
     stopped: Arc<AtomicBool>,
@@ -132,8 +134,8 @@ struct Opened {
 
 /// The writer as a task of a runtime that has one thread: every commit takes `sync` of that runtime's time.
 async fn run_in_place(store: Opened, mut inbox: line::UnboundedReceiver<Command>, sync: Duration) {
-    let Opened { connection, options, reserve, stopped, commits, acknowledged } = store;
-    let Ok(tables) = Tables::new(&connection, &options) else {
+    let Opened { connection, loaded, options, reserve, stopped, commits, acknowledged } = store;
+    let Ok(tables) = Tables::new(&connection, loaded, &options) else {
         stopped.store(true, Ordering::Release);
         return;
     };
@@ -156,6 +158,13 @@ async fn run_in_place(store: Opened, mut inbox: line::UnboundedReceiver<Command>
     }
 }
 
+/// Whether a commit is on stable storage when it returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sync {
+    Yes,
+    No,
+}
+
 struct Run<'c> {
     connection: &'c Connection,
     tables: Tables<'c>,
@@ -165,7 +174,7 @@ struct Run<'c> {
     /// When the disk was last found full.
     full_since: Option<Instant>,
     /// Whether the connection syncs its commits.
-    syncing: bool,
+    syncing: Sync,
     /// Bytes of envelopes since the log was last written back.
     written_bytes: usize,
     acknowledged: Arc<Acknowledged>,
@@ -189,7 +198,7 @@ impl<'c> Run<'c> {
             stopped,
             commits,
             full_since: None,
-            syncing: true,
+            syncing: Sync::Yes,
             written_bytes: 0,
             acknowledged,
             deleted: false,
@@ -233,6 +242,7 @@ impl<'c> Run<'c> {
         if (round.takes_deletions() || !open) && self.delete().or_else(|error| self.survives(&error).map(|()| true))? {
             round.postpone_deletions();
         }
+        self.fold().or_else(|error| self.survives(&error))?;
         if self.written_bytes >= dial(Dial::WriteBackBytes).map_or(WRITE_BACK_BYTES, |bytes| bytes as usize) {
             // Everything is answered: what fails here concerns the next commit.
             self.write_back("PASSIVE").or_else(|error| self.survives(&error))?;
@@ -245,10 +255,11 @@ impl<'c> Run<'c> {
         if self.is_full() {
             round.refuse_appends(&MailboxError::Full);
         }
-        let mut done = self.transaction(round.is_awaited(), |run| run.apply(&round));
+        let sync = if round.is_awaited() { Sync::Yes } else { Sync::No };
+        let mut done = self.transaction(sync, Deletions::Recorded, |run| run.apply(&round));
         if done.as_ref().is_err_and(is_full) {
             round.refuse_appends(&MailboxError::Full);
-            done = self.make_room().and_then(|()| self.transaction(round.is_awaited(), |run| run.apply(&round)));
+            done = self.make_room().and_then(|()| self.transaction(sync, Deletions::InPlace, |run| run.apply(&round)));
         }
         match done {
             Ok(outcomes) => {
@@ -270,9 +281,10 @@ impl<'c> Run<'c> {
         if self.acknowledged.is_empty() {
             return Ok(false);
         }
-        let mut done = self.transaction(false, Self::apply_deletions);
+        let mut done = self.transaction(Sync::No, Deletions::Recorded, Self::apply_deletions);
         if done.as_ref().is_err_and(is_full) {
-            done = self.make_room().and_then(|()| self.transaction(false, Self::apply_deletions));
+            done =
+                self.make_room().and_then(|()| self.transaction(Sync::No, Deletions::InPlace, Self::apply_deletions));
         }
         match done {
             Ok(()) => {
@@ -282,6 +294,19 @@ impl<'c> Run<'c> {
             Err(error) if is_full(&error) => Ok(true),
             Err(error) => Err(error),
         }
+    }
+
+    /// Moves what waits in the oldest part of the log to the table, until the log is short again.
+    fn fold(&mut self) -> rusqlite::Result<()> {
+        while self.full_since.is_none() && self.tables.log_is_long() {
+            let done = self.transaction(Sync::No, Deletions::Recorded, |run| run.tables.fold());
+            if done.as_ref().is_err_and(is_full) {
+                return self.make_room();
+            }
+            self.written_bytes += done?;
+            hit(Point::ServerFold);
+        }
+        Ok(())
     }
 
     /// The disk is full: gives up the reserve, and writes the log back so that it starts anew (COU-44). An error is one after
@@ -316,16 +341,23 @@ impl<'c> Run<'c> {
     /// Runs something in a transaction, synced or not.
     fn transaction<T>(
         &mut self,
-        sync: bool,
+        sync: Sync,
+        deletions: Deletions,
         apply: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
         if self.syncing != sync {
-            let mode = if sync { "PRAGMA synchronous = FULL" } else { "PRAGMA synchronous = NORMAL" };
-            self.connection.execute_batch(mode)?;
+            self.connection.execute_batch(match sync {
+                Sync::Yes => "PRAGMA synchronous = FULL",
+                Sync::No => "PRAGMA synchronous = NORMAL",
+            })?;
             self.syncing = sync;
         }
         self.deleted = false;
-        let done = self.tables.begin().and_then(|()| apply(self)).and_then(|done| self.tables.commit().map(|()| done));
+        let done = self
+            .tables
+            .begin(deletions)
+            .and_then(|()| apply(self))
+            .and_then(|done| self.tables.commit().map(|()| done));
         match &done {
             Ok(_) if self.deleted => self.acknowledged.settle(),
             Ok(_) => {}
@@ -366,7 +398,7 @@ impl<'c> Run<'c> {
 
     fn append(&mut self, append: &Append) -> rusqlite::Result<AppendOutcome> {
         let outcome = self.tables.append(append)?;
-        if outcome != AppendOutcome::Quota || self.deleted || self.acknowledged.is_empty() {
+        if outcome != AppendOutcome::Quota || self.acknowledged.is_empty() {
             return Ok(outcome);
         }
         // COU-45: what was acknowledged does not count, even if it is still there.
@@ -377,7 +409,7 @@ impl<'c> Run<'c> {
     fn apply_deletions(&mut self) -> rusqlite::Result<()> {
         self.deleted = true;
         let acknowledged = self.acknowledged.take();
-        for (position, device) in &acknowledged {
+        for (position, device) in acknowledged.iter() {
             self.tables.remove(*device, *position)?;
         }
         self.written_bytes += acknowledged.len() * REMOVAL_BYTES;
@@ -417,6 +449,10 @@ const WRITE_BACK_BYTES: usize = 16 << 20;
 
 /// What a deletion writes into the log, roughly: it shares its pages with its neighbors.
 const REMOVAL_BYTES: usize = 256;
+
+/// Bytes of the log from which on it is folded: what a start reads, and what is kept in memory. Nearly everything is acknowledged
+/// long before so much came after it.
+pub(super) const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// How often a full disk is looked at again.
 const FULL_RETRY: Duration = Duration::from_secs(1);

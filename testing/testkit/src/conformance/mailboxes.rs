@@ -285,11 +285,13 @@ pub fn texts(found: &[StoredEnvelope]) -> Vec<&str> {
     found.iter().map(|stored| std::str::from_utf8(&stored.envelope).unwrap()).collect()
 }
 
-fn weather(device: DeviceId, text: &str) -> Append {
+/// A notification of which the newest is kept.
+pub fn weather(device: DeviceId, text: &str) -> Append {
     Append { topic: weather_topic(), ..message(device, text) }
 }
 
-fn weather_topic() -> Topic {
+/// Its topic.
+pub fn weather_topic() -> Topic {
     Topic::parse("weather").unwrap()
 }
 
