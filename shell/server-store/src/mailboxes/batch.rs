@@ -8,6 +8,7 @@
 //! - Positions that a failed transaction had given are skipped, never given again.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use halcyon_failpoint::{Dial, dial};
 use halcyon_server::ports::{Append, AppendOutcome, ShownEpoch};
@@ -18,6 +19,7 @@ use super::expiry::integer;
 use super::heavy::{self, Heavy, LIGHT};
 use super::log::{self, Deletions, Log};
 use super::quota::{Load, Loads};
+use super::recent::Recent;
 use super::schema::TopicKey;
 use super::{OpenError, Options};
 
@@ -65,13 +67,16 @@ impl Loaded {
     /// Reads it, and finds what a statement or the tables have against each other.
     pub(super) fn new(connection: &Connection) -> Result<Self, OpenError> {
         Statements::prepare(connection)?;
-        let reserved = connection.query_row("SELECT reserved FROM positions", [], |row| row.get::<_, i64>(0))?;
-        Ok(Self { log: Log::load(connection)?, heavy: Heavy::load(connection)?, reserved: reserved.unsigned_abs() })
+        let reserved =
+            connection.query_row("SELECT reserved FROM positions", [], |row| row.get::<_, i64>(0))?.unsigned_abs();
+        let log = Log::load(connection)?;
+        log.recent().show_below(reserved);
+        Ok(Self { log, heavy: Heavy::load(connection)?, reserved })
     }
 
     /// Returns what is shared with readers.
-    pub(super) fn log(&self) -> &Log {
-        &self.log
+    pub(super) fn recent(&self) -> &Arc<Recent> {
+        self.log.recent()
     }
 }
 
@@ -90,6 +95,11 @@ impl<'c> Tables<'c> {
             reserved,
             reserved_by_commit: reserved,
         })
+    }
+
+    /// Returns what is shared with readers.
+    pub(super) fn recent(&self) -> &Arc<Recent> {
+        self.log.recent()
     }
 
     /// Starts a transaction.
@@ -209,7 +219,7 @@ impl<'c> Tables<'c> {
         if !topic.keeps_newest() {
             return Ok(None);
         }
-        match self.log.recent().of_topic(&append.device, &append.topic) {
+        match self.recent().of_topic(&append.device, &append.topic) {
             Some(found) => Ok(Some(found)),
             None => newest(&mut self.statements.newest, append.device, &append.topic),
         }

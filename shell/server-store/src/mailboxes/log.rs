@@ -81,7 +81,6 @@ impl Log {
             let bytes = row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
             log.replay(number, bytes, &mut devices).map_err(|record::Damaged| OpenError::Damaged)?;
         }
-        log.recent.show_below(u64::MAX);
         Ok(log)
     }
 

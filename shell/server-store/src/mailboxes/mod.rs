@@ -101,7 +101,7 @@ impl MailboxStore {
         let acknowledged = Arc::new(Acknowledged::default());
         let vfs = options.vfs.clone();
         let loaded = Loaded::new(&connection)?;
-        let recent = loaded.log().recent().clone();
+        let recent = loaded.recent().clone();
         let writer = Writer::start(connection, loaded, folder, options, acknowledged.clone())?;
         let readers = Arc::new(Readers::new(path, vfs, acknowledged.clone(), recent, writer.looks()));
         Ok(Self {

@@ -398,7 +398,7 @@ impl<'c> Run<'c> {
 
     fn append(&mut self, append: &Append) -> rusqlite::Result<AppendOutcome> {
         let outcome = self.tables.append(append)?;
-        if outcome != AppendOutcome::Quota || self.acknowledged.is_empty() {
+        if outcome != AppendOutcome::Quota || self.deleted || self.acknowledged.is_empty() {
             return Ok(outcome);
         }
         // COU-45: what was acknowledged does not count, even if it is still there.

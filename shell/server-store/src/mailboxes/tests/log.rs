@@ -1,5 +1,7 @@
 //! The log in front of the table: what goes where, and that nobody can tell.
 
+use super::super::batch::Tables;
+use super::super::log::Deletions;
 use super::*;
 use conformance::{weather, weather_topic};
 use halcyon_types::Storing;
@@ -55,6 +57,34 @@ async fn deletions_in_the_log_survive() {
         assert_eq!(texts(&read_all(&store, LAPTOP).await), ["for whom comes next"]);
         killed.kill(store);
     }
+}
+
+/// COU-41: readers see nothing of a commit before it is done, the first one after a start included, and nothing of one that fails.
+#[tokio::test]
+async fn what_is_not_committed_is_not_seen() {
+    let folder = TempDir::new().unwrap();
+    let connection = schema::open_writer(&folder.path().join(FILE_NAME), &roomy()).unwrap();
+    let mut tables = Tables::new(&connection, Loaded::new(&connection).unwrap(), &roomy()).unwrap();
+    let recent = tables.recent().clone();
+    let seen = || {
+        let limit = ReadLimit { count: 100, bytes: 1 << 20 };
+        let found = recent.waiting(&PHONE, &everything(), 0, NOW, limit, &[]);
+        texts(&found).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    tables.begin(Deletions::Recorded).unwrap();
+    tables.append(&weather(PHONE, "rain")).unwrap();
+    assert!(seen().is_empty());
+    tables.commit().unwrap();
+    assert_eq!(seen(), ["rain"]);
+    tables.begin(Deletions::Recorded).unwrap();
+    tables.append(&message(PHONE, "hello")).unwrap();
+    tables.append(&weather(PHONE, "sun")).unwrap();
+    tables.roll_back();
+    assert_eq!(seen(), ["rain"]);
+    tables.begin(Deletions::Recorded).unwrap();
+    tables.append(&weather(PHONE, "snow")).unwrap();
+    tables.commit().unwrap();
+    assert_eq!(seen(), ["snow"]);
 }
 
 /// COU-32: the newest replaces what is in the table already.
