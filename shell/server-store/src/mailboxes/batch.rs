@@ -274,7 +274,8 @@ impl<'c> Statements<'c> {
         Ok(Self {
             begin: connection.prepare("BEGIN IMMEDIATE")?,
             commit: connection.prepare("COMMIT")?,
-            insert: connection.prepare("INSERT INTO envelopes (position, device, topic, expires, bytes, envelope) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
+            // Whatever is there already: nothing may keep the log from being folded, or it grows without end.
+            insert: connection.prepare("INSERT OR REPLACE INTO envelopes (position, device, topic, expires, bytes, envelope) VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
             newest: connection.prepare("SELECT position, bytes FROM envelopes INDEXED BY newest WHERE device = ?1 AND topic = ?2 AND typeof(topic) = 'text'")?,
             bytes: connection.prepare("SELECT bytes FROM envelopes WHERE position = ?1 AND device = ?2")?,
             remove: connection.prepare("DELETE FROM envelopes WHERE position = ?1")?,
