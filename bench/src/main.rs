@@ -23,7 +23,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Bench {
-    /// Everything in one run: courier, idle devices, mailboxes, directory, suites.
+    /// Everything in one run: courier, idle devices, mailboxes, directory, suites; other servers, if they are asked for.
     All(all::Arguments),
     /// Sends, deliveries and idle connections, over TLS against a server process, beside a bare echo and a bare commit.
     Courier(courier::Arguments),

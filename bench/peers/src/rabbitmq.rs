@@ -5,11 +5,11 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::amqp::Amqp;
 use crate::load::Peer;
-use crate::server::{self, NOT_INSTALLED, Server};
+use crate::server::{self, Server};
 use crate::wire::Door;
 use crate::{About, Running};
 
@@ -35,7 +35,7 @@ pub(crate) async fn start(home: &Path) -> Result<Running<RabbitMq>> {
     let mut command = Command::new(epmd);
     command.args(["-address", "127.0.0.1", "-port", &epmd_port.to_string()]);
     server.spawn(command)?;
-    server.listens(epmd_port).await.context(NOT_INSTALLED)?;
+    server.listens(epmd_port).await?;
     std::fs::write(folder.join("plugins"), "[].")?;
     let mut command = Command::new(program);
     command

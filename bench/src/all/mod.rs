@@ -6,6 +6,7 @@ mod courier;
 mod directory;
 mod idle;
 mod mailboxes;
+mod peers;
 mod suites;
 mod table;
 
@@ -16,7 +17,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
-use table::{Figure, Machine, Part, Report};
+use table::{Machine, Part, Report};
 
 /// What to measure.
 #[derive(Args, Clone)]
@@ -27,6 +28,9 @@ pub(crate) struct Arguments {
     /// Small numbers and short loads, under a minute: shows that it runs, not how fast.
     #[arg(long)]
     quick: bool,
+    /// Measure the servers that people run today as well, after `bench/peers/install`.
+    #[arg(long)]
+    peers: bool,
     /// Only these parts.
     #[arg(long, value_enum)]
     only: Vec<Which>,
@@ -45,6 +49,7 @@ enum Which {
     Mailboxes,
     Directory,
     Suites,
+    Peers,
 }
 
 /// How much of everything.
@@ -98,11 +103,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let home = arguments.folder.clone().unwrap_or_else(std::env::temp_dir);
     let mut report = Report::new(Machine::look(&home), arguments.quick);
-    let wanted = |which: Which| arguments.only.is_empty() || arguments.only.contains(&which);
+    let wanted = |which: Which| match which {
+        Which::Peers => arguments.peers || arguments.only.contains(&which),
+        _ => arguments.only.is_empty() || arguments.only.contains(&which),
+    };
     for which in Which::value_variants().iter().copied().filter(|which| wanted(*which)) {
-        let begun = Instant::now();
-        let done = measure(which, &scale, &home);
-        report.parts.push(Part::new(which.name(), begun.elapsed(), done));
+        report.parts.extend(measure(which, &scale, &home)?);
     }
     let text = if arguments.json { serde_json::to_string(&report)? } else { report.table() };
     writeln!(std::io::stdout(), "{text}").context("standard output is closed")?;
@@ -111,16 +117,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-fn measure(which: Which, scale: &Scale, home: &Path) -> Result<Vec<Figure>> {
+/// Measures a part, or several of a kind.
+fn measure(which: Which, scale: &Scale, home: &Path) -> Result<Vec<Part>> {
+    let begun = Instant::now();
     // A runtime for each part: what one leaves behind does not run beside the next.
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match which {
+    let done = match which {
         Which::Courier => runtime.block_on(courier::measure(scale, home)),
         Which::Idle => runtime.block_on(idle::measure(scale, home)),
         Which::Mailboxes => runtime.block_on(mailboxes::measure(scale, home)),
         Which::Directory => runtime.block_on(directory::measure(scale, home)),
         Which::Suites => suites::measure(scale),
-    }
+        Which::Peers => return Ok(peers::measure(scale, home)),
+    };
+    Ok(vec![Part::new(which.name(), begun.elapsed(), done)])
 }
 
 impl Which {
@@ -131,6 +141,7 @@ impl Which {
             Self::Mailboxes => "mailboxes",
             Self::Directory => "directory",
             Self::Suites => "suites",
+            Self::Peers => "peers",
         }
     }
 }

@@ -32,6 +32,9 @@ pub(super) struct Machine {
 pub(super) struct Part {
     pub(super) name: &'static str,
     seconds: u64,
+    /// What it is of, where the name does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<String>,
     figures: Vec<Figure>,
     /// Why it did not run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +93,11 @@ impl Part {
             Ok(figures) => (figures, None),
             Err(error) => (Vec::new(), Some(format!("{error:#}"))),
         };
-        Self { name, seconds: took.as_secs(), figures, could_not_run }
+        Self { name, seconds: took.as_secs(), about: None, figures, could_not_run }
+    }
+
+    pub(super) fn about(self, about: Option<String>) -> Self {
+        Self { about, ..self }
     }
 
     pub(super) fn failed(&self) -> bool {
@@ -113,6 +120,7 @@ impl Report {
         }
         for part in &self.parts {
             lines.push(format!("\n{} ({} s)", part.name, part.seconds));
+            lines.extend(part.about.iter().map(|about| format!("  {about}")));
             lines.extend(part.figures.iter().map(Figure::line));
             lines.extend(part.could_not_run.iter().map(|why| format!("  NOT MEASURED: {why}")));
         }
