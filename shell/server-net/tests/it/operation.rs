@@ -128,7 +128,9 @@ async fn the_end_comes_soon() {
 async fn the_table_of_routes_is_true() {
     let world = World::start().await;
     let client = world.client();
-    let document = client.get("/v1/openapi.json").await.expect(200).json();
+    let answer = client.get("/v1/openapi.json").await.expect(200);
+    assert_eq!(answer.headers["content-type"], "application/json");
+    let document = answer.json();
     for route in ROUTES {
         let path = route.path.replace("{id}", &"0".repeat(32)).replace("{token}", &"0".repeat(64));
         let path = path.replace("{handle}", "mailto%3Ax%40example.org");
