@@ -6,7 +6,8 @@
 //! - Strangers are bounded in number and in time, so what they can hold is bounded whatever they send.
 //! - When there is no room for one more, it waits in the kernel's queue; then the stranger that has been at the door
 //!   longest, and longer than an honest one needs, is put out.
-//! - The expensive step of TLS runs for a few connections at a time, so that a crowd at the door keeps nobody inside waiting.
+//! - The expensive step of TLS runs for a few connections at a time, and between two of them is a rest, so that a crowd at the door
+//!   keeps nobody inside waiting.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -72,8 +73,9 @@ impl Door {
         }
         let turn = self.strangers.turn().await;
         // The hello is answered here: key exchange and signature, the most of what a connection costs.
+        let since = Instant::now();
         let handshake = hello.into_stream(self.tls.clone());
-        drop(turn);
+        rest(turn, since.elapsed());
         handshake.await.map(Box::new)
     }
 }
@@ -156,6 +158,15 @@ impl Drop for Stranger {
     }
 }
 
+/// Gives a turn back to the next one when this one's work was rested from.
+fn rest(turn: OwnedSemaphorePermit, worked: Duration) {
+    let until = Instant::now() + worked * TURN_REST;
+    tokio::spawn(async move {
+        tokio::time::sleep_until(until).await;
+        drop(turn);
+    });
+}
+
 fn lock(waiting: &Mutex<Waiting>) -> MutexGuard<'_, Waiting> {
     // A panic while it was held left a whole value: every change is a single insert or remove.
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -167,6 +178,10 @@ const PATIENCE_MIN: Duration = Duration::from_secs(3);
 const LEAVING: Duration = Duration::from_millis(50);
 /// Cores for each handshake that runs at a time: the other half of the machine is for those who are in.
 const TURN_CORES: usize = 2;
+/// How many times as long as a handshake's work the rest after it is: a crowd gets an eighth of what it could take, and as much
+/// again for its sockets. A turn is half a millisecond of one core, and timers have milliseconds: that leaves some 350 handshakes
+/// a second for each two cores.
+const TURN_REST: u32 = 7;
 
 #[cfg(test)]
 mod tests {
@@ -185,6 +200,22 @@ mod tests {
         let _third = strangers.enter().await;
         assert_eq!(leaving.await.unwrap(), PATIENCE_MIN);
         assert!(tokio::time::timeout(Duration::ZERO, second.put_out()).await.is_err(), "only one had to leave");
+    }
+
+    /// COU-14: after each handshake is a rest, which nobody waits for who comes later.
+    #[tokio::test(start_paused = true)]
+    async fn handshakes_rest_between_turns() {
+        let strangers = Strangers { turns: Arc::new(Semaphore::new(1)), ..Strangers::new(2) };
+        let (work, begun) = (Duration::from_millis(2), Instant::now());
+        for number in 0..5 {
+            let turn = strangers.turn().await;
+            assert_eq!(begun.elapsed(), work * TURN_REST * number, "handshake {number}");
+            rest(turn, work);
+        }
+        tokio::time::advance(work * TURN_REST * 2).await;
+        let late = Instant::now();
+        let _turn = strangers.turn().await;
+        assert_eq!(late.elapsed(), Duration::ZERO);
     }
 
     /// COU-14: a place that was given back is free at once, and who left is not put out again.
