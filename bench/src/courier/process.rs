@@ -112,7 +112,12 @@ pub(crate) fn connections_allowed() -> Result<u64> {
 
 /// Returns the processor time that this process used so far.
 pub(crate) fn own_cpu_ms() -> Result<u64> {
-    let (user, system) = cpu_ms(&std::fs::read_to_string("/proc/self/stat")?)?;
+    process_cpu_ms(std::process::id())
+}
+
+/// Returns the processor time that a process used so far.
+pub(crate) fn process_cpu_ms(id: u32) -> Result<u64> {
+    let (user, system) = cpu_ms(&std::fs::read_to_string(format!("/proc/{id}/stat"))?)?;
     Ok(user + system)
 }
 
@@ -141,7 +146,7 @@ pub(crate) fn own_written_bytes() -> Result<u64> {
 /// Reads user and system time of a `stat` file.
 fn cpu_ms(stat: &str) -> Result<(u64, u64)> {
     // The name, in parentheses, may hold anything; the fields after it are numbers.
-    let (_, fields) = stat.rsplit_once(')').context("an unknown form of /proc/self/stat")?;
+    let (_, fields) = stat.rsplit_once(')').context("an unknown form of stat")?;
     let mut fields = fields.split_whitespace().skip(11);
     let mut ticks = || -> Result<u64> { Ok(fields.next().context("no processor time")?.parse()?) };
     // 100 a second on every Linux that this runs on.

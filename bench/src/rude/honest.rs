@@ -1,7 +1,8 @@
 //! Honest people in pairs: one of each writes at a steady pace, the other notes how long each message took.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,21 +11,10 @@ use bytes::Bytes;
 use halcyon_courier::{ClientFrame, Envelope, ServerFrame, Status};
 use halcyon_rude::citizen::{Citizen, Online, Recipient};
 use halcyon_rude::wire::Way;
-use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
-/// Who is the rude ones' server in a round.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Round {
-    Elsewhere,
-    Here,
-}
-
-/// How long messages took, in microseconds.
-pub(crate) struct Taken {
-    pub(crate) elsewhere: Histogram<u64>,
-    pub(crate) here: Histogram<u64>,
-}
+/// How long each message of a round took, in microseconds.
+pub(crate) type Taken = BTreeMap<u32, Vec<u64>>;
 
 /// Everybody who is honest.
 pub(crate) struct People {
@@ -34,16 +24,15 @@ pub(crate) struct People {
 
 struct Course {
     begun: Instant,
-    /// Which round it is: none, elsewhere, here.
-    round: AtomicU8,
+    /// Which round it is, [`NONE`] between two.
+    round: AtomicU32,
     taken: Mutex<Taken>,
 }
 
 impl People {
     /// Registers and connects them; they begin to write.
     pub(crate) async fn found(way: &Way, mails: &Path, pairs: u32) -> Result<Self> {
-        let course =
-            Arc::new(Course { begun: Instant::now(), round: AtomicU8::new(NONE), taken: Mutex::new(Taken::new()?) });
+        let course = Arc::new(Course { begun: Instant::now(), round: AtomicU32::new(NONE), taken: Mutex::default() });
         let mut tasks = JoinSet::new();
         for number in 0..pairs {
             let alice = Citizen::register(way, mails, &format!("alice{number}")).await?;
@@ -56,28 +45,26 @@ impl People {
         Ok(Self { course, pairs: Mutex::new(tasks) })
     }
 
-    /// Counts what is written from now on for so long.
-    pub(crate) async fn round(&self, round: Round, length: Duration) {
-        self.course.round.store(if round == Round::Elsewhere { ELSEWHERE } else { HERE }, Ordering::SeqCst);
+    /// Counts what is written from now on for so long, as a round of its own.
+    pub(crate) async fn round(&self, number: u32, length: Duration) {
+        self.course.round.store(number, Ordering::SeqCst);
         tokio::time::sleep(length).await;
         self.course.round.store(NONE, Ordering::SeqCst);
     }
 
-    /// Returns what was counted since the last time.
-    pub(crate) fn taken(&self) -> Result<Taken> {
+    /// Looks whether everybody is still there.
+    pub(crate) fn check(&self) -> Result<()> {
         let mut pairs = self.pairs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(ended) = pairs.try_join_next() {
             ended?.context("an honest person was put out")?;
             bail!("an honest person left");
         }
-        let mut taken = self.course.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(std::mem::replace(&mut *taken, Taken::new()?))
+        Ok(())
     }
-}
 
-impl Taken {
-    fn new() -> Result<Self> {
-        Ok(Self { elsewhere: Histogram::new(3)?, here: Histogram::new(3)? })
+    /// Ends everything, and returns what was counted of all rounds.
+    pub(crate) fn taken(self) -> Taken {
+        std::mem::take(&mut *self.course.taken.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -94,7 +81,7 @@ async fn write(mut line: Online, me: Citizen, to: Recipient, offset_us: u32, cou
                 // Counted from when it was due, not from when this got to it.
                 let late = due.elapsed();
                 let at = course.begun.elapsed().saturating_sub(late);
-                let mut payload = vec![course.round.load(Ordering::SeqCst)];
+                let mut payload = course.round.load(Ordering::SeqCst).to_be_bytes().to_vec();
                 payload.extend(u64::try_from(at.as_micros())?.to_be_bytes());
                 payload.resize(PAYLOAD_BYTES, 7);
                 line.line.say(me.send(&to, id, Bytes::from(payload))).await?;
@@ -116,29 +103,23 @@ async fn note(mut line: Online, course: Arc<Course>) -> Result<()> {
         };
         let now = course.begun.elapsed();
         let envelope = Envelope::decode(deliver.envelope).context("an envelope")?;
-        let (round, rest) = envelope.payload.split_first().context("a payload")?;
+        let (round, rest) = envelope.payload.split_first_chunk().context("a payload")?;
         let at: [u8; 8] = rest.get(..8).context("a time")?.try_into()?;
         let took = u64::try_from(now.as_micros())?.saturating_sub(u64::from_be_bytes(at));
-        course.count(*round, took)?;
+        course.count(u32::from_be_bytes(*round), took);
         line.line.say(ClientFrame::Ack { seq: deliver.seq }).await?;
     }
 }
 
 impl Course {
-    fn count(&self, round: u8, took_us: u64) -> Result<()> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        match round {
-            ELSEWHERE => taken.elsewhere.record(took_us)?,
-            HERE => taken.here.record(took_us)?,
-            _ => {}
+    fn count(&self, round: u32, took_us: u64) {
+        if round != NONE {
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).entry(round).or_default().push(took_us);
         }
-        Ok(())
     }
 }
 
-const NONE: u8 = 0;
-const ELSEWHERE: u8 = 1;
-const HERE: u8 = 2;
+const NONE: u32 = 0;
 /// 40 a second: below what a device may do (COU-45).
 const EVERY: Duration = Duration::from_millis(25);
 const PAYLOAD_BYTES: usize = 1_024;

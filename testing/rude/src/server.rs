@@ -62,18 +62,8 @@ pub struct Setup {
     pub files_max: Option<u64>,
     /// Bytes of address space that it may take beyond what it has when it listens.
     pub growth_max: Option<u64>,
-    /// When the processor is its.
-    pub priority: Priority,
-}
-
-/// When a process has the processor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Priority {
-    /// Like any other.
-    #[default]
-    Usual,
-    /// When nobody else wants it.
-    Lowest,
+    /// The only core that it may use, if it may not use all.
+    pub core: Option<usize>,
 }
 
 impl Setup {
@@ -98,10 +88,10 @@ impl Setup {
         self
     }
 
-    /// Gives it the processor only when nobody else wants it.
+    /// Leaves it one core.
     #[must_use]
-    pub fn with_the_lowest_priority(mut self) -> Self {
-        self.priority = Priority::Lowest;
+    pub fn on_core(mut self, core: usize) -> Self {
+        self.core = Some(core);
         self
     }
 
@@ -116,12 +106,9 @@ impl Setup {
 
     async fn start_on(&self, program: &Path, folder: Arc<TempDir>, at: Addresses) -> anyhow::Result<Server> {
         let files = self.files_max.map_or_else(String::new, |files| format!("ulimit -n {files}; "));
-        let nice = match self.priority {
-            Priority::Usual => "",
-            Priority::Lowest => "nice -n 19 ",
-        };
+        let taskset = self.core.map_or_else(String::new, |core| format!("taskset -c {core} "));
         let mut command = Command::new("sh");
-        command.args(["-c", &format!("{files}exec {nice}\"$0\" \"$@\"")]).arg(program);
+        command.args(["-c", &format!("{files}exec {taskset}\"$0\" \"$@\"")]).arg(program);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("HALCYON") {
                 command.env_remove(name);
@@ -227,9 +214,16 @@ impl Server {
         })
     }
 
+    /// Returns the number of the process.
+    ///
+    /// # Errors
+    /// It ended.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        self.child.id().with_context(|| format!("the server ended: {:?}", self.log()))
+    }
+
     fn pid(&self) -> anyhow::Result<Pid> {
-        let id = self.child.id().with_context(|| format!("the server ended: {:?}", self.log()))?;
-        Pid::from_raw(i32::try_from(id)?).context("a process id")
+        Pid::from_raw(i32::try_from(self.id()?)?).context("a process id")
     }
 }
 
