@@ -236,9 +236,42 @@ async fn expiry_gives_the_disk_back() {
     while store.expire(NOW).await.unwrap() > 0 {}
     drop(store);
     let left = fs::metadata(folder.path().join("mailboxes.db")).unwrap().len();
-    assert!(left < 24 << 20, "{left} bytes are left of 48 MiB");
+    assert!(left < 1 << 20, "{left} bytes are left of 48 MiB");
     let store = MailboxStore::open(folder.path(), roomy()).unwrap();
     assert_eq!(texts(&read(&store, PHONE, 0).await), ["stays"]);
+}
+
+/// COU-54: it does so step by step, too, where much goes on waiting.
+#[tokio::test]
+async fn expiry_gives_the_disk_back_beside_what_waits() {
+    let folder = TempDir::new().unwrap();
+    let store = MailboxStore::open(folder.path(), folding()).unwrap();
+    let kilobytes = "x".repeat(64 << 10);
+    for n in 0..40u8 {
+        let device = DeviceId::from_bytes([n; 16]);
+        let batch = (0..32).map(|part| message(device, &kilobytes).expiring(part % 4 != 0)).collect();
+        accept(&store, batch).await;
+    }
+    while store.expire(NOW).await.unwrap() > 0 {}
+    drop(store);
+    let left = fs::metadata(folder.path().join("mailboxes.db")).unwrap().len();
+    assert!(left < 48 << 20, "{left} bytes are left of 80 MiB, of which 20 MiB wait");
+    let store = MailboxStore::open(folder.path(), roomy()).unwrap();
+    for n in 0..40u8 {
+        let limit = ReadLimit { count: 100, bytes: 1 << 30 };
+        let found = store.read(DeviceId::from_bytes([n; 16]), &[Topic::message()], 0, NOW, limit).await.unwrap();
+        assert_eq!(texts(&found), vec![&kilobytes[..]; 8]);
+    }
+}
+
+trait Expiring {
+    fn expiring(self, expires: bool) -> Self;
+}
+
+impl Expiring for Append {
+    fn expiring(self, expires: bool) -> Self {
+        Self { expires: if expires { NOW } else { self.expires }, ..self }
+    }
 }
 
 /// A file of another version is not touched.

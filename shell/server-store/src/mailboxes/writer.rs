@@ -180,6 +180,8 @@ struct Run<'c> {
     acknowledged: Arc<Acknowledged>,
     /// Whether the running transaction deletes what was acknowledged.
     deleted: bool,
+    /// Whether all unused pages are to be cut off the file when the running transaction is done.
+    cuts_all: bool,
 }
 
 impl<'c> Run<'c> {
@@ -202,6 +204,7 @@ impl<'c> Run<'c> {
             written_bytes: 0,
             acknowledged,
             deleted: false,
+            cuts_all: false,
         }
     }
 
@@ -241,6 +244,9 @@ impl<'c> Run<'c> {
         }
         if (round.takes_deletions() || !open) && self.delete().or_else(|error| self.survives(&error).map(|()| true))? {
             round.postpone_deletions();
+        }
+        if self.cuts_all {
+            self.cut_all().or_else(|error| self.survives(&error))?;
         }
         self.fold().or_else(|error| self.survives(&error))?;
         if self.written_bytes >= dial(Dial::WriteBackBytes).map_or(WRITE_BACK_BYTES, |bytes| bytes as usize) {
@@ -345,13 +351,7 @@ impl<'c> Run<'c> {
         deletions: Deletions,
         apply: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        if self.syncing != sync {
-            self.connection.execute_batch(match sync {
-                Sync::Yes => "PRAGMA synchronous = FULL",
-                Sync::No => "PRAGMA synchronous = NORMAL",
-            })?;
-            self.syncing = sync;
-        }
+        self.set_sync(sync)?;
         self.deleted = false;
         let done = self
             .tables
@@ -364,6 +364,17 @@ impl<'c> Run<'c> {
             Err(_) => self.tables.roll_back(),
         }
         done
+    }
+
+    fn set_sync(&mut self, sync: Sync) -> rusqlite::Result<()> {
+        if self.syncing != sync {
+            self.connection.execute_batch(match sync {
+                Sync::Yes => "PRAGMA synchronous = FULL",
+                Sync::No => "PRAGMA synchronous = NORMAL",
+            })?;
+            self.syncing = sync;
+        }
+        Ok(())
     }
 
     fn apply(&mut self, round: &Round) -> rusqlite::Result<Vec<Outcome>> {
@@ -417,17 +428,33 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    /// Cuts some unused pages off the file, if there are many.
-    fn shrink(&self) -> rusqlite::Result<usize> {
+    /// Cuts some unused pages off the file, if there are many, or has all of them cut off after this transaction.
+    fn shrink(&mut self) -> rusqlite::Result<usize> {
         let number = |name| self.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
         let (unused, pages) = (number("freelist_count")?, number("page_count")?);
         if unused < UNUSED_PAGES_MIN.max(pages / UNUSED_SHARE) {
             return Ok(0);
         }
-        let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({SHRINK_PAGES})"))?;
+        if pages - unused <= USED_PAGES_FEW {
+            self.cuts_all = true;
+            return Ok(usize::try_from(unused).unwrap_or(0));
+        }
+        let step = (SHRINK_LOOKUPS / (1 + unused / TRUNK_PAGES)).clamp(SHRINK_PAGES_MIN, SHRINK_PAGES);
+        let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({step})"))?;
         let mut rows = statement.query([])?;
         while rows.next()?.is_some() {}
         Ok(usize::try_from(unused - number("freelist_count")?).unwrap_or(0))
+    }
+
+    /// Cuts all unused pages off the file. Step by step each of them would be looked for in the list of all; a commit that cuts
+    /// all forgets the list, and moves the few pages that are used.
+    fn cut_all(&mut self) -> rusqlite::Result<()> {
+        self.cuts_all = false;
+        self.set_sync(Sync::No)?;
+        let cut = self.connection.execute_batch("PRAGMA auto_vacuum = FULL");
+        // Or every commit from now on would look for pages to cut off. (A start sets it, too.)
+        self.connection.execute_batch("PRAGMA auto_vacuum = INCREMENTAL")?;
+        cut
     }
 
     /// Writes the log back into the database, so that it does not grow without end.
@@ -463,5 +490,15 @@ const UNUSED_PAGES_MIN: i64 = 4_096;
 /// One part in so many of the file may be unused before it is cut: moving pages costs writes, too.
 const UNUSED_SHARE: i64 = 4;
 
-/// Pages cut in one step: 4 MiB, some milliseconds.
+/// So few used pages, 16 MiB, are moved at once when everything else of the file is unused.
+const USED_PAGES_FEW: i64 = 4_096;
+
+/// Pages cut in one step: 4 MiB, some milliseconds, unless the list of unused pages is long; and how few it may be.
 const SHRINK_PAGES: i64 = 1_024;
+const SHRINK_PAGES_MIN: i64 = 16;
+
+/// Pages of the list of unused pages that one step looks through.
+const SHRINK_LOOKUPS: i64 = 65_536;
+
+/// Unused pages that one page of that list names.
+const TRUNK_PAGES: i64 = 1_022;
