@@ -360,5 +360,14 @@ pub fn seeds() -> Vec<Vec<u8>> {
     add(&[&[1, 4, 5, 0, 60, 7, 8, 6, 1, 6, 2, 1, 2, 1, 1, 0, 8, 1, 3, 61, 9, 0, 2, 5, 10]]);
     add(&[&[1, 4, 5, 0, 60, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 20, 11], &crate::input::piece(&close)]);
     add(&[&[1, 3, 9, 3, 2]]);
+    // Holds, questions about them and their answers, where whatever decodes is taken.
+    for frame in frames::holds() {
+        let frame = crate::input::piece(&frame.encode());
+        add(&[&[0, 0x0f, 13], &frame, &stored, &[12, 13], &frame, &[2, 14]]);
+    }
+    for frame in frames::held() {
+        let frame = crate::input::piece(&frame.encode());
+        add(&[&[1, 4, 5, 0, 60, 7, 8, 11], &frame, &[0, 11], &frame, &[8, 1]]);
+    }
     seeds
 }

@@ -7,15 +7,16 @@
 
 use bytes::{Bytes, BytesMut};
 use halcyon_courier::{
-    ClientFrame, Close, CloseCode, Deliver, Envelope, Limits, Origin, Part, Sealed, SendRequest, Sent, SentPart,
-    ServerFrame, Status, Topics,
+    ClientFrame, Close, CloseCode, Deliver, Envelope, HoldState, Limits, Origin, Part, Sealed, SendRequest, Sent,
+    SentPart, ServerFrame, Status, Topics,
     connect::{ChannelBinding, Connect, Handshake, HandshakeEnd, Hello, Introduction},
     envelope::Sender,
     frame::{self, Connected, LENGTH_BYTES},
-    limits::ENVELOPES_MAX,
+    hold::{HeldAnswer, HoldQuestion, UncheckedHold},
+    limits::{ENVELOPES_MAX, HOLD_MAX},
     send::{Destination, Expiry, UncheckedSend},
 };
-use halcyon_types::{Duration, EnvelopeId, SuiteId, Topic};
+use halcyon_types::{Duration, EnvelopeId, HoldId, SuiteId, Topic};
 
 use crate::{
     input::Input,
@@ -41,8 +42,10 @@ fn client_frame(bytes: &[u8]) {
     let mut framed = BytesMut::new();
     frame.clone().write_to(&mut framed);
     assert_eq!(framed[LENGTH_BYTES..], encoded[..], "both bindings carry the same frame");
-    if let ClientFrame::Send(send) = frame {
-        self::send(send);
+    match frame {
+        ClientFrame::Send(send) => self::send(send),
+        ClientFrame::Hold(hold) => self::hold(*hold),
+        _ => {}
     }
 }
 
@@ -69,6 +72,33 @@ fn send(send: UncheckedSend) {
                 let again = request.clone().into_unchecked().check(&limits, NOW);
                 assert_eq!(again, Ok(request), "what was checked passes the check");
             }
+        }
+    }
+}
+
+/// What is held is a send that would be taken now, whole, and not for ever (COU-60, COU-61).
+fn hold(hold: UncheckedHold) {
+    let all = hold.answer_all(Status::Unavailable);
+    assert_eq!((all.id, all.state), (hold.id, HoldState::Refused), "the answer is to this hold");
+    match hold.clone().check(&Limits::default(), NOW) {
+        Err(HeldAnswer { id, state, parts }) => {
+            assert_eq!(id, hold.id, "the answer is to this hold");
+            let ids = |parts: &[SentPart]| parts.iter().map(|part| part.envelope_id.clone()).collect::<Vec<_>>();
+            match state {
+                HoldState::TooFar => assert!(hold.due > NOW.plus(HOLD_MAX), "it is not too far"),
+                HoldState::Refused => assert_eq!(ids(&parts), ids(&all.parts), "every envelope is answered"),
+                other => panic!("a check does not come to {other:?}"),
+            }
+        }
+        Ok(request) => {
+            assert!(hold.due <= NOW.plus(HOLD_MAX), "COU-60: nothing is held for ever");
+            assert!(self::parts(&request.send).all(|part| part.sealed.is_ok()), "COU-61: all or nothing");
+            assert_eq!(request.hold, hold, "what is kept is what came");
+            assert_eq!(
+                request.hold.clone().check(&Limits::default(), NOW),
+                Ok(request),
+                "what was checked passes the check"
+            );
         }
     }
 }
@@ -220,6 +250,29 @@ pub(crate) fn letter(id: u8, payload: &[u8]) -> Envelope {
     }
 }
 
+/// Returns holds as a device writes them, in time and too far, and questions about them (COU-60 to COU-63).
+pub(crate) fn holds() -> [ClientFrame; 5] {
+    let name = HoldId::from_bytes([5; HoldId::LEN]);
+    let hold =
+        |due, replaces| ClientFrame::Hold(Box::new(UncheckedHold::new(name, NOW.plus(due), replaces, request())));
+    let ask = |cancel| ClientFrame::HoldQuestion(HoldQuestion { id: 8, hold: name, cancel });
+    let too_far = Duration::from_days(15);
+    [
+        hold(Duration::from_days(3), false),
+        hold(Duration::from_millis(0), true),
+        hold(too_far, false),
+        ask(false),
+        ask(true),
+    ]
+}
+
+/// Returns answers to holds, one that is held and one that is not (COU-61).
+pub(crate) fn held() -> [ServerFrame; 2] {
+    let status = |status| SentPart { envelope_id: Bytes::from_static(&[1; 16]), status };
+    let refused = HeldAnswer::refused(8, vec![status(Status::Accepted), status(Status::StaleList)]);
+    [ServerFrame::Held(HeldAnswer::new(7, HoldState::Held)), ServerFrame::Held(refused)]
+}
+
 /// Frames, envelopes and connects as honest parties write them.
 #[must_use]
 pub fn seeds() -> Vec<Vec<u8>> {
@@ -232,7 +285,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         let introduction = Introduction { device: phone.id(), epoch: 9, topics };
         ClientFrame::Connect(Connect::sign(introduction, key, SERVER, &hello_of_test(), &binding, NOW))
     });
-    let client = [
+    let mut client = vec![
         connects[0].clone(),
         ClientFrame::Filter(Topics::new([Topic::message(), Topic::parse("weather.berlin").unwrap()]).unwrap()),
         ClientFrame::Send(request().into_unchecked()),
@@ -240,6 +293,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         ClientFrame::KeepAlive { id: 1 },
         ClientFrame::Close(close.clone()),
     ];
+    client.extend(holds());
     let connected = Connected {
         push_token: BOB.phone.push_token(),
         server_time: NOW,
@@ -254,7 +308,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let status = |status| SentPart { envelope_id: Bytes::from_static(&[1; 16]), status };
     let alert = Envelope { topic: Topic::alert(), origin: Origin::Server, ..letter(4, b"alert") };
     let envelope = letter(3, b"sealed").encode();
-    let server = [
+    let mut server = vec![
         ServerFrame::Hello(hello_of_test()),
         ServerFrame::Connected(connected),
         ServerFrame::Sent(Sent { id: 7, parts: vec![status(Status::Accepted), status(Status::StaleList)] }),
@@ -262,6 +316,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         ServerFrame::KeepAliveAnswer { id: 1 },
         ServerFrame::Close(close),
     ];
+    server.extend(held());
     let stream: Vec<u8> = client.iter().flat_map(|frame| framed(&frame.clone().encode())).collect();
     let of = |kind: u8, bytes: &[u8]| [&[kind], bytes].concat();
     let mut seeds: Vec<Vec<u8>> = client.iter().map(|frame| of(0, &frame.clone().encode())).collect();
