@@ -1,7 +1,11 @@
 //! What every implementation of a port must pass.
 
 #[cfg(feature = "client")]
+mod deliveries;
+#[cfg(feature = "client")]
 mod groups;
+#[cfg(feature = "client")]
+mod history;
 #[cfg(feature = "server")]
 pub mod holds;
 #[cfg(feature = "server")]

@@ -5,9 +5,9 @@
 
 use bytes::Bytes;
 use halcyon_client::ports::store::{
-    AddressesRecord, AlertRecord, Change, Commit, Conversation, Delivery, DeliveryState, KnownAccountRecord,
-    KnownHandleRecord, LinkRecord, MessageKind, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget,
-    PendingReceipt, Profile, ReceiptKind, SeenMark, Stage, Store, StreamPlace, TargetState, UnopenedRecord,
+    AddressesRecord, AlertRecord, Change, Commit, Conversation, KnownAccountRecord, KnownHandleRecord, LinkRecord,
+    MessageKind, NewMessage, Origin, OutboxEnvelope, OutboxJob, OutboxTarget, Profile, SeenMark, Stage, Store,
+    TargetState, UnopenedRecord,
 };
 use halcyon_crypto::SecretBytes;
 use halcyon_types::{
@@ -29,19 +29,14 @@ pub fn run<W: World>(mut fresh: impl FnMut() -> W) {
     a_profile_survives(&mut fresh());
     a_link_survives_until_it_is_removed(&mut fresh());
     what_was_accepted_of_an_account_survives(&mut fresh());
-    messages_are_numbered_once_and_in_order(&mut fresh());
-    acts_are_found_by_their_message(&mut fresh());
-    a_conversation_is_read_page_by_page(&mut fresh());
-    conversations_come_newest_first(&mut fresh());
-    words_are_found(&mut fresh());
-    deliveries_are_kept_per_device(&mut fresh());
-    receipts_wait_once(&mut fresh());
     sessions_are_kept_by_device(&mut fresh());
     marks_are_forgotten_by_age(&mut fresh());
     unopened_deliveries_are_kept_and_forgotten(&mut fresh());
     alerts_are_shown_until_seen(&mut fresh());
     a_later_change_of_a_commit_sees_the_earlier(&mut fresh());
     wiping_leaves_nothing(&mut fresh());
+    super::history::run(&mut fresh);
+    super::deliveries::run(&mut fresh);
     super::groups::run(&mut fresh);
     super::own::run(&mut fresh);
     super::outbox::run(&mut fresh);
@@ -163,194 +158,6 @@ fn what_was_accepted_of_an_account_survives(world: &mut impl World) {
     put(&mut store, [Change::RemoveAddresses(account(2))]);
     assert_eq!(store.addresses(account(2)).unwrap(), None);
     assert_eq!(store.known_account(account(2)).unwrap(), Some(known(u64::MAX)), "what was accepted is kept");
-}
-
-/// RCV-4: the second arrival of a message has no effect.
-fn messages_are_numbered_once_and_in_order(world: &mut impl World) {
-    let mut store = world.open();
-    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddConversation(conversation(1))]);
-    put(&mut store, [Change::AddMessage(message(1, 1, Origin::Here)), Change::AddMessage(message(2, 1, Origin::Peer))]);
-    put(&mut store, [Change::AddMessage(message(2, 1, Origin::Peer))]);
-    drop(store);
-
-    let mut store = world.open();
-    put(&mut store, [Change::AddMessage(message(3, 1, Origin::OwnDevice))]);
-    let history = store.history(conversation_id(1), u64::MAX, 10).unwrap();
-    assert_eq!(
-        history.iter().map(|record| record.message.clone()).collect::<Vec<_>>(),
-        [message(1, 1, Origin::Here), message(2, 1, Origin::Peer), message(3, 1, Origin::OwnDevice)]
-    );
-    assert!(history[0].number >= 1);
-    assert!(history.windows(2).all(|pair| pair[0].number < pair[1].number));
-
-    assert_eq!(store.own_message(message_id(1)).unwrap().map(|record| record.message.id), Some(message_id(1)));
-    assert_eq!(
-        store.own_message(message_id(3)).unwrap().map(|record| record.message.id),
-        Some(message_id(3)),
-        "a copy is one's own, too"
-    );
-    assert_eq!(store.own_message(message_id(2)).unwrap(), None, "RCV-7: a peer's message is not one's own");
-
-    // A peer that takes the id of somebody else's message adds a message of its own, and touches no other.
-    let mut impostor = message(1, 1, Origin::Peer);
-    impostor.sender_device = device(66);
-    put(&mut store, [Change::AddMessage(impostor.clone())]);
-    assert_eq!(store.own_message(message_id(1)).unwrap().unwrap().message, message(1, 1, Origin::Here));
-    assert_eq!(store.history(conversation_id(1), u64::MAX, 1).unwrap()[0].message, impostor);
-
-    // Had before: by who sent it and what they called it, both.
-    let has = |sender, id| store.has_message(sender, message_id(id)).unwrap();
-    let sender = message(2, 1, Origin::Peer).sender_device;
-    assert!(has(sender, 2) && has(device(66), 1));
-    assert!(!has(device(66), 2) && !has(sender, 99));
-}
-
-/// CON-11: an act is no part of the history, and is found by what it was done to.
-fn acts_are_found_by_their_message(world: &mut impl World) {
-    let mut store = world.open();
-    let act = |n, target| NewMessage {
-        kind: MessageKind::Act,
-        target: Some(message_id(target)),
-        ..message(n, 1, Origin::Peer)
-    };
-    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddMessage(act(10, 1))]);
-    put(&mut store, [Change::AddMessage(message(1, 1, Origin::Here)), Change::AddMessage(act(11, 1))]);
-    put(&mut store, [Change::AddMessage(act(12, 3)), Change::AddMessage(message(3, 1, Origin::Peer))]);
-    let mut impostor = message(1, 1, Origin::Peer);
-    impostor.sender_device = device(66);
-    put(&mut store, [Change::AddMessage(impostor.clone())]);
-    drop(store);
-
-    let store = world.open();
-    let messages = |records: Vec<halcyon_client::ports::store::MessageRecord>| {
-        records.into_iter().map(|record| record.message).collect::<Vec<_>>()
-    };
-    assert_eq!(messages(store.acts_on(message_id(1)).unwrap()), [act(10, 1), act(11, 1)]);
-    assert_eq!(messages(store.acts_on(message_id(2)).unwrap()), []);
-    assert_eq!(messages(store.messages_with(message_id(1)).unwrap()), [message(1, 1, Origin::Here), impostor.clone()]);
-    let history = [message(1, 1, Origin::Here), message(3, 1, Origin::Peer), impostor];
-    assert_eq!(messages(store.history(conversation_id(1), u64::MAX, 10).unwrap()), history);
-    assert_eq!(messages(store.history(conversation_id(1), u64::MAX, 2).unwrap()), history[1..], "a page is full");
-    let since = store.repairs().stored_since(at(0), 0, 10).unwrap();
-    assert_eq!(since.len(), 6, "forwarded like messages (REP-24)");
-}
-
-fn a_conversation_is_read_page_by_page(world: &mut impl World) {
-    let mut store = world.open();
-    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddConversation(conversation(2))]);
-    for n in 1..=5 {
-        put(
-            &mut store,
-            [Change::AddMessage(message(n, 1, Origin::Peer)), Change::AddMessage(message(n + 100, 2, Origin::Peer))],
-        );
-    }
-    let ids = |page: &[halcyon_client::ports::store::MessageRecord]| {
-        page.iter().map(|record| record.message.id).collect::<Vec<_>>()
-    };
-    let newest = store.history(conversation_id(1), u64::MAX, 2).unwrap();
-    assert_eq!(ids(&newest), [message_id(4), message_id(5)], "the newest, oldest first");
-    let older = store.history(conversation_id(1), newest[0].number, 2).unwrap();
-    assert_eq!(ids(&older), [message_id(2), message_id(3)]);
-    let oldest = store.history(conversation_id(1), older[0].number, 2).unwrap();
-    assert_eq!(ids(&oldest), [message_id(1)]);
-}
-
-fn words_are_found(world: &mut impl World) {
-    let mut store = world.open();
-    let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    assert_eq!(store.words().indexed().unwrap(), 0);
-    assert_eq!(store.words().having(&words("a"), u64::MAX, 10).unwrap(), [] as [u64; 0], "there is no index yet");
-    let first = vec![(1, "The quick brown fox".into()), (3, "quick, Quick: QUICK!\nand slow".into())];
-    put(&mut store, [Change::IndexWords { entries: first, up_to: 4 }]);
-    put(&mut store, [Change::IndexWords { entries: vec![(7, "brownish \"foxes\" AND NOT".into())], up_to: 8 }]);
-    drop(store);
-
-    let mut store = world.open();
-    assert_eq!(store.words().indexed().unwrap(), 8);
-    let having = |store: &dyn Store, text: &str| store.words().having(&words(text), u64::MAX, 10).unwrap();
-    assert_eq!(having(&*store, "quick"), [3, 1], "newest first, each once");
-    assert_eq!(having(&*store, "quick brown"), [1]);
-    assert_eq!(having(&*store, "brown fo"), [1], "a beginning is enough for the last word alone");
-    assert_eq!(having(&*store, "FOX"), [7, 1]);
-    assert_eq!(having(&*store, "and not"), [7], "words mean nothing but themselves");
-    assert_eq!(having(&*store, "wolf"), [] as [u64; 0]);
-    assert_eq!(store.words().having(&words("quick"), 3, 10).unwrap(), [1]);
-    assert_eq!(store.words().having(&words("quick"), u64::MAX, 1).unwrap(), [3]);
-    put(&mut store, [Change::Wipe]);
-    assert_eq!(store.words().indexed().unwrap(), 0);
-    assert_eq!(having(&*store, "quick"), [] as [u64; 0]);
-    put(&mut store, [Change::IndexWords { entries: vec![(1, "anew".into())], up_to: 1 }]);
-    assert_eq!(having(&*store, "anew"), [1], "as in a new profile");
-}
-
-fn conversations_come_newest_first(world: &mut impl World) {
-    let mut store = world.open();
-    put(&mut store, [Change::AddConversation(conversation(1)), Change::AddConversation(conversation(2))]);
-    put(&mut store, [Change::AddMessage(message(1, 2, Origin::Peer))]);
-    put(&mut store, [Change::AddMessage(message(2, 1, Origin::Peer))]);
-    assert_eq!(store.conversations().unwrap(), [conversation(1), conversation(2)]);
-    put(&mut store, [Change::AddMessage(message(3, 2, Origin::Peer))]);
-    assert_eq!(store.conversations().unwrap(), [conversation(2), conversation(1)]);
-    assert_eq!(store.conversation(conversation_id(2)).unwrap(), Some(conversation(2)));
-    assert_eq!(store.conversation(conversation_id(9)).unwrap(), None);
-}
-
-/// SND-3, SND-4, RCV-7
-fn deliveries_are_kept_per_device(world: &mut impl World) {
-    let mut store = world.open();
-    let delivery = |n: u8, state| Delivery {
-        message: message_id(1),
-        account: account(2),
-        device: device(n),
-        suite: Some(SuiteId::PAIR_EC),
-        place: (n > 1).then_some(StreamPlace { stream: u64::MAX, number: n.into() }),
-        state,
-    };
-    put(
-        &mut store,
-        [
-            Change::PutDelivery(delivery(2, DeliveryState::Waiting)),
-            Change::PutDelivery(delivery(1, DeliveryState::Accepted(at(7)))),
-            Change::PutDelivery(delivery(3, DeliveryState::Failed("no prekey".into()))),
-            Change::PutDelivery(delivery(2, DeliveryState::Delivered(at(8)))),
-        ],
-    );
-    drop(store);
-    let store = world.open();
-    assert_eq!(
-        store.deliveries(message_id(1)).unwrap(),
-        [
-            delivery(2, DeliveryState::Delivered(at(8))),
-            delivery(1, DeliveryState::Accepted(at(7))),
-            delivery(3, DeliveryState::Failed("no prekey".into())),
-        ]
-    );
-    assert_eq!(store.deliveries(message_id(2)).unwrap(), []);
-}
-
-/// RCV-5
-fn receipts_wait_once(world: &mut impl World) {
-    let mut store = world.open();
-    let receipt = |n| PendingReceipt {
-        to: bob(),
-        from: alice(),
-        message: message_id(n),
-        kind: ReceiptKind::Delivered,
-        at: at(0),
-    };
-    put(
-        &mut store,
-        [
-            Change::AddPendingReceipt(receipt(2)),
-            Change::AddPendingReceipt(receipt(1)),
-            Change::AddPendingReceipt(receipt(2)),
-        ],
-    );
-    drop(store);
-    let mut store = world.open();
-    assert_eq!(store.pending_receipts().unwrap(), [receipt(2), receipt(1)]);
-    put(&mut store, [Change::RemovePendingReceipt(receipt(2))]);
-    assert_eq!(store.pending_receipts().unwrap(), [receipt(1)]);
 }
 
 fn sessions_are_kept_by_device(world: &mut impl World) {
