@@ -125,7 +125,9 @@ fn waiting(
     let parameters = head.iter().map(|value| value as &dyn ToSql).chain(keys.iter().map(|key| key as &dyn ToSql));
     let mut rows = statement.query(params_from_iter(parameters))?;
     let mut found = Reading::new(limit);
-    while let Some(row) = rows.next()? {
+    while !found.is_full()
+        && let Some(row) = rows.next()?
+    {
         let position = row.get::<_, i64>(0)?.unsigned_abs();
         if gone.binary_search(&position).is_err()
             && !found.take(position, &Bytes::copy_from_slice(row.get_ref(1)?.as_blob()?))

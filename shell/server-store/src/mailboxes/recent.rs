@@ -172,6 +172,11 @@ impl Reading {
         Self { limit, bytes: 0, envelopes: Vec::new() }
     }
 
+    /// Returns whether there is room for no other, however small.
+    pub(super) fn is_full(&self) -> bool {
+        self.envelopes.len() >= self.limit.count || self.bytes > self.limit.bytes
+    }
+
     /// Takes one more; returns false when there is no room for it, nor for any that comes after it.
     pub(super) fn take(&mut self, position: u64, envelope: &Bytes) -> bool {
         self.bytes += envelope.len();

@@ -428,7 +428,8 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    /// Cuts some unused pages off the file, if there are many, or has all of them cut off after this transaction.
+    /// Cuts some unused pages off the file, if there are many; returns how many. If hardly anything else is in it, all are cut off after
+    /// this transaction, and nobody has to ask again: whoever did until it works would never end on a full disk.
     fn shrink(&mut self) -> rusqlite::Result<usize> {
         let number = |name| self.connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
         let (unused, pages) = (number("freelist_count")?, number("page_count")?);
@@ -437,7 +438,7 @@ impl<'c> Run<'c> {
         }
         if pages - unused <= USED_PAGES_FEW {
             self.cuts_all = true;
-            return Ok(usize::try_from(unused).unwrap_or(0));
+            return Ok(0);
         }
         let step = (SHRINK_LOOKUPS / (1 + unused / TRUNK_PAGES)).clamp(SHRINK_PAGES_MIN, SHRINK_PAGES);
         let mut statement = self.connection.prepare(&format!("PRAGMA incremental_vacuum({step})"))?;
