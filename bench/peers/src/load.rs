@@ -5,14 +5,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 
-use crate::course::{Course, Measured, histogram, stamped};
+use crate::course::{Course, Delivery, Measured, Receivers, histogram, stamped};
 use crate::wire::Wire;
 
 /// A connection that sends or receives.
@@ -74,7 +74,7 @@ impl Load {
     pub(crate) async fn run(&self, peer: &impl Peer) -> Result<Measured> {
         ensure!(self.senders > 0 && self.receivers > 0, "there must be somebody to send and somebody to receive");
         let course = Arc::new(Course::new());
-        let mut receivers = Receivers::start(self, peer, &course).await?;
+        let (receivers, received) = receivers(self, peer, &course).await?;
         let (connections, in_flight) = if peer.is_one_at_a_time() { (self.in_flight, 1) } else { (1, self.in_flight) };
         let mut clients = Vec::new();
         for number in 0..self.senders {
@@ -93,64 +93,39 @@ impl Load {
         {
             latency.add(sender??)?;
         }
-        receivers.drain().await;
+        drain(&received).await;
         Ok(course.measured(seconds, latency, receivers.end().await?))
     }
 }
 
-/// Those who receive, and acknowledge what they get.
-struct Receivers {
-    tasks: JoinSet<Result<()>>,
-    deliveries: Vec<Arc<Mutex<Histogram<u64>>>>,
-    received: Arc<AtomicU64>,
+/// Connects those who receive, and acknowledge what they get; they count what that is.
+async fn receivers(load: &Load, peer: &impl Peer, course: &Arc<Course>) -> Result<(Receivers, Arc<AtomicU64>)> {
+    let (mut receivers, received) = (Receivers::default(), Arc::new(AtomicU64::new(0)));
+    for number in 0..load.receivers {
+        let client = peer.receiver(number).await.context("a receiver does not connect")?;
+        receivers.spawn(|delivery| receive(client, course.clone(), delivery, received.clone()))?;
+    }
+    Ok((receivers, received))
 }
 
-impl Receivers {
-    async fn start(load: &Load, peer: &impl Peer, course: &Arc<Course>) -> Result<Self> {
-        let (mut tasks, mut deliveries) = (JoinSet::new(), Vec::new());
-        let received = Arc::new(AtomicU64::new(0));
-        for number in 0..load.receivers {
-            let client = peer.receiver(number).await.context("a receiver does not connect")?;
-            let delivery = Arc::new(Mutex::new(histogram()?));
-            deliveries.push(delivery.clone());
-            tasks.spawn(receive(client, course.clone(), delivery, received.clone()));
+/// Waits until nothing comes any more, so that the next load does not begin with the rest of this one.
+async fn drain(received: &AtomicU64) {
+    let begun = Instant::now();
+    let mut before = received.load(Ordering::Relaxed);
+    while begun.elapsed() < STRAGGLERS {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let now = received.load(Ordering::Relaxed);
+        if now == before {
+            return;
         }
-        Ok(Self { tasks, deliveries, received })
-    }
-
-    /// Waits until nothing comes any more, so that the next load does not begin with the rest of this one.
-    async fn drain(&mut self) {
-        let begun = Instant::now();
-        let mut before = self.received.load(Ordering::Relaxed);
-        while begun.elapsed() < STRAGGLERS {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            let now = self.received.load(Ordering::Relaxed);
-            if now == before {
-                return;
-            }
-            before = now;
-        }
-    }
-
-    /// Hangs up, and returns how long deliveries took.
-    async fn end(mut self) -> Result<Histogram<u64>> {
-        while let Some(ended) = self.tasks.try_join_next() {
-            // None ends by itself unless something went wrong.
-            ended??;
-        }
-        self.tasks.shutdown().await;
-        let mut all = histogram()?;
-        for delivery in self.deliveries {
-            all.add(&*delivery.lock().unwrap_or_else(PoisonError::into_inner))?;
-        }
-        Ok(all)
+        before = now;
     }
 }
 
 async fn receive(
     mut client: impl Client,
     course: Arc<Course>,
-    delivery: Arc<Mutex<Histogram<u64>>>,
+    delivery: Delivery,
     received: Arc<AtomicU64>,
 ) -> Result<()> {
     loop {

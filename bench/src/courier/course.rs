@@ -1,13 +1,14 @@
-//! When a load counts, what it counted, and the times in its messages.
+//! When a load counts, what it counted, the times in its messages, and the tasks that receive them.
 //!
 //! - A message carries when it was sent, or was meant to be: its receiver, in the same process, tells how long it took.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
 
 /// What came out of a load.
 pub(crate) struct Measured {
@@ -87,6 +88,43 @@ impl Course {
     pub(super) fn measured(&self, seconds: f64, latency: Histogram<u64>, delivery: Histogram<u64>) -> Measured {
         let rate = |counter: &AtomicU64| counter.load(Ordering::SeqCst) as f64 / seconds;
         Measured { accepted_per_s: rate(&self.accepted), delivered_per_s: rate(&self.delivered), latency, delivery }
+    }
+}
+
+/// The tasks that receive, and how long what each of them got took.
+#[derive(Default)]
+pub(super) struct Receivers {
+    tasks: JoinSet<Result<()>>,
+    deliveries: Vec<Delivery>,
+}
+
+/// How long deliveries took, in microseconds.
+pub(super) type Delivery = Arc<Mutex<Histogram<u64>>>;
+
+impl Receivers {
+    /// Starts one, which notes its deliveries in what it is given.
+    pub(super) fn spawn<F>(&mut self, receive: impl FnOnce(Delivery) -> F) -> Result<()>
+    where
+        F: Future<Output = Result<()>> + Send + 'static,
+    {
+        let delivery = Arc::new(Mutex::new(histogram()?));
+        self.deliveries.push(delivery.clone());
+        self.tasks.spawn(receive(delivery));
+        Ok(())
+    }
+
+    /// Hangs up, and returns how long deliveries took.
+    pub(super) async fn end(mut self) -> Result<Histogram<u64>> {
+        while let Some(ended) = self.tasks.try_join_next() {
+            // None ends by itself unless something went wrong.
+            ended??;
+        }
+        self.tasks.shutdown().await;
+        let mut all = histogram()?;
+        for delivery in self.deliveries {
+            all.add(&*delivery.lock().unwrap_or_else(PoisonError::into_inner))?;
+        }
+        Ok(all)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 
 use super::Arguments;
 use super::clients::{Clients, Device};
-use super::course::{Course, Measured, histogram, stamped};
+use super::course::{Course, Delivery, Measured, Receivers, histogram, stamped};
 use super::people::{HANDLE, LIST_VERSION, Person, session_key};
 
 /// Connects the silent devices.
@@ -40,7 +40,7 @@ pub(crate) async fn connect_idle(clients: &Clients, arguments: &Arguments) -> Re
 pub(crate) async fn courier(clients: &Clients, arguments: &Arguments, length: Duration) -> Result<Measured> {
     ensure!(arguments.senders > 0 && arguments.receivers > 0, "there must be somebody to send and somebody to receive");
     let course = Arc::new(Course::new());
-    let receivers = Receivers::start(clients, arguments, &course).await?;
+    let receivers = receivers(clients, arguments, &course).await?;
     let mut senders = JoinSet::new();
     for number in 0..arguments.senders {
         let (me, peer) =
@@ -104,40 +104,17 @@ pub(crate) async fn echo(clients: &Clients, arguments: &Arguments, length: Durat
     Ok(course.measured(seconds, latency, histogram()?))
 }
 
-/// The devices that receive, and acknowledge what they get.
-pub(super) struct Receivers {
-    tasks: JoinSet<Result<()>>,
-    deliveries: Vec<Arc<Mutex<Histogram<u64>>>>,
+/// Connects the devices that receive, and acknowledge what they get.
+pub(super) async fn receivers(clients: &Clients, arguments: &Arguments, course: &Arc<Course>) -> Result<Receivers> {
+    let mut receivers = Receivers::default();
+    for number in 0..arguments.receivers {
+        let device = clients.connect(Person::numbered(number)).await?;
+        receivers.spawn(|delivery| receive(device, course.clone(), delivery))?;
+    }
+    Ok(receivers)
 }
 
-impl Receivers {
-    pub(super) async fn start(clients: &Clients, arguments: &Arguments, course: &Arc<Course>) -> Result<Self> {
-        let (mut tasks, mut deliveries) = (JoinSet::new(), Vec::new());
-        for number in 0..arguments.receivers {
-            let device = clients.connect(Person::numbered(number)).await?;
-            let delivery = Arc::new(Mutex::new(histogram()?));
-            deliveries.push(delivery.clone());
-            tasks.spawn(receive(device, course.clone(), delivery));
-        }
-        Ok(Self { tasks, deliveries })
-    }
-
-    /// Hangs up, and returns how long deliveries took.
-    pub(super) async fn end(mut self) -> Result<Histogram<u64>> {
-        while let Some(ended) = self.tasks.try_join_next() {
-            // None ends by itself unless something went wrong.
-            ended??;
-        }
-        self.tasks.shutdown().await;
-        let mut all = histogram()?;
-        for delivery in self.deliveries {
-            all.add(&*delivery.lock().unwrap_or_else(PoisonError::into_inner))?;
-        }
-        Ok(all)
-    }
-}
-
-async fn receive(mut device: Device, course: Arc<Course>, delivery: Arc<Mutex<Histogram<u64>>>) -> Result<()> {
+async fn receive(mut device: Device, course: Arc<Course>, delivery: Delivery) -> Result<()> {
     loop {
         let mut newest = None;
         while let Some(frame) = device.received()? {

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::Arguments;
 use super::clients::{Clients, Device};
 use super::course::{Course, Measured, histogram};
-use super::load::{Receivers, Template, answered};
+use super::load::{Template, answered, receivers};
 use super::people::Person;
 
 /// Loads the courier with so many sends a second, spread evenly over the senders.
@@ -25,7 +25,7 @@ pub(crate) async fn courier(
     length: Duration,
 ) -> Result<Measured> {
     let course = Arc::new(Course::new());
-    let receivers = Receivers::start(clients, arguments, &course).await?;
+    let receivers = receivers(clients, arguments, &course).await?;
     let interval = Duration::from_secs_f64(f64::from(arguments.senders) / sends_per_s);
     let mut senders = JoinSet::new();
     for number in 0..arguments.senders {
