@@ -8,10 +8,10 @@
 
 pub(crate) mod alone;
 pub(crate) mod answer;
-pub(crate) mod behind;
 pub(crate) mod full;
 mod pause;
 pub(crate) mod plan;
+pub(crate) mod unsealable;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,8 +43,6 @@ pub(crate) type Targets = BTreeMap<Handle, Resolved>;
 pub(crate) const OUTBOX_AGE_MAX: Duration = Duration::from_days(30);
 /// GRP-8
 const NO_MEMBER: &str = "is not a member of the group any more, or this handle stands for somebody else now";
-/// SND-4: a device that is away for weeks uploads a prekey as soon as it is back.
-const PREKEY_RETRY: Duration = Duration::from_mins(60);
 
 /// Shows every known device of targets that cannot be sealed for now as waiting, and returns the handles of these targets.
 pub(crate) fn expect_devices(
@@ -123,7 +121,11 @@ pub(crate) fn seal_job(
                     envelopes += made;
                 }
                 sealed.state = TargetState::Sealed(devices.account());
-                wait_for_prekeys(job, at, sealed, waits, inner.now());
+                let waits = waits.into_iter().map(|device| {
+                    let pause = state.unsealable.failed(device, inner.now(), &mut inner.rng());
+                    (device, inner.now().plus(pause))
+                });
+                wait_for_prekeys(job, at, sealed, waits.collect());
             }
             Some(Resolved::Unknown) => {
                 let account = state.known_handle(&target.handle)?.map(|pin| pin.account());
@@ -166,18 +168,20 @@ fn may_hear(
     state.may_hear(content, devices.account(), &target.handle)
 }
 
-/// SND-4: puts a target back that was sealed for, and beside it one for each device that could not be sealed for now.
-fn wait_for_prekeys(job: &mut OutboxJob, at: usize, mut sealed: OutboxTarget, waits: Vec<DeviceId>, now: Timestamp) {
-    let not_before = now.plus(PREKEY_RETRY);
+/// SND-4: puts a target back that was sealed for, and beside it one for each device that could not be sealed for now, with the time
+/// when to try again.
+fn wait_for_prekeys(job: &mut OutboxJob, at: usize, mut sealed: OutboxTarget, waits: Vec<(DeviceId, Timestamp)>) {
     match sealed.only {
-        Some(device) if waits.contains(&device) => {
-            sealed = OutboxTarget { state: TargetState::ToSeal, not_before, ..sealed };
+        // It is the one that waits, if one does.
+        Some(_) => {
+            if let Some((device, not_before)) = waits.first() {
+                sealed = sealed.waiting(*device, *not_before);
+            }
         }
-        Some(_) => {}
         None => {
-            sealed.done.extend(&waits);
-            let wait = |device| OutboxTarget { not_before, ..OutboxTarget::only(sealed.handle.clone(), device) };
-            job.targets.extend(waits.into_iter().map(wait));
+            sealed.done.extend(waits.iter().map(|(device, _)| *device));
+            let handle = || OutboxTarget::new(sealed.handle.clone());
+            job.targets.extend(waits.iter().map(|(device, not_before)| handle().waiting(*device, *not_before)));
         }
     }
     job.targets[at] = sealed;
@@ -233,6 +237,7 @@ impl Sealing<'_> {
                     let session = sealed.next.to_secret_bytes();
                     let place = places.get(&device).copied().unwrap_or_default();
                     self.commit.push(Change::PutSession { device, session });
+                    self.state.unsealable.sealed(device);
                     self.commit.push(Change::PutOutboxEnvelope(OutboxEnvelope {
                         id: sealed.envelope,
                         message: self.job.message,
@@ -326,11 +331,14 @@ fn note(
     }
     let place = delivery.place.or(before.as_ref().and_then(|before| before.place));
     // What the server had it had, whatever is sent again: from then on it is waited for (REP-13).
-    let reached = match (before.map(|before| before.state), delivery.state) {
+    let reached = match (before.as_ref().map(|before| before.state.clone()), delivery.state) {
         (Some(first @ DeliveryState::Accepted(_)), DeliveryState::Waiting | DeliveryState::Accepted(_)) => first,
         (_, reached) => reached,
     };
     let delivery = Delivery { place, state: reached, ..delivery };
+    if before.as_ref() == Some(&delivery) {
+        return Ok(()); // It was tried again, in vain (SND-4).
+    }
     if !is_own(job) {
         events.push(Event::Delivery { message: job.message, delivery: shown_delivery(state, &delivery)? });
     }
@@ -392,10 +400,8 @@ impl Inner {
     /// Looks up what unsealed jobs wait for, and seals them in their order, a commit each (SND-3, SND-5). Says whether every handle
     /// was resolved to devices.
     pub(crate) async fn seal_waiting(&self, handles: Vec<Handle>) -> Result<bool, ProfileError> {
-        // The stale answer was dropped when the server refused it, so what is kept now is newer.
-        let resolved = self.resolve(&handles, Freshness::Kept).await?;
-        let all_resolved = resolved.iter().all(|found| matches!(found, Resolved::Devices(..)));
-        let mut resolved: Targets = handles.into_iter().zip(resolved).collect();
+        let mut resolved = self.resolve_waiting(handles).await?;
+        let all_resolved = resolved.values().all(|found| matches!(found, Resolved::Devices(..)));
         let mut jobs = self.state().store().outbox().unsealed()?;
         jobs.retain(|unsealed| resolved.contains_key(&unsealed.target.handle));
         jobs.dedup_by_key(|unsealed| unsealed.message);
@@ -418,6 +424,19 @@ impl Inner {
         Ok(all_resolved)
     }
 
+    /// A stale answer was dropped when the server refused it, so what is kept now is newer; but it has no prekey that a device
+    /// uploaded since (SND-4).
+    async fn resolve_waiting(&self, handles: Vec<Handle>) -> Result<Targets, ProfileError> {
+        let unsealed = self.state().store().outbox().unsealed()?;
+        let wants_prekey = |handle: &Handle| {
+            unsealed.iter().any(|waiting| waiting.target.handle == *handle && waiting.target.waits_for_prekey())
+        };
+        let (anew, kept): (Vec<Handle>, Vec<Handle>) = handles.into_iter().partition(wants_prekey);
+        let mut found = self.resolve(&anew, Freshness::Asked).await?;
+        found.extend(self.resolve(&kept, Freshness::Kept).await?);
+        Ok(anew.into_iter().chain(kept).zip(found).collect())
+    }
+
     /// SND-4: remembers what waits for a prekey still, after it was tried.
     fn note_in_vain(&self, resolved: &Targets) -> Result<(), ProfileError> {
         let mut state = self.state();
@@ -429,7 +448,7 @@ impl Inner {
         let heads = state.store().outbox().heads()?;
         for target in waiting.into_iter().map(|waiting| waiting.target) {
             if let Some(head) = heads.iter().find(|head| Some(head.device) == target.only) {
-                state.tried_in_vain.note(head.device, target.handle, head.last_place);
+                state.unsealable.tried_behind(head.device, target.handle, head.last_place);
             }
         }
         Ok(())

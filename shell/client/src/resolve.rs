@@ -71,6 +71,8 @@ pub(crate) enum Resolved {
 pub(crate) enum Freshness {
     /// What is kept, until it is to be refreshed (DIR-24); also after that, if the server cannot be reached.
     Kept,
+    /// Ask the server; what is kept, if it cannot be reached.
+    Asked,
     /// Ask the server.
     Fresh,
 }
@@ -115,7 +117,7 @@ impl Inner {
         for handle in handles {
             resolved.push(match freshness {
                 Freshness::Kept => self.state().kept_devices(handle, KeptUse::UntilRefresh(self.now()))?,
-                Freshness::Fresh => None,
+                Freshness::Asked | Freshness::Fresh => None,
             });
         }
         let asked: Vec<usize> = (0..handles.len()).filter(|at| resolved[*at].is_none()).collect();
@@ -130,7 +132,9 @@ impl Inner {
                 Err(error) => {
                     for at in batch {
                         let kept = match freshness {
-                            Freshness::Kept => self.state().kept_devices(&handles[*at], KeptUse::WhileUnreachable)?,
+                            Freshness::Kept | Freshness::Asked => {
+                                self.state().kept_devices(&handles[*at], KeptUse::WhileUnreachable)?
+                            }
                             Freshness::Fresh => None,
                         };
                         resolved[*at] = Some(kept.unwrap_or_else(|| Resolved::Unanswered(error.clone())));

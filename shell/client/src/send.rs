@@ -313,4 +313,15 @@ impl OutboxTarget {
     pub(crate) fn only(handle: Handle, device: DeviceId) -> Self {
         Self { only: Some(device), ..Self::new(handle) }
     }
+
+    /// SND-4: the same for a device that could not be sealed for, to be tried again then.
+    pub(crate) fn waiting(self, device: DeviceId, not_before: Timestamp) -> Self {
+        Self { only: Some(device), state: TargetState::ToSeal, attempts: 0, not_before, ..self }
+    }
+
+    /// Whether it waits until its device can be sealed for (SND-4), and not because of an answer of the server (SND-3).
+    pub(crate) fn waits_for_prekey(&self) -> bool {
+        let waits = self.only.is_some() && self.state == TargetState::ToSeal;
+        waits && self.attempts == 0 && self.not_before > Timestamp::default()
+    }
 }

@@ -14,7 +14,7 @@ use halcyon_types::{AccountId, DeviceId, Handle, PushToken, SessionToken, SuiteI
 use crate::{
     error::ProfileError,
     groups::known::Groups,
-    outbox::{behind::TriedInVain, full::FullMailboxes},
+    outbox::{full::FullMailboxes, unsealable::Unsealable},
     ports::{
         Change, Commit, Random, Store, StoreError,
         store::{AddressesRecord, KnownAccountRecord, KnownHandleRecord, Profile, Stage},
@@ -38,8 +38,8 @@ pub(crate) struct State {
     pub(crate) lists_accepted: u64,
     /// Whether the courier said, on the connection that there is, that it remembers no newer copy of this profile (REP-21).
     pub(crate) is_newest_copy: bool,
-    /// What could not be sealed while something behind it could.
-    pub(crate) tried_in_vain: TriedInVain,
+    /// Devices that could not be sealed for, and may be later.
+    pub(crate) unsealable: Unsealable,
     /// Devices whose mailbox had no room.
     pub(crate) full_mailboxes: FullMailboxes,
     /// What was sent again lately, and to whom (REP-18). Not on disk, for the same reason.
@@ -85,7 +85,7 @@ impl State {
             stale_in_a_row: HashMap::new(),
             lists_accepted: 0,
             is_newest_copy: false,
-            tried_in_vain: TriedInVain::default(),
+            unsealable: Unsealable::default(),
             full_mailboxes: FullMailboxes::default(),
             resent: Resent::default(),
             groups: Groups::default(),

@@ -88,13 +88,14 @@ impl Planner {
         match target.only {
             Some(device) if is_due => drop(self.unsealed.devices.entry(device).or_insert(*place)),
             // SND-4: nothing waits for a device without prekeys, until something later could be sealed for it.
-            Some(device) => {
-                let tried = |last| state.tried_in_vain.is_so_still(device, &target.handle, last);
-                let later = |head: &OutboxHead| head.device == device && head.last_place > *place;
-                if heads.iter().any(|head| later(head) && !tried(head.last_place)) {
+            Some(device) if target.waits_for_prekey() => {
+                let behind = heads.iter().find(|head| head.device == device && head.last_place > *place);
+                let last_place = behind.map(|head| head.last_place);
+                if state.unsealable.is_worth_a_try(device, &target.handle, last_place) {
                     self.plan.look_up.insert(target.handle.clone());
                 }
             }
+            Some(_) => {}
             None => {
                 if let Some(pin) = state.known_handle(&target.handle)? {
                     self.unsealed.accounts.entry(pin.account()).or_insert(*place);
