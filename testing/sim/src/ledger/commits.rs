@@ -87,6 +87,8 @@ impl State {
         let key = (delivery.message, delivery.device);
         let Some(member) = self.devices.get(&delivery.device).cloned() else { return };
         self.trouble.delivery(delivery);
+        // SND-4: what could not be sealed for it was, in the end.
+        self.given_up.remove(&key);
         match &delivery.state {
             DeliveryState::Accepted(_) if !self.accepted.contains_key(&key) => {
                 self.violated("I3, I10", "a message is shown as accepted that the server did not accept");
