@@ -5,6 +5,7 @@
 //! - What the listeners may take together leaves enough for the stores, whatever connects: a server that runs out cannot
 //!   open its own database.
 
+use crate::rush::HELD_MAX;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// How many connections the listeners may have.
@@ -52,8 +53,8 @@ fn shared(want: Shares, limit: usize) -> Shares {
 }
 
 /// Files beside connections of clients: stores and their journals (20), mails (8), the operator's listener (64), certificates, the
-/// runtime.
-const OTHERS_MIN: usize = 200;
+/// runtime; and who is turned away at two doors.
+const OTHERS_MIN: usize = 200 + 2 * HELD_MAX;
 
 #[cfg(test)]
 mod tests {
@@ -64,13 +65,13 @@ mod tests {
     fn the_stores_keep_theirs() {
         let want = Shares { courier: 50_000, https: 10_000 };
         assert_eq!(shared(want, usize::MAX), want);
-        assert_eq!(shared(want, 60_200), want);
-        assert_eq!(shared(want, 20_200), Shares { courier: 15_000, https: 5_000 });
-        assert_eq!(shared(want, 1_024), Shares { courier: 618, https: 206 });
+        assert_eq!(shared(want, 60_000 + OTHERS_MIN), want);
+        assert_eq!(shared(want, 20_000 + OTHERS_MIN), Shares { courier: 15_000, https: 5_000 });
+        assert_eq!(shared(want, 1_024), Shares { courier: 522, https: 174 });
         for limit in 0..70_000 {
             let Shares { courier, https } = shared(want, limit);
             assert!(courier > 0 && https < limit.max(2) && courier + https <= limit.saturating_sub(OTHERS_MIN).max(2));
         }
-        assert_eq!(shared(Shares { courier: 10, https: 10_000 }, 1_024), Shares { courier: 10, https: 814 });
+        assert_eq!(shared(Shares { courier: 10, https: 10_000 }, 1_024), Shares { courier: 10, https: 686 });
     }
 }

@@ -36,7 +36,7 @@ pub async fn run(listener: TcpListener, door: Door, courier: Courier, mut stop: 
             Ok((stream, peer)) => {
                 let admission = door.admit(peer.ip());
                 if let Admission::Dropped | Admission::Full = admission {
-                    rush.turned_away();
+                    rush.turn_away(stream);
                     continue;
                 }
                 // COU-14: no more are taken than there is room for.

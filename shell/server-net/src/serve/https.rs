@@ -93,7 +93,7 @@ pub(super) async fn run(listener: TcpListener, public: Option<Door>, router: Rou
                 }
                 // COU-14: over HTTP there is no word for it before a request, and a handshake costs more than it is worth.
                 Admission::Told(_) | Admission::Dropped | Admission::Full => {
-                    rush.turned_away();
+                    rush.turn_away(stream);
                     continue;
                 }
             },
