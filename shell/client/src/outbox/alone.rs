@@ -41,13 +41,29 @@ pub(crate) fn serve_new(
     let new: Vec<DeviceId> = ids.filter(|id| *id != own && before.device(*id).is_none()).collect();
     inner.introduce_groups(state, &new, commit)?;
     let Some(confirmed) = confirmed_at(state)?.filter(|_| !new.is_empty()) else { return Ok(()) };
-    for record in state.store().repairs().stored_since(Timestamp::default(), confirmed, usize::MAX)? {
+    let after = first_to_seal(state)?.map_or(confirmed, |first| confirmed.min(first));
+    for record in state.store().repairs().stored_since(Timestamp::default(), after, usize::MAX)? {
         if is_alone(state, &record)? {
             // Last, also if it is there: those that left the outbox are put behind it, and the new device gets all in their order.
             commit.push(Change::PutOutboxJobLast(job_for(state, record, &new, now)?));
         }
     }
     Ok(())
+}
+
+/// Returns the number of the first message of this device that is to be sealed for own devices still. A new one gets it with the
+/// others, and so all that was done to it since.
+fn first_to_seal(state: &State) -> Result<Option<u64>, ProfileError> {
+    let (own, handles) = (state.own()?.device, state.store().own_handles()?);
+    let mut first = None;
+    for waiting in state.store().outbox().unsealed()? {
+        if waiting.target.only.is_none() && handles.contains(&waiting.target.handle) {
+            // Receipts have no number.
+            let number = Some(state.store().repairs().number_of(own, waiting.message)?).filter(|number| *number > 0);
+            first = first.into_iter().chain(number).min();
+        }
+    }
+    Ok(first)
 }
 
 /// Says whether a message was written here and is sealed, or was, for no other own device.

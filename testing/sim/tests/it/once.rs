@@ -55,6 +55,12 @@ const SEEDS_OF_REPAIRS: &[(u64, &str)] = &[
     (804, "what a device wrote while it knew of no other own one never reached those that were there"),
 ];
 
+/// The same, of worlds in which people react, edit and unsend, too.
+const SEEDS_OF_ACTS: &[(u64, &str)] = &[
+    (8, "a new device got what waited to be sealed, and not what was done to it since"),
+    (30, "a reaction was lost with the disk of whoever made it: the sim's own mistake"),
+];
+
 #[test]
 fn what_was_mended_stays_mended() {
     for (seed, found) in SEEDS {
@@ -69,5 +75,13 @@ fn repairs_that_were_mended_stay_mended() {
         let report = run(*seed, Options { has_repairs: true, ..Options::default() }).unwrap();
         assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}: {found}");
         assert_eq!((report.totals.unreadable, report.totals.gaps_open), (0, 0), "seed {seed}: {found}");
+    }
+}
+
+#[test]
+fn what_is_done_to_messages_stays_mended() {
+    for (seed, found) in SEEDS_OF_ACTS {
+        let report = run(*seed, Options { has_acts: true, ..Options::default() }).unwrap();
+        assert_eq!(report.violations, Vec::<String>::new(), "seed {seed}: {found}");
     }
 }
