@@ -121,11 +121,12 @@ pub(crate) fn seal_job(
                     envelopes += made;
                 }
                 sealed.state = TargetState::Sealed(devices.account());
+                unsealable::serve_newer(state, job, at, devices)?;
                 let waits = waits.into_iter().map(|device| {
                     let pause = state.unsealable.failed(device, inner.now(), &mut inner.rng());
                     (device, inner.now().plus(pause))
                 });
-                wait_for_prekeys(job, at, sealed, waits.collect());
+                unsealable::wait_for_prekeys(job, at, sealed, waits.collect());
             }
             Some(Resolved::Unknown) => {
                 let account = state.known_handle(&target.handle)?.map(|pin| pin.account());
@@ -166,25 +167,6 @@ fn may_hear(
         return Ok(true);
     }
     state.may_hear(content, devices.account(), &target.handle)
-}
-
-/// SND-4: puts a target back that was sealed for, and beside it one for each device that could not be sealed for now, with the time
-/// when to try again.
-fn wait_for_prekeys(job: &mut OutboxJob, at: usize, mut sealed: OutboxTarget, waits: Vec<(DeviceId, Timestamp)>) {
-    match sealed.only {
-        // It is the one that waits, if one does.
-        Some(_) => {
-            if let Some((device, not_before)) = waits.first() {
-                sealed = sealed.waiting(*device, *not_before);
-            }
-        }
-        None => {
-            sealed.done.extend(waits.iter().map(|(device, _)| *device));
-            let handle = || OutboxTarget::new(sealed.handle.clone());
-            job.targets.extend(waits.iter().map(|(device, not_before)| handle().waiting(*device, *not_before)));
-        }
-    }
-    job.targets[at] = sealed;
 }
 
 /// Says whether nothing is left to do for a job that has so many envelopes.

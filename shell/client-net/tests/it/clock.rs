@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use halcyon_client::{Finding, Until, event::DeliveryState};
+use halcyon_client::{Finding, ShownDelivery, Until, event::DeliveryState};
 use halcyon_client_net::Binding;
 use halcyon_types::Duration;
 
-use crate::world::{World, WorldClock};
+use crate::world::{World, WorldClock, until};
 
 fn finding(checks: &[halcyon_client::Check], name: &str) -> (Finding, String) {
     let check = checks.iter().find(|check| check.name == name).unwrap();
@@ -109,4 +109,32 @@ async fn after_a_month_a_message_is_given_up() {
     bob.online().await;
     bob.has(2).await;
     assert_eq!(bob.texts(), ["hello", "again"]);
+}
+
+/// SND-4: Bob was away for weeks, so that nothing could be sealed for his phone; when he is back it is his laptop that he uses, and what
+/// was written to him is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waited_for_one_device_goes_to_those_that_came_in_its_place() {
+    let world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    let hello = alice.say(&bob, "hello").await;
+    alice.wait(&hello, Until::Delivered).await;
+    bob.offline().await;
+    let unanswered = alice.say(&bob, "sleep well").await;
+    alice.wait(&unanswered, Until::Accepted).await;
+    world.clock.advance(Duration::from_days(40)); // PQ3-17: what goes on needs a prekey.
+    alice.reconnect().await;
+    let sent = alice.say(&bob, "are you there?").await;
+    let failed = |deliveries: &[ShownDelivery]| {
+        matches!(deliveries[..], [ShownDelivery { state: DeliveryState::Failed(_), .. }])
+    };
+    until("a try in vain", || failed(&alice.client.deliveries(sent.message.id).unwrap())).await;
+    alice.offline().await;
+
+    bob.online().await;
+    let laptop = world.link(&bob, "laptop").await;
+    laptop.client.remove_device(bob.client.account().unwrap().unwrap().device).await.unwrap();
+    alice.online().await;
+    until("what waited", || laptop.texts().iter().any(|text| text == "are you there?")).await;
+    assert_eq!(alice.wait(&sent, Until::Delivered).await.len(), 2);
 }

@@ -46,7 +46,7 @@ impl Device {
     }
 
     /// Forgets the present connection, as a phone in a tunnel: what is due by the clock is done at the next.
-    async fn reconnect(&self) {
+    pub(crate) async fn reconnect(&self) {
         self.offline().await;
         self.online().await;
     }

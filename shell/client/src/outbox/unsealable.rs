@@ -1,13 +1,19 @@
 //! Devices that could not be sealed for, and when to try again. Spec: 60-client.md §1 (SND-4).
 //!
-//! Owns since when, and what was tried. In memory only: after a restart each is tried once, and its pauses begin anew.
+//! Owns since when, and what was tried, in memory only: after a restart each is tried once, and its pauses begin anew. Owns how such a
+//! device stands in the outbox's jobs.
 
 use std::collections::HashMap;
 
+use halcyon_directory::VerifiedDevices;
 use halcyon_types::{DeviceId, Duration, Handle, Timestamp};
 
 use super::pause::{RETRY_FIRST, half_random};
-use crate::state::PortRng;
+use crate::{
+    error::ProfileError,
+    ports::store::{Delivery, DeliveryState, OutboxJob, OutboxTarget, TargetState},
+    state::{PortRng, State},
+};
 
 /// SND-4: the longest pause. A device that is away for weeks uploads a prekey as soon as it is back.
 const PREKEY_RETRY_LONGEST: Duration = Duration::from_mins(60);
@@ -49,6 +55,59 @@ impl Unsealable {
         let tried = |last| vain.behind.get(handle).is_some_and(|tried| last <= *tried);
         last_place.is_some_and(|last| !tried(last))
     }
+}
+
+/// SND-4: a message that waits for a prekey and reached no device of an account yet is for the devices that the account has now. No
+/// answer of the courier says that there are others: it was asked nothing.
+pub(super) fn serve_newer(
+    state: &State,
+    job: &mut OutboxJob,
+    at: usize,
+    devices: &VerifiedDevices,
+) -> Result<(), ProfileError> {
+    let (account, own_device) = (devices.account(), state.own()?.device);
+    if job.silent || !job.targets[at].waits_for_prekey() {
+        return Ok(());
+    }
+    let deliveries = state.store().deliveries(job.message)?;
+    let reached =
+        |delivery: &Delivery| delivery.account == account && !matches!(delivery.state, DeliveryState::Failed(_));
+    let handle = job.targets[at].handle.clone();
+    let is_whole = |target: &&mut OutboxTarget| target.handle == handle && target.state == TargetState::Sealed(account);
+    let whole = job.targets.iter_mut().filter(|target| target.only.is_none()).find(is_whole);
+    let is_new = |device: DeviceId, done: &[DeviceId]| device != own_device && !done.contains(&device);
+    if let Some(whole) = whole
+        && !deliveries.iter().any(reached)
+        && devices.devices().iter().any(|device| is_new(device.device_id(), &whole.done))
+    {
+        whole.state = TargetState::ToSeal;
+        whole.not_before = Timestamp::default();
+    }
+    Ok(())
+}
+
+/// SND-4: puts a target back that was sealed for, and beside it one for each device that could not be sealed for now, with the time
+/// when to try again.
+pub(super) fn wait_for_prekeys(
+    job: &mut OutboxJob,
+    at: usize,
+    mut sealed: OutboxTarget,
+    waits: Vec<(DeviceId, Timestamp)>,
+) {
+    match sealed.only {
+        // It is the one that waits, if one does.
+        Some(_) => {
+            if let Some((device, not_before)) = waits.first() {
+                sealed = sealed.waiting(*device, *not_before);
+            }
+        }
+        None => {
+            sealed.done.extend(waits.iter().map(|(device, _)| *device));
+            let handle = || OutboxTarget::new(sealed.handle.clone());
+            job.targets.extend(waits.iter().map(|(device, not_before)| handle().waiting(*device, *not_before)));
+        }
+    }
+    job.targets[at] = sealed;
 }
 
 #[cfg(test)]
