@@ -5,8 +5,9 @@
 //! - What the listeners may take together leaves enough for the stores, whatever connects: a server that runs out cannot
 //!   open its own database.
 
-use crate::rush::HELD_MAX;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::rush::HELD_MAX;
 
 /// How many connections the listeners may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

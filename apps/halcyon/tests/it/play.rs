@@ -11,10 +11,8 @@ use serde_json::{Value, json};
 
 use crate::agent::open_agent;
 use crate::linking::linked;
-use crate::world::{Person, Running, World};
+use crate::world::{PATIENCE, Person, Running, World};
 
-/// Longer than anything takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
 const CARD: &str = "BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Jane Doe\r\nEMAIL:jane@example.org\r\nEND:VCARD\r\n";
 const GROUP: &str = "group:dinner club";
 

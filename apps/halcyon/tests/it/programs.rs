@@ -11,10 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::agent::{locked_agent, open_agent};
-use crate::world::{Person, Running, World, halcyon, is_there, run, text};
-
-/// Longer than an answer takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::world::{PATIENCE, Person, Running, World, halcyon, is_there, run, text};
 
 struct Program {
     stream: UnixStream,

@@ -21,6 +21,7 @@ const SEEDS: &[(u64, &str)] = &[
     (2939, "a device died between its approval and its own commit, and stood in the list without keys"),
     (3149, "what could not be sealed was tried again without a pause, while something behind it waited to be sent"),
     (218, "a sync that failed on a full disk was overlooked"),
+    (418, "what waited for the prekeys of devices that were replaced meanwhile reached nobody"),
 ];
 
 /// The same, of worlds in which something has to be repaired.
