@@ -16,6 +16,8 @@ use crate::world::{Person, Running, World, is_there, run, text};
 
 const POINTER: &str = "device-secret.keyring";
 const FILE: &str = "device-secret";
+/// What the keyring says, in the desktop's folder.
+const KEYRING_LOG: &str = "keyring.log";
 
 /// A bus, a keyring on it that is open, and the folders of both.
 struct Desktop {
@@ -84,11 +86,12 @@ impl Desktop {
         for name in ["data", "run", "home"] {
             fs::create_dir_all(self.folder.path().join(name)).unwrap();
         }
+        let log = fs::File::create(self.folder.path().join(KEYRING_LOG)).unwrap();
         let mut keyring = self
             .command("gnome-keyring-daemon", &["--foreground", "--components=secrets", "--unlock"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         keyring.stdin.take().unwrap().write_all(b"password of alice's session").unwrap();
@@ -165,7 +168,15 @@ impl Desktop {
 }
 
 impl Drop for Desktop {
+    #[allow(clippy::print_stderr, reason = "a test that fails says what it knows of the others' programs")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whether it was the keyring that failed.
+            let ended = self.keyring.as_mut().map(Child::try_wait);
+            let log = fs::read_to_string(self.folder.path().join(KEYRING_LOG));
+            eprintln!("the keyring ended: {ended:?}; it said: {}", log.unwrap_or_default());
+            eprintln!("the bus ended: {:?}", self.bus.try_wait());
+        }
         for process in self.keyring.iter_mut().chain([&mut self.bus]) {
             let _ = process.kill();
             let _ = process.wait();
