@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Longer than anything takes on a busy machine in a debug build; what goes well needs none of it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server and the folders of everybody who talks to it.
 pub(crate) struct World {

@@ -27,7 +27,7 @@ use halcyon_testkit::memory_store::MemoryDisk;
 use halcyon_types::{Handle, Timestamp};
 
 /// Long enough for a busy machine; a story that goes well needs none of it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const PASSWORD: &[u8] = b"correct horse battery staple";
 
 /// One server and its clock. Devices keep their own disks.
