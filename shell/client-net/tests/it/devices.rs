@@ -1,6 +1,6 @@
 //! Devices come and go in the middle of a talk: the sender's list is stale, and repairs itself.
 
-use halcyon_client::{ConnectionState, Event, Notice, Until, event::DeliveryState};
+use halcyon_client::{Act, ConnectionState, Deed, Event, Notice, Target, Text, Until, event::DeliveryState};
 use halcyon_directory::resolver::Change;
 
 use crate::world::{World, event, until, within};
@@ -108,4 +108,25 @@ async fn what_was_written_alone_reaches_a_device_that_was_not_known() {
     assert_eq!(tablet.texts(), ["alone", "alone, too"], "and nothing from before the link");
     bob.has(3).await;
     assert_eq!(bob.texts(), ["before", "alone", "alone, too"]);
+}
+
+/// SND-7: what Alice wrote when nothing told her of her own devices waits to be sealed for them, and her new tablet gets it; so it gets
+/// the edit, too, which was sealed when she had no other device.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_device_gets_what_was_done_to_what_it_gets() {
+    let mut world = World::start().await;
+    let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
+    alice.client.lookup(&bob.handle).await.unwrap();
+    alice.offline().await;
+    world.stop_server().await;
+    let sent = alice.say(&bob, "helo").await;
+    world.start_server().await;
+    alice.client.lookup(&alice.handle).await.unwrap();
+    let target = Target { message: sent.message.id, device: sent.message.sender_device, part: 0 };
+    alice.client.act(Act { target, deed: Deed::Edit(Text::plain("hello")) }).await.unwrap();
+    let tablet = world.link(&alice, "tablet").await;
+    alice.online().await;
+    for device in [&bob, &tablet] {
+        until("the edited message", || device.texts() == ["hello"]).await;
+    }
 }
