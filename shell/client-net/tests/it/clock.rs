@@ -119,11 +119,7 @@ async fn what_waited_for_one_device_goes_to_those_that_came_in_its_place() {
     let (alice, bob) = (world.register("alice", "phone").await, world.register("bob", "phone").await);
     let hello = alice.say(&bob, "hello").await;
     alice.wait(&hello, Until::Delivered).await;
-    bob.offline().await;
-    let unanswered = alice.say(&bob, "sleep well").await;
-    alice.wait(&unanswered, Until::Accepted).await;
-    world.clock.advance(Duration::from_days(40)); // PQ3-17: what goes on needs a prekey.
-    alice.reconnect().await;
+    bob.is_away_for_weeks(&world, &alice, "sleep well").await;
     let sent = alice.say(&bob, "are you there?").await;
     let failed = |deliveries: &[ShownDelivery]| {
         matches!(deliveries[..], [ShownDelivery { state: DeliveryState::Failed(_), .. }])
