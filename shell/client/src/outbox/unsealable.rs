@@ -73,8 +73,10 @@ pub(super) fn serve_newer(
     let reached =
         |delivery: &Delivery| delivery.account == account && !matches!(delivery.state, DeliveryState::Failed(_));
     let handle = job.targets[at].handle.clone();
-    let is_whole = |target: &&mut OutboxTarget| target.handle == handle && target.state == TargetState::Sealed(account);
-    let whole = job.targets.iter_mut().filter(|target| target.only.is_none()).find(is_whole);
+    let is_whole = |target: &&mut OutboxTarget| {
+        target.only.is_none() && target.handle == handle && target.state == TargetState::Sealed(account)
+    };
+    let whole = job.targets.iter_mut().find(is_whole);
     let is_new = |device: DeviceId, done: &[DeviceId]| device != own_device && !done.contains(&device);
     if let Some(whole) = whole
         && !deliveries.iter().any(reached)
